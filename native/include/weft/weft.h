@@ -122,6 +122,10 @@ WEFT_API weft_status weft_wait_all(weft_request* const* requests, size_t count, 
 /* The error of a finished request, whichever thread asks. */
 WEFT_API void weft_request_error(weft_request* request, weft_error* error);
 
+/* Calls done(argument) once, when the request ends: on whatever thread drives the engine then, or at once if it has ended
+ * already. `done` must not block and must not call back into Weft except for weft_test, weft_request_error and weft_request_source. */
+WEFT_API weft_status weft_request_on_done(weft_request* request, void (*done)(void* argument), void* argument);
+
 /* Releases a request. One still under way is cancelled where that is possible (point-to-point receives) and otherwise
  * completes on its own: its buffers must stay valid until then. NULL is ignored. */
 WEFT_API void weft_request_free(weft_request* request);
