@@ -1,0 +1,1 @@
+"""P4_16: compiler, switch and programs."""
