@@ -1,0 +1,145 @@
+// The engine of one context: "whoever waits, drives".
+//
+// All channels, groups and operations are touched only under the driver lock. A thread that waits for an operation takes that lock
+// and makes progress itself, so the latency path has no hand-over between threads (a futex wake costs tens of microseconds). The
+// background thread carries on only what nobody waits for, and sleeps while somebody drives or nothing is under way.
+//
+// Locking rules
+//  - try_lock succeeds: run inline. It fails: push a command (never wait), the present driver runs it.
+//  - A driver gives the lock up when another thread needs it for a call() (contenders_), to run completion callbacks, and to sleep.
+//  - Callbacks and wake-ups run outside the lock.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "datapath/channel.h"
+#include "engine/command_queue.h"
+#include "engine/operation.h"
+
+namespace weft::engine {
+
+class Engine {
+  public:
+    struct Settings {
+        Time spin = -1;  // before a waiter sleeps; -1: adaptive
+    };
+
+    explicit Engine(Settings settings);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    // Before the first operation. The engine drives datapaths in this order.
+    void add(std::unique_ptr<datapath::Datapath> datapath);
+    const std::vector<std::unique_ptr<datapath::Datapath>>& datapaths() const noexcept { return datapaths_; }
+    void start();  // the background thread
+    void stop();   // joins it; idempotent
+
+    // `background`: nobody is about to wait, wake the engine's thread.
+    void submit(std::shared_ptr<Operation> operation, bool background);
+
+    // True once finished; false when `deadline` came first (the operation goes on).
+    bool wait(Operation& operation, Time deadline);
+
+    // One round of progress, if nobody else drives.
+    void poll();
+
+    // Runs f() under the driver lock. Not from inside callbacks of channels.
+    template <typename F>
+    auto call(F&& f) {
+        Exclusive exclusive(*this);
+        return f();
+    }
+    // Runs it under the lock as soon as possible, without waiting.
+    void post(std::function<void()> command);
+
+    // For busy loops that hold the lock already (flat collectives): one round of progress.
+    void progress_locked() { progress(clock_now()); }
+
+    // How many processes share this machine's cores with us, as far as we know: decides how long a waiter spins.
+    void set_local_processes(int count) noexcept;
+    bool oversubscribed() const noexcept { return oversubscribed_; }
+
+    // After fork() in a child the context is unusable: threads and connections stayed with the parent.
+    bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
+    void abandon() noexcept;
+
+    struct Counters {
+        std::uint64_t rounds = 0, sleeps = 0, kicks = 0, commands = 0, operations = 0;
+    };
+    Counters counters() const noexcept { return counters_; }
+
+  private:
+    friend class Operation;
+
+    // The driver lock for a short call, by priority over a driver that spins.
+    class Exclusive {
+      public:
+        explicit Exclusive(Engine& engine);
+        ~Exclusive();
+
+      private:
+        Engine& engine_;
+    };
+
+    // A thread that waits and therefore drives; the background thread keeps out of its way.
+    class DrivingUser {
+      public:
+        explicit DrivingUser(Engine& engine);
+        ~DrivingUser();
+
+      private:
+        Engine& engine_;
+    };
+
+    enum class Pause { kNone, kYieldLock, kSleep };
+    enum class Rest : std::uint8_t { kAwake, kNapping, kSleeping };  // of the background thread
+
+    bool progress(Time now);
+    void check_deadlines(Time now);
+    // Drives under the lock until `operation` is finished (null: until nothing is under way or a user drives) or a pause is due.
+    Pause drive(const Operation* operation, Time deadline);
+    void after_unlock();
+    bool arm_all();
+    void disarm_all();
+    void sleep(Time deadline);
+    void nap();
+    void wake_thread() noexcept;
+    void background_loop();
+    void begin(const std::shared_ptr<Operation>& operation);
+    void ended(Operation& operation);
+
+    const Settings settings_;
+    std::vector<std::unique_ptr<datapath::Datapath>> datapaths_;
+    std::mutex driver_;
+    std::atomic<int> contenders_{0};
+    std::atomic<int> users_driving_{0};
+    CommandQueue commands_;
+
+    // Under the driver lock.
+    std::vector<std::shared_ptr<Operation>> active_;
+    std::vector<std::shared_ptr<Operation>> ended_;  // callbacks and wake-ups still due
+    Time next_deadline_check_ = 0;
+    bool armed_ = false;
+    Counters counters_;
+
+    std::atomic<std::uint32_t> ended_epoch_{0};  // parked waiters sleep on it
+    std::atomic<int> parked_{0};
+    std::atomic<int> active_count_{0};
+    std::atomic<std::uint32_t> drives_{0};  // how often a user has driven
+    std::atomic<Rest> rest_{Rest::kAwake};
+    std::atomic<bool> thread_left_{false};
+    std::atomic<bool> stopping_{false};
+    std::atomic<bool> abandoned_{false};
+    std::atomic<std::uint32_t> nap_word_{0};
+    bool oversubscribed_ = false;
+    int wake_fd_ = -1;
+    int poll_fd_ = -1;
+    std::thread thread_;
+};
+
+}  // namespace weft::engine
