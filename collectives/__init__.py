@@ -1,0 +1,1 @@
+"""Communicators, custom schedules, explanations and group membership, over the native collectives."""

@@ -1,0 +1,1 @@
+"""Topologies, scenarios, the lab of network namespaces, the simulator's front end and reports."""
