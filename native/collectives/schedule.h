@@ -16,9 +16,9 @@
 // Semantics (dataflow)
 //  - A step may start when all earlier steps of its rank that touch an overlapping chunk (read
 //  after write, write after
-//    read, write after write) have ended; a Plan holds exactly these dependencies. Whoever runs a
-//    schedule starts every step that may start; the order in the program is only the priority among
-//    those. A cap on steps in flight could deadlock.
+//    read, write after write) have ended, and the one it names in `after`; a Plan holds exactly
+//    these dependencies. Whoever runs a schedule starts every step that may start; the order in the
+//    program is only the priority among those. A cap on steps in flight could deadlock.
 //  - The k-th send from a to b in a lane meets the k-th receive at b from a in that lane (in
 //  program order, not in time),
 //    and both must have the same number of chunks (and elements). Lanes are independent streams of
@@ -92,14 +92,17 @@ constexpr bool receives(StepKind kind) noexcept {
 }
 
 constexpr std::int32_t kNoPeer = -1;
+constexpr std::int32_t kNoStep = -1;
 constexpr std::int32_t kMaxLanes = 256;
 
 struct Step {
     StepKind kind = StepKind::kCopy;
     std::uint8_t lane = 0;
-    std::int32_t peer = kNoPeer;  // rank; kNoPeer for copy and reduce
-    Slice source;                 // send, copy, reduce; empty otherwise
-    Slice target;                 // recv, recv_reduce, copy, reduce; empty otherwise
+    std::int32_t peer = kNoPeer;   // rank; kNoPeer for copy and reduce
+    Slice source;                  // send, copy, reduce; empty otherwise
+    Slice target;                  // recv, recv_reduce, copy, reduce; empty otherwise
+    std::int32_t after = kNoStep;  // also waits for this earlier step of its rank (pacing, e.g. one
+                                   // partner at a time)
     bool operator==(const Step&) const = default;
 };
 
@@ -172,11 +175,13 @@ class ProgramBuilder {
     // Lane of the steps that follow; at first 0.
     void lane(std::int32_t lane) noexcept { lane_ = static_cast<std::uint8_t>(lane); }
 
-    void send(std::int32_t to, Slice source);
-    void recv(std::int32_t from, Slice target);
-    void recv_reduce(std::int32_t from, Slice target);
-    void copy(Slice target, Slice source);
-    void reduce(Slice target, Slice source);
+    // Each returns the index of the new step, for the `after` of a later one. Slices of no chunks
+    // make no step (kNoStep).
+    std::int32_t send(std::int32_t to, Slice source, std::int32_t after = kNoStep);
+    std::int32_t recv(std::int32_t from, Slice target, std::int32_t after = kNoStep);
+    std::int32_t recv_reduce(std::int32_t from, Slice target, std::int32_t after = kNoStep);
+    std::int32_t copy(Slice target, Slice source, std::int32_t after = kNoStep);
+    std::int32_t reduce(Slice target, Slice source, std::int32_t after = kNoStep);
 
     // Adds room for `count` whole blocks to scratch and returns the index of its first chunk.
     std::int32_t add_scratch_blocks(std::int32_t count);
@@ -186,6 +191,8 @@ class ProgramBuilder {
     Program finish() { return std::move(program_); }
 
   private:
+    std::int32_t append(Step step);
+
     Spec spec_;
     Program program_;
     std::uint8_t lane_ = 0;
@@ -214,6 +221,12 @@ struct Plan {
             .subspan(successor_begin[step], successor_begin[step + 1] - successor_begin[step]);
     }
 };
+
+// Where a slice's chunks get their lengths from: equal classes have equal lengths in every
+// operation. Sender and receiver, source and target of a copy must agree in it, chunk by chunk.
+// Which number a class has means nothing else.
+std::int64_t length_class(const Spec& spec, const Program& program, Buffer buffer,
+                          std::int32_t chunk) noexcept;
 
 // Checks the program (see check above) and computes its dependencies, O(chunks touched).
 Plan make_plan(const Spec& spec, Program program);
