@@ -53,7 +53,6 @@ class Connection {
     Connection& operator=(const Connection&) = delete;
 
     // --- Commands
-    // -------------------------------------------------------------------------------------
 
     // Queues a message; legal from the start (it goes out once the handshake is done). The bytes
     // must stay readable until kMessageSent, kMessageRefused or cancel(). Returns kNoMessage, and
@@ -86,7 +85,6 @@ class Connection {
     void abort(Time now, std::uint32_t code);
 
     // --- Inputs
-    // ---------------------------------------------------------------------------------------
 
     // `packet` was decoded from one datagram that wire::peek_route led here.
     Landed handle_packet(Time now, const wire::Packet& packet, const Arrival& arrival);
@@ -97,19 +95,16 @@ class Connection {
     void handle_timeout(Time now);
 
     // --- Outputs
-    // --------------------------------------------------------------------------------------
 
     // Fills `transmit` with the next packet to send; false when there is none now.
     bool poll_transmit(Time now, Transmit& transmit);
 
     bool poll_event(Event& event);
 
-    // When handle_timeout wants to be called; kNever when only an input or a command can change
-    // anything.
+    // When handle_timeout wants to be called; kNever when only an input or a command changes things.
     Time next_timeout() const;
 
     // --- Questions
-    // ------------------------------------------------------------------------------------
 
     State state() const;
     std::uint64_t id() const;              // in `connection` of every packet that is meant for us

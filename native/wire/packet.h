@@ -150,7 +150,7 @@ struct Packet {
 
 inline constexpr std::size_t kCommonHeaderSize = 28;
 inline constexpr std::size_t kDataHeaderSize = kCommonHeaderSize + 52;
-inline constexpr std::size_t kMaxHeaderSize = kCommonHeaderSize + 32 + 8 * kMaxAckWords;
+inline constexpr std::size_t kMaxHeaderSize = kCommonHeaderSize + 28 + 8 * kMaxAckWords;
 
 // Bytes that encode() writes for `packet` (payload not counted).
 std::size_t encoded_size(const Packet& packet);
