@@ -1,4 +1,4 @@
-"""Where the compiled pieces lie: `libweft.so`, the `_core` module, the torch extension, the C header.
+"""Where the compiled pieces lie: `libweft.so`, the `_core` module, torch extension, C header.
 
 The build installs them beside this file. Nothing is loaded by importing this package.
 """
@@ -21,7 +21,7 @@ class BuildInfo:
     build_type: str
     sanitize: str
     torch: str
-    """Version of the torch that the extension was compiled against, or "" if there is no extension."""
+    """Version of the torch that the extension was compiled against; "" if there is none."""
 
 
 def path(name: str) -> Path:
@@ -32,7 +32,8 @@ def path(name: str) -> Path:
     found = importlib.resources.files(__name__).joinpath(name)
     if not isinstance(found, Path) or not found.exists():
         raise FileNotFoundError(
-            f"Weft's compiled piece {name!r} is not installed; reinstall Weft (pip install .) or run make"
+            f"Weft's compiled piece {name!r} is not installed: "
+            "reinstall Weft (pip install .) or run make install in the checkout"
         )
     return found
 

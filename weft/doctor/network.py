@@ -1,0 +1,132 @@
+"""Network devices, and what the kernel offers: UDP offloads, AF_XDP, emulation modules."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from weft.doctor import child
+from weft.doctor.finding import Finding, Level, Value, observed
+
+TOPIC = "network"
+
+# include/uapi/linux/udp.h and socket.h; Python does not name them.
+SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
+AF_XDP = 44
+
+# Tries each kernel feature in a network namespace of its own, which goes when the process does.
+# Prints the names that work. A queueing discipline or link kind can only be known by asking for
+# one: modules load on demand.
+KERNEL_FABRIC = """
+import ctypes, errno
+libc = ctypes.CDLL(None)
+if libc.unshare(0x40000000) != 0 and libc.unshare(0x50000000) != 0:
+    raise SystemExit("no network namespace")
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+works = []
+with IPRoute() as ip:
+    def attempt(name, call, *args, **options):
+        try:
+            call(*args, **options)
+        except NetlinkError as error:
+            if error.code not in (errno.ENOENT, errno.EOPNOTSUPP):
+                raise
+        else:
+            works.append(name)
+    attempt("veth", ip.link, "add", ifname="w0", kind="veth", peer={"ifname": "w1"})
+    attempt("vrf", ip.link, "add", ifname="w2", kind="vrf", vrf_table=100)
+    attempt("openvswitch", ip.link, "add", ifname="w3", kind="openvswitch")
+    index = 1  # lo
+    attempt("netem", ip.tc, "add", "netem", index, handle="1:", delay=1000)
+    attempt("tbf", ip.tc, "replace", "tbf", index, handle="2:", rate="1mbit", burst=9000, latency=1)
+print(" ".join(works))
+"""
+
+
+def probe() -> Iterator[Finding]:
+    """NICs, UDP offloads, AF_XDP, emulation in the kernel."""
+    yield from _interfaces()
+    yield _udp_option("UDP segmentation (GSO)", UDP_SEGMENT, 1400, "4.18")
+    yield _udp_option("UDP coalescing (GRO)", UDP_GRO, 1, "5.0")
+    yield _address_family_xdp()
+    yield from _kernel_fabric()
+
+
+def _interfaces() -> Iterator[Finding]:
+    for path in sorted(Path("/sys/class/net").iterdir()):
+        if path.name == "lo" or not path.is_dir():
+            continue
+        mtu, state = int(_read(path / "mtu") or 0), _read(path / "operstate") or "unknown"
+        speed = int(_read(path / "speed") or -1)  # Mbit/s; -1 where the device does not say
+        detail = f"{state}, MTU {mtu}"
+        if speed > 0:
+            detail += f", {speed / 1000:g} Gbit/s"
+        numa = _read(path / "device" / "numa_node")
+        values: dict[str, Value] = {
+            "state": state,
+            "mtu_bytes": mtu,
+            "speed_mbit": speed if speed > 0 else None,
+            "numa_node": int(numa) if numa else None,
+        }
+        yield Finding(TOPIC, f"device {path.name}", Level.OK, detail, values=values)
+
+
+def _read(path: Path) -> str:
+    """The file's only line, or "" where the device has no such property (some answer EINVAL)."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _udp_option(name: str, option: int, value: int, since: str) -> Finding:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe_socket:
+        try:
+            probe_socket.setsockopt(SOL_UDP, option, value)
+        except OSError as error:
+            good, detail = False, str(error)
+        else:
+            good, detail = True, "accepted by the kernel"
+    mend = f"Linux {since} or newer; until then each packet costs a system call"
+    return observed(TOPIC, name, good, detail, mend, usable=good)
+
+
+def _address_family_xdp() -> Finding:
+    try:
+        socket.socket(AF_XDP, socket.SOCK_RAW, 0).close()
+    except OSError as error:
+        mend = (
+            "a kernel built with CONFIG_XDP_SOCKETS"
+            if error.errno == errno.EAFNOSUPPORT
+            else "run with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF (setcap or root)"
+        )
+        return observed(TOPIC, "AF_XDP", False, str(error), mend, usable=False)
+    return observed(TOPIC, "AF_XDP", True, "sockets can be opened", "", usable=True)
+
+
+def _kernel_fabric() -> Iterator[Finding]:
+    """Features that a kernel-made fabric needs; Weft's own fabric needs veth only."""
+    answered, said = child.run(KERNEL_FABRIC)
+    if not answered:
+        mend = (
+            "pip install 'weft[lab]'"
+            if "pyroute2" in said
+            else "run as root: see rootless namespaces"
+        )
+        yield observed(TOPIC, "kernel fabric", False, f"cannot be tried: {said}", mend)
+        return
+    works = said.split()
+    for name, module, what in (
+        ("veth", "veth", "links between namespaces, without which there is no lab"),
+        ("tbf", "sch_tbf", "rate limits"),
+        ("netem", "sch_netem", "delay and loss in the kernel; Weft's own fabric does without"),
+        ("vrf", "vrf", "routing tables per link; Weft's own fabric does without"),
+        ("openvswitch", "openvswitch", "Open vSwitch datapath; Weft's own fabric does without"),
+    ):
+        good = name in works
+        detail = what.partition(";")[0] if good else f"not in this kernel: {what}"
+        mend = f"modprobe {module}, or a kernel that has it"
+        yield observed(TOPIC, name, good, detail, mend, usable=good)
