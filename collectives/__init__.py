@@ -1,1 +1,1 @@
-"""Communicators, custom schedules, explanations and group membership, over the native collectives."""
+"""Communicators, custom schedules, explanations and membership, over the native collectives."""

@@ -1,1 +1,1 @@
-"""Endpoints, policies by name, the flow planner and the devices of this machine, over the native transport."""
+"""Endpoints, policies by name, the flow planner and devices, over the native transport."""
