@@ -24,14 +24,6 @@ constexpr Time kDeadlineCheck = kMillisecond;
 constexpr Time kLongestSleep = 100 * kMillisecond;      // bounds the harm of any lost wake-up
 constexpr int kRoundsPerClockRead = 32;
 
-inline void cpu_relax() noexcept {
-#if defined(__x86_64__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
-
 // All engines of the process, so that a forked child can let go of them.
 std::mutex& registry_lock() {
     static std::mutex lock;
@@ -154,6 +146,15 @@ void Engine::set_local_processes(int count) noexcept {
     cpu_set_t set;
     const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     oversubscribed_ = count > cores;
+    spins_ = oversubscribed_ ? 20 : 1000;
+}
+
+void Engine::relax() noexcept {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
 }
 
 // ---------------------------------------------------------------- the lock
@@ -258,6 +259,9 @@ bool Engine::progress(Time now) {
     for (auto& datapath : datapaths_) {
         moved |= datapath->progress(now);
     }
+    for (std::size_t i = 0; i < pollers_.size(); ++i) {
+        moved |= pollers_[i]->poll();
+    }
     if (now >= next_deadline_check_) {
         check_deadlines(now);
     }
@@ -269,7 +273,7 @@ void Engine::check_deadlines(Time now) {
     for (std::size_t i = 0; i < active_.size();) {
         const std::shared_ptr<Operation> operation = active_[i];
         if (now >= operation->deadline()) {
-            operation->fail(operation->timeout_error());
+            operation->expire();
             i = 0;  // failing one may end others
         } else {
             ++i;
@@ -298,7 +302,7 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
             continue;
         }
         if (round % kRoundsPerClockRead != 0) {
-            cpu_relax();
+            relax();
             continue;
         }
         now = clock_now();
@@ -388,6 +392,12 @@ bool Engine::arm_all() {
         }
     }
     armed_ = true;
+    for (std::size_t i = 0; i < pollers_.size(); ++i) {
+        if (pollers_[i]->poll()) {
+            disarm_all();
+            return false;
+        }
+    }
     return true;
 }
 

@@ -22,6 +22,15 @@
 
 namespace weft::engine {
 
+// Something besides datapaths that moves when looked at (boards in shared memory). Under the driver lock.
+class Poller {
+  public:
+    virtual bool poll() = 0;  // true if anything moved
+
+  protected:
+    ~Poller() = default;
+};
+
 class Engine {
   public:
     struct Settings {
@@ -56,9 +65,35 @@ class Engine {
     }
     // Runs it under the lock as soon as possible, without waiting.
     void post(std::function<void()> command);
+    // The same from where the lock may be held by this very thread (destructors): the next driver runs it.
+    void defer(std::function<void()> command) { commands_.push(std::move(command)); }
 
-    // For busy loops that hold the lock already (flat collectives): one round of progress.
-    void progress_locked() { progress(clock_now()); }
+    // Under the lock.
+    void add_poller(Poller& poller) { pollers_.push_back(&poller); }
+    void remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
+
+    // Spins on `step` (under the lock, as a driver) as long as a waiter would spin; true once it returned true. False at once when another
+    // thread drives: the caller then submits an operation instead.
+    template <typename Step>
+    bool spin_on(Step&& step) {
+        if (!driver_.try_lock()) {
+            return false;
+        }
+        const DrivingUser driving(*this);
+        disarm_all();
+        commands_.run_all();
+        bool done = step();
+        for (int i = 0; !done && i < spins_; ++i) {
+            relax();
+            done = step();
+        }
+        const bool more = !ended_.empty() || !commands_.empty();
+        driver_.unlock();
+        if (more) {
+            after_unlock();
+        }
+        return done;
+    }
 
     // How many processes share this machine's cores with us, as far as we know: decides how long a waiter spins.
     void set_local_processes(int count) noexcept;
@@ -99,6 +134,7 @@ class Engine {
     enum class Pause { kNone, kYieldLock, kSleep };
     enum class Rest : std::uint8_t { kAwake, kNapping, kSleeping };  // of the background thread
 
+    static void relax() noexcept;
     bool progress(Time now);
     void check_deadlines(Time now);
     // Drives under the lock until `operation` is finished (null: until nothing is under way or a user drives) or a pause is due.
@@ -121,6 +157,7 @@ class Engine {
     CommandQueue commands_;
 
     // Under the driver lock.
+    std::vector<Poller*> pollers_;
     std::vector<std::shared_ptr<Operation>> active_;
     std::vector<std::shared_ptr<Operation>> ended_;  // callbacks and wake-ups still due
     Time next_deadline_check_ = 0;
@@ -137,6 +174,7 @@ class Engine {
     std::atomic<bool> abandoned_{false};
     std::atomic<std::uint32_t> nap_word_{0};
     bool oversubscribed_ = false;
+    int spins_ = 1000;
     int wake_fd_ = -1;
     int poll_fd_ = -1;
     std::thread thread_;

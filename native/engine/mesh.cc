@@ -58,7 +58,7 @@ Peer& Mesh::want(const Address& address, Time deadline, bool call_anyway) {
 }
 
 // Tries this process's datapaths in its order of preference.
-void Mesh::call_next(Peer& peer, const ErrorPtr& last_error) {
+void Mesh::call_next(Peer& peer, ErrorPtr last_error) {
     const auto& datapaths = engine_.datapaths();
     while (peer.next_entry_ < datapaths.size()) {
         datapath::Datapath& datapath = *datapaths[peer.next_entry_++];
@@ -68,7 +68,13 @@ void Mesh::call_next(Peer& peer, const ErrorPtr& last_error) {
                 retired_.push_back(std::move(peer.channel_));
             }
             peer.channel_ = datapath.connect(peer.id_, *address, *this, peer.deadline_);
-            return;
+            if (peer.channel_->state() == Channel::State::kOpen) {
+                channel_open(*peer.channel_);
+            }
+            if (peer.channel_->state() != Channel::State::kFailed) {
+                return;
+            }
+            last_error = peer.channel_->error();
         }
     }
     peer.state_ = Peer::State::kFailed;
@@ -81,8 +87,8 @@ void Mesh::call_next(Peer& peer, const ErrorPtr& last_error) {
 }
 
 void Mesh::give_up(Peer& peer) {
-    if (peer.state_ != Peer::State::kConnecting) {
-        return;
+    if (peer.state_ != Peer::State::kConnecting || !watchers_.empty()) {
+        return;  // settled, or others may be waiting for it too
     }
     if (peer.channel_) {
         peer.channel_->close();
@@ -163,6 +169,26 @@ std::string Mesh::stats_json() const {
     return json + "]";
 }
 
+void Mesh::send_detached(Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::string bytes) {
+    if (peer.state_ != Peer::State::kOpen) {
+        return;
+    }
+    detached_.push_back(std::make_unique<Detached>(std::move(bytes)));
+    Detached& message = *detached_.back();
+    message.transfer.tag = tag;
+    message.transfer.signature = signature;
+    message.transfer.data = reinterpret_cast<std::byte*>(message.bytes.data());
+    message.transfer.size = message.bytes.size();
+    message.transfer.observer = &message;
+    peer.channel_->send(message.transfer);
+    sweep_detached();
+}
+
+// Not from inside transfer_done: the channel may still look at the transfer when it returns.
+void Mesh::sweep_detached() {
+    std::erase_if(detached_, [](const auto& message) { return message->ended; });
+}
+
 // ---------------------------------------------------------------- what channels and datapaths tell us
 
 void Mesh::channel_open(Channel& channel) {
@@ -221,6 +247,10 @@ void Mesh::channel_failed(Channel& channel, const ErrorPtr& error) {
     }
     peer->state_ = Peer::State::kFailed;
     peer->error_ = error;
+    if (channel.state() == Channel::State::kClosed) {
+        changed();  // it left in order: only what still needs it fails (with its transfers)
+        return;
+    }
     const auto groups = groups_;
     for (const auto& [group, handler] : groups) {
         if (groups_.contains(group)) {

@@ -59,10 +59,12 @@ class Peer {
 
 class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
   public:
-    Mesh(Engine& engine, datapath::PeerId self) : engine_(engine), self_(self) {}
+    explicit Mesh(Engine& engine) : engine_(engine) {}
     Mesh(const Mesh&) = delete;
     Mesh& operator=(const Mesh&) = delete;
 
+    // Before the first edge.
+    void set_self(datapath::PeerId self) noexcept { self_ = self; }
     datapath::PeerId self() const noexcept { return self_; }
     Address address() const;
 
@@ -78,6 +80,9 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
     void add_group(std::uint64_t group, GroupHandler& handler);
     // Forgets it on all channels: what still comes for it is refused.
     void remove_group(std::uint64_t group);
+
+    // Sends a small message whose fate nobody waits for (notices of failure, replies).
+    void send_detached(Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::string bytes);
 
     // Whoever waits for peers to open or to call is told of each change.
     void watch_changes(const void* key, std::function<void()> changed) { watchers_[key] = std::move(changed); }
@@ -96,13 +101,22 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
     void accepted(std::unique_ptr<datapath::Channel> channel) override;
 
   private:
-    void call_next(Peer& peer, const ErrorPtr& last_error);
+    void call_next(Peer& peer, ErrorPtr last_error);
+    void sweep_detached();
     void changed();
     void count_local_processes();
     Peer& make(datapath::PeerId id);
 
     Engine& engine_;
-    const datapath::PeerId self_;
+    datapath::PeerId self_ = 0;
+    struct Detached final : datapath::TransferObserver {
+        explicit Detached(std::string text) : bytes(std::move(text)) {}
+        void transfer_done(datapath::Transfer&) noexcept override { ended = true; }
+        std::string bytes;
+        datapath::Transfer transfer;
+        bool ended = false;
+    };
+    std::vector<std::unique_ptr<Detached>> detached_;  // outlives the channels below, which point into it
     std::unordered_map<datapath::PeerId, std::unique_ptr<Peer>> peers_;
     std::unordered_map<std::uint64_t, GroupHandler*> groups_;
     // Messages that came for a group that we have not made yet: told to its handler once it exists.

@@ -33,14 +33,19 @@ class Operation : public std::enable_shared_from_this<Operation> {
     // Calls `done` once when the operation ends (outside the driver lock), or at once if it has ended already.
     void on_done(Engine& engine, std::function<void()> done);
 
+    // Under the driver lock: give everything back to the channels (cancel) and finish(error).
+    virtual void fail(const ErrorPtr& error) = 0;
+
+    // Whether its owner may call it off alone, without leaving peers behind in the middle of something.
+    virtual bool cancellable() const noexcept { return false; }
+
   protected:
     friend class Engine;
 
-    // Under the driver lock. start() must not throw: what is wrong with the arguments was found before.
+    // Under the driver lock. Must not throw: what is wrong with the arguments was found before.
     virtual void start(Engine& engine) = 0;
-    // The deadline passed, or `error` befell the group: give everything back to the channels (cancel) and finish(error).
-    virtual void fail(const ErrorPtr& error) = 0;
-    // The text for "deadline passed": whom it waits for.
+    // The deadline passed. timeout_error() says whom it waits for.
+    virtual void expire() { fail(timeout_error()); }
     virtual ErrorPtr timeout_error() const = 0;
 
     void finish(ErrorPtr error);

@@ -1,0 +1,45 @@
+// What hides behind the opaque handles: a shared pointer each, so that releasing one never pulls the ground from under another.
+#pragma once
+
+#include <memory>
+
+#include "collectives/schedule.h"
+#include "communicator/communicator.h"
+#include "engine/context.h"
+#include "engine/edges.h"
+#include "engine/one_sided.h"
+
+struct weft_context {
+    std::shared_ptr<weft::engine::Context> context;
+};
+
+struct weft_request {
+    std::shared_ptr<weft::engine::Context> context;
+    std::shared_ptr<weft::engine::Operation> operation;
+};
+
+struct weft_peer {
+    std::shared_ptr<weft::engine::Context> context;
+    weft::datapath::PeerId id;
+};
+
+struct weft_region {
+    std::shared_ptr<weft::engine::Context> context;
+    std::shared_ptr<weft::engine::Region> region;
+};
+
+struct weft_comm {
+    std::shared_ptr<weft::communicator::Communicator> communicator;
+};
+
+struct weft_schedule {
+    weft::collectives::Schedule schedule;
+    bool verified = false;
+};
+
+namespace weft::capi {
+
+// Hands an operation to the caller as a request, or (request == NULL) waits for it and throws its error.
+void deliver(std::shared_ptr<engine::Context> context, std::shared_ptr<engine::Operation> operation, weft_request** request);
+
+}  // namespace weft::capi

@@ -1,0 +1,393 @@
+#include "communicator/communicator.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "collectives/verify.h"
+#include "communicator/establish.h"
+#include "communicator/flat.h"
+#include "communicator/schedule_run.h"
+#include "communicator/signature.h"
+#include "wire/siphash.h"
+
+namespace weft::communicator {
+namespace {
+
+using datapath::Transfer;
+using engine::Operation;
+using engine::Time;
+
+constexpr std::uint64_t kNoticeMessage = (std::uint64_t{1} << 62) | 2;
+constexpr Time kConnectTimeout = 30 * engine::kSecond;
+
+// What a failing member tells the others.
+struct NoticeBytes {
+    std::int32_t status = 0;
+    std::int32_t culprit = WEFT_NO_RANK;
+    char text[504] = {};
+};
+
+ErrorPtr with_rank(const ErrorInfo& info, std::int32_t rank, std::string message) {
+    return std::make_shared<const ErrorInfo>(ErrorInfo{info.status, std::move(message), info.peer_id, rank});
+}
+
+std::uint64_t fingerprint(const std::string& text) {
+    return wire::siphash({}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
+
+}  // namespace
+
+// An incoming notice while its bytes arrive.
+struct Communicator::Notice final : datapath::TransferObserver {
+    Notice(Communicator& group, std::int32_t from) : group(group), from(from) {}
+    void transfer_done(Transfer& transfer) noexcept override {
+        ended = true;
+        if (transfer.state != Transfer::State::kDone) {
+            return;
+        }
+        bytes.text[sizeof bytes.text - 1] = '\0';
+        ErrorInfo info{static_cast<weft_status>(bytes.status), "rank " + std::to_string(from) + " reports: " + bytes.text, 0, bytes.culprit};
+        if (info.status >= WEFT_OK || info.status < WEFT_ERR_INTERNAL) {
+            info.status = WEFT_ERR_INTERNAL;
+        }
+        if (bytes.culprit >= 0 && bytes.culprit < group.size()) {
+            info.peer_id = group.members_[static_cast<std::size_t>(bytes.culprit)].peer;
+        }
+        group.fail(std::make_shared<const ErrorInfo>(std::move(info)), false);
+    }
+    Communicator& group;
+    const std::int32_t from;
+    NoticeBytes bytes;
+    Transfer transfer;
+    bool ended = false;
+};
+
+// ---------------------------------------------------------------- life
+
+std::map<Collective, std::string> CommunicatorOptions::parse_algorithms(std::string_view text) {
+    std::map<Collective, std::string> algorithms;
+    while (!text.empty()) {
+        const std::size_t comma = std::min(text.find(','), text.size());
+        const std::string_view item = text.substr(0, comma);
+        const std::size_t equals = item.find('=');
+        if (equals == std::string_view::npos) {
+            throw Error(WEFT_ERR_INVALID, "algorithms: \"" + std::string(item) + "\" is not of the form collective=algorithm");
+        }
+        const Collective collective = collectives::collective_from_name(item.substr(0, equals));
+        algorithms[collective] = std::string(item.substr(equals + 1));
+        text.remove_prefix(std::min(comma + 1, text.size()));
+    }
+    return algorithms;
+}
+
+Communicator::Communicator(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank,
+                           std::vector<engine::Address> members, CommunicatorOptions options)
+    : context_(std::move(context)),
+      group_(group),
+      rank_(rank),
+      members_(std::move(members)),
+      options_(std::move(options)),
+      peers_(members_.size()),
+      plans_(static_cast<std::int32_t>(members_.size()), rank) {
+    if (options_.timeout <= 0) {
+        options_.timeout = context_->options().timeout;
+    }
+    if (options_.connect_timeout <= 0) {
+        options_.connect_timeout = kConnectTimeout;
+    }
+}
+
+std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank,
+                                                   std::vector<engine::Address> members, CommunicatorOptions options) {
+    const auto size = static_cast<std::int32_t>(members.size());
+    if (size < 1 || rank < 0 || rank >= size) {
+        throw Error(WEFT_ERR_INVALID, "rank " + std::to_string(rank) + " is not in 0.." + std::to_string(size - 1));
+    }
+    if (group == 0) {
+        throw Error(WEFT_ERR_INVALID, "the group number must not be 0: draw a random one and give it to all members");
+    }
+    if (members[static_cast<std::size_t>(rank)].peer != context->mesh().self()) {
+        throw Error(WEFT_ERR_INVALID, "the address at rank " + std::to_string(rank) + " is not this process's: is the rank right?");
+    }
+    std::string ids;
+    for (const engine::Address& member : members) {
+        if (std::count_if(members.begin(), members.end(), [&](const auto& other) { return other.peer == member.peer; }) != 1) {
+            throw Error(WEFT_ERR_INVALID, "the same process stands in the list of addresses twice");
+        }
+        ids += std::to_string(member.peer) + " ";
+    }
+    std::string tuning;
+    for (const auto& [collective, algorithm] : options.algorithms) {
+        tuning += std::string(collectives::collective_name(collective)) + "=" + algorithm + ",";
+        collectives::find_algorithm(algorithm, collective);
+    }
+
+    std::shared_ptr<Communicator> self(
+        new Communicator(std::move(context), group, rank, std::move(members), std::move(options)));
+    engine::Engine& engine = self->context_->engine();
+    datapath::ShmDatapath* shm = self->context_->shm();
+    if (shm != nullptr && size > 1) {
+        self->flat_ = engine.call([&] { return std::make_unique<FlatBoard>(*self, *shm); });
+    }
+    Greeting own{.rank = rank, .size = size, .members = fingerprint(ids), .tuning = fingerprint(tuning)};
+    own.board = self->flat_ ? self->flat_->offset() : 0;
+    own.board_bytes = self->flat_ ? self->flat_->bytes() : 0;
+    const Time deadline = engine::deadline_after(engine::clock_now(), self->options_.connect_timeout);
+    const auto establish = std::make_shared<Establish>(self, deadline, own);
+    engine.submit(establish, false);
+    engine.wait(*establish, engine::deadline_after(deadline, engine::kSecond));
+    if (establish->error()) {
+        self->close();
+        throw Error(establish->error());
+    }
+    engine.call([&] {
+        bool everywhere = self->flat_ != nullptr;
+        for (std::int32_t r = 0; r < size && everywhere; ++r) {
+            const Greeting& greeting = establish->greeting(r);
+            everywhere = greeting.board_bytes > 0 && (r == rank || (self->peer(r).channel().datapath() == "shm" &&
+                                                                    self->flat_->attach(r, self->peer(r).id(), greeting.board, greeting.board_bytes)));
+        }
+        if (!everywhere) {
+            self->flat_.reset();
+        }
+    });
+    return self;
+}
+
+void Communicator::close() {
+    if (context_->engine().abandoned()) {
+        return;
+    }
+    context_->engine().call([this] {
+        fail(make_error(WEFT_ERR_ABORTED, "group \"" + options_.name + "\" was destroyed here"), false);
+        if (!closed_) {
+            closed_ = true;
+            context_->mesh().remove_group(group_);
+            for (auto& notice : notices_) {
+                if (engine::Peer* peer = peers_[static_cast<std::size_t>(notice->from)]) {
+                    peer->channel().cancel(notice->transfer);
+                }
+            }
+            notices_.clear();
+            flat_.reset();
+        }
+    });
+}
+
+// The doors close before they let go; operations keep the group alive, so here nothing of it is under way.
+Communicator::~Communicator() = default;
+
+ErrorPtr Communicator::error() const {
+    return context_->engine().call([this] { return failure_; });
+}
+
+bool Communicator::is_open(std::int32_t rank) const noexcept {
+    const engine::Peer* peer = peers_[static_cast<std::size_t>(rank)];
+    return peer != nullptr && peer->state() == engine::Peer::State::kOpen;
+}
+
+std::int32_t Communicator::rank_of(datapath::PeerId id) const noexcept {
+    const auto it = std::find_if(members_.begin(), members_.end(), [id](const auto& member) { return member.peer == id; });
+    return it == members_.end() ? WEFT_NO_RANK : static_cast<std::int32_t>(it - members_.begin());
+}
+
+// ---------------------------------------------------------------- failure
+
+void Communicator::fail(const ErrorPtr& error, bool tell) {
+    if (failure_) {
+        return;
+    }
+    const auto keep = weak_from_this().lock();
+    failure_ = error;
+    if (tell) {
+        NoticeBytes notice{.status = error->status, .culprit = error->peer_rank};
+        error->message.copy(notice.text, sizeof notice.text - 1);
+        const std::string bytes(reinterpret_cast<const char*>(&notice), sizeof notice);
+        for (std::int32_t rank = 0; rank < size(); ++rank) {
+            if (rank != rank_ && rank != error->peer_rank && is_open(rank)) {
+                context_->mesh().send_detached(peer(rank), {group_, kNoticeMessage}, 0, bytes);
+            }
+        }
+    }
+    while (!running_.empty()) {
+        running_.back()->fail(error);  // takes itself off the list
+    }
+}
+
+void Communicator::peer_failed(engine::Peer& peer, const ErrorPtr& error) {
+    const std::int32_t rank = rank_of(peer.id());
+    if (rank != WEFT_NO_RANK) {
+        fail(with_rank(*error, rank, "group \"" + options_.name + "\" lost rank " + std::to_string(rank) + ": " + error->message), true);
+    }
+}
+
+void Communicator::abort(const std::string& reason) {
+    context_->engine().call([&] {
+        fail(with_rank({WEFT_ERR_ABORTED, "", context_->mesh().self(), WEFT_NO_RANK}, rank_,
+                       "group \"" + options_.name + "\" was aborted by rank " + std::to_string(rank_) +
+                           (reason.empty() ? "" : ": " + reason)),
+             true);
+    });
+}
+
+void Communicator::message_unmatched(engine::Peer& peer, const datapath::Tag& tag, std::uint64_t, std::size_t size) {
+    const std::int32_t from = rank_of(peer.id());
+    if (from == WEFT_NO_RANK) {
+        return;
+    }
+    if ((tag.message & kPointToPointBit) != 0) {
+        p2p_.unmatched(from, static_cast<std::uint32_t>(tag.message));
+    } else if (tag.message == kNoticeMessage && size == sizeof(NoticeBytes)) {
+        notices_.push_back(std::make_unique<Notice>(*this, from));
+        Notice& notice = *notices_.back();
+        notice.transfer.tag = tag;
+        notice.transfer.data = reinterpret_cast<std::byte*>(&notice.bytes);
+        notice.transfer.size = sizeof notice.bytes;
+        notice.transfer.observer = &notice;
+        peer.channel().recv(notice.transfer);
+    }
+}
+
+// ---------------------------------------------------------------- operations
+
+Time Communicator::deadline(Time timeout) const {
+    return engine::deadline_after(engine::clock_now(), timeout > 0 ? timeout : options_.timeout);
+}
+
+bool Communicator::fits_flat(const Arguments& arguments, const OperationOptions& options) const noexcept {
+    return flat_ != nullptr && options.algorithm.empty() && !options_.algorithms.contains(arguments.collective) &&
+           FlatBoard::fits(arguments, size());
+}
+
+std::shared_ptr<Operation> Communicator::start(Arguments arguments, const OperationOptions& options) {
+    check(arguments, size(), rank_);
+    std::shared_ptr<GroupOperation> operation;
+    if (fits_flat(arguments, options)) {
+        operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout), std::move(arguments), FlatState{});
+    } else {
+        const Choice choice = choose(arguments, options);
+        auto plan = plans_.get(choice.algorithm, arguments.collective, arguments.root, choice.slices);
+        operation = std::make_shared<ScheduleRun>(shared_from_this(), deadline(options.timeout), std::move(plan), std::move(arguments),
+                                                  sequence_.fetch_add(1), options.priority);
+    }
+    context_->engine().submit(operation, options.background);
+    return operation;
+}
+
+void Communicator::run(const Arguments& arguments, const OperationOptions& options) {
+    engine::Engine& engine = context_->engine();
+    std::shared_ptr<Operation> operation;
+    if (fits_flat(arguments, options)) {
+        check(arguments, size(), rank_);
+        FlatState state;
+        ErrorPtr error;
+        bool busy = false;
+        const bool done = engine.spin_on([&] {
+            if (state.sequence == 0) {
+                error = failure_;
+                busy = !flat_->idle();
+                if (error || busy) {
+                    return true;
+                }
+                state = flat_->begin_foreground(arguments);
+            }
+            if (!flat_->advance(state, error)) {
+                return false;
+            }
+            flat_->end_foreground();
+            if (error) {
+                fail(error, true);
+            }
+            return true;
+        });
+        if (done && error) {
+            throw Error(error);
+        }
+        if (done && !busy) {
+            return;
+        }
+        operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout), arguments, state);
+        engine.submit(operation, false);
+    } else {
+        operation = start(arguments, options);
+    }
+    engine.wait(*operation, engine::deadline_after(operation->deadline(), engine::kSecond));
+    if (operation->error()) {
+        throw Error(operation->error());
+    }
+}
+
+std::shared_ptr<Operation> Communicator::send(const void* data, std::size_t length, std::int32_t to, std::uint32_t tag,
+                                              const OperationOptions& options) {
+    return message(Message::Direction::kSend, static_cast<std::byte*>(const_cast<void*>(data)), length, to, tag, options);
+}
+
+std::shared_ptr<Operation> Communicator::recv(void* data, std::size_t length, std::int32_t from, std::uint32_t tag,
+                                              const OperationOptions& options) {
+    return message(Message::Direction::kReceive, static_cast<std::byte*>(data), length, from, tag, options);
+}
+
+std::shared_ptr<Operation> Communicator::message(Message::Direction direction, std::byte* data, std::size_t length, std::int32_t rank,
+                                                 std::uint32_t tag, const OperationOptions& options) {
+    const bool any = direction == Message::Direction::kReceive && rank == WEFT_ANY_SOURCE;
+    if (!any && (rank < 0 || rank >= size() || rank == rank_)) {
+        throw Error(WEFT_ERR_INVALID, (direction == Message::Direction::kSend ? "send to rank " : "recv from rank ") + std::to_string(rank) +
+                                          ": the other ranks of group \"" + options_.name + "\" are 0.." + std::to_string(size() - 1) +
+                                          " except " + std::to_string(rank_));
+    }
+    if (data == nullptr && length > 0) {
+        throw Error(WEFT_ERR_INVALID, "send/recv: the buffer is NULL but its length is " + std::to_string(length));
+    }
+    auto operation = std::make_shared<Message>(shared_from_this(), deadline(options.timeout), direction, data, length, rank, tag, options.priority);
+    context_->engine().submit(operation, options.background);
+    return operation;
+}
+
+// ---------------------------------------------------------------- derived groups, schedules
+
+std::shared_ptr<Communicator> Communicator::split(std::int32_t color, std::int32_t key, CommunicatorOptions options) {
+    struct Wish {
+        std::int32_t color, key;
+    };
+    const Wish mine{color, key};
+    std::vector<Wish> wishes(members_.size());
+    run({.collective = Collective::kAllGather,
+         .input = reinterpret_cast<const std::byte*>(&mine),
+         .output = reinterpret_cast<std::byte*>(wishes.data()),
+         .count = 2,
+         .dtype = WEFT_I32},
+        {});
+    const std::uint64_t serial = splits_++;
+    if (color < 0) {
+        return nullptr;
+    }
+    std::vector<std::int32_t> ranks;
+    for (std::int32_t r = 0; r < size(); ++r) {
+        if (wishes[static_cast<std::size_t>(r)].color == color) {
+            ranks.push_back(r);
+        }
+    }
+    std::stable_sort(ranks.begin(), ranks.end(), [&](std::int32_t a, std::int32_t b) {
+        return wishes[static_cast<std::size_t>(a)].key < wishes[static_cast<std::size_t>(b)].key;
+    });
+    std::vector<engine::Address> members;
+    for (std::int32_t r : ranks) {
+        members.push_back(members_[static_cast<std::size_t>(r)]);
+    }
+    // As unguessable as the parent's number, equal on all members, different for each split and colour.
+    std::array<std::uint8_t, 16> parent{};
+    std::memcpy(parent.data(), &group_, sizeof group_);
+    const std::array what = {serial, static_cast<std::uint64_t>(color)};
+    const std::uint64_t group =
+        wire::siphash(parent, {reinterpret_cast<const std::uint8_t*>(what.data()), sizeof what}) | 1;
+    const auto rank = static_cast<std::int32_t>(std::find(ranks.begin(), ranks.end(), rank_) - ranks.begin());
+    return create(context_, group, rank, std::move(members), std::move(options));
+}
+
+void Communicator::register_schedule(const collectives::Schedule& schedule) {
+    collectives::verify(schedule);
+    plans_.add(schedule);
+}
+
+}  // namespace weft::communicator

@@ -1,0 +1,234 @@
+#include "communicator/schedule_run.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "communicator/communicator.h"
+#include "communicator/signature.h"
+
+namespace weft::communicator {
+namespace {
+
+using collectives::Buffer;
+using collectives::Layout;
+using collectives::Plan;
+using collectives::Slice;
+using collectives::Step;
+using collectives::StepKind;
+using datapath::Transfer;
+
+// Tag::message: sequence of the operation, lane, position among the messages of that pair and lane. The sequence wraps after 2^23
+// operations, of which only the few under way can meet.
+std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane, std::uint32_t message) {
+    return std::uint64_t{sequence & 0x7fffff} << 40 | std::uint64_t{lane} << 32 | message;
+}
+
+}  // namespace
+
+KernelReducer::KernelReducer(weft_reduction op, weft_dtype dtype)
+    : kernel_(collectives::find_kernel(op, dtype)), element_(weft_dtype_size(dtype)) {}
+
+void KernelReducer::combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept {
+    kernel_(acc, acc, incoming, bytes / element_);
+}
+
+ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const Plan> plan,
+                         Arguments arguments, std::uint32_t sequence, std::int32_t priority)
+    : GroupOperation(std::move(group), deadline),
+      plan_(std::move(plan)),
+      arguments_(std::move(arguments)),
+      sequence_(sequence),
+      signature_(make_signature(arguments_)),
+      element_(weft_dtype_size(arguments_.dtype)),
+      layout_(make_layout()),
+      reducer_(arguments_.op, arguments_.dtype),
+      waiting_(plan_->dependencies),
+      transfers_(plan_->steps.size()),
+      ready_(plan_->ready),
+      remaining_(plan_->steps.size()) {
+    for (Transfer& transfer : transfers_) {
+        transfer.priority = priority;
+    }
+    std::reverse(ready_.begin(), ready_.end());  // taken from the back, in program order
+}
+
+ScheduleRun::~ScheduleRun() = default;
+
+std::string ScheduleRun::describe() const {
+    return describe_signature(signature_) + " #" + std::to_string(sequence_);
+}
+
+Layout ScheduleRun::make_layout() const {
+    switch (arguments_.collective) {
+        case Collective::kAllGatherV:
+        case Collective::kReduceScatterV:
+            return Layout(*plan_, arguments_.send_counts);
+        case Collective::kAllToAllV:
+            return Layout(*plan_, arguments_.send_counts, arguments_.recv_counts);
+        default:
+            return Layout(*plan_, arguments_.count);
+    }
+}
+
+void ScheduleRun::start(engine::Engine&) {
+    enter();
+    if (finished()) {
+        return;
+    }
+    try {
+        prepare_input();
+        scratch_ = group().scratch().take(layout_.elements(Buffer::kScratch) * element_);
+    } catch (const std::bad_alloc&) {
+        leave(make_error(WEFT_ERR_RESOURCES, describe() + ": no memory for " +
+                                                 std::to_string(layout_.elements(Buffer::kScratch) * element_) + " bytes of scratch"));
+        return;
+    }
+    buffers_[static_cast<int>(Buffer::kOutput)] = arguments_.output;
+    buffers_[static_cast<int>(Buffer::kScratch)] = scratch_.memory.get();
+    watch(true);
+    if (remaining_ == 0) {
+        finish_output();
+    } else {
+        pump();
+    }
+}
+
+// PREMUL_SUM scales a copy of the input; so does all_to_all in place keep what it overwrites.
+void ScheduleRun::prepare_input() {
+    auto& input = buffers_[static_cast<int>(Buffer::kInput)];
+    input = const_cast<std::byte*>(arguments_.input);  // no step writes it: the plan was checked
+    const std::size_t count = layout_.elements(Buffer::kInput);
+    const bool scaled = arguments_.op == WEFT_PREMUL_SUM && collectives::is_reducing(arguments_.collective);
+    const bool overwritten = (arguments_.collective == Collective::kAllToAll || arguments_.collective == Collective::kAllToAllV) &&
+                             arguments_.input == arguments_.output;
+    if (count == 0 || !(scaled || overwritten)) {
+        return;
+    }
+    input_copy_ = group().scratch().take(count * element_);
+    if (scaled) {
+        collectives::scale(arguments_.dtype, input_copy_.memory.get(), input, arguments_.scale, count);
+    } else {
+        std::memcpy(input_copy_.memory.get(), input, count * element_);
+    }
+    input = input_copy_.memory.get();
+}
+
+std::byte* ScheduleRun::address(Slice slice, std::size_t& bytes) const noexcept {
+    const collectives::Extent extent = layout_.extent(slice);
+    bytes = extent.length * element_;
+    std::byte* base = buffers_[static_cast<int>(slice.buffer)];
+    return base == nullptr ? nullptr : base + extent.offset * element_;
+}
+
+void ScheduleRun::pump() {
+    pumping_ = true;
+    while (!ready_.empty() && !broken_) {
+        const std::uint32_t step = ready_.back();
+        ready_.pop_back();
+        issue(step);
+    }
+    pumping_ = false;
+    if (broken_) {
+        // One broken transfer breaks the collective for everybody: the group ends, and we with it.
+        const auto keep = shared_from_this();
+        group().fail(broken_, true);
+    } else if (remaining_ == 0) {
+        finish_output();
+    }
+}
+
+void ScheduleRun::issue(std::uint32_t index) {
+    const Step& step = plan_->steps[index];
+    if (step.kind == StepKind::kCopy || step.kind == StepKind::kReduce) {
+        std::size_t bytes = 0;
+        const std::byte* source = address(step.source, bytes);
+        std::byte* target = address(step.target, bytes);
+        if (step.kind == StepKind::kReduce) {
+            reducer_.combine(target, source, bytes);
+        } else if (target != source && bytes > 0) {
+            std::memcpy(target, source, bytes);
+        }
+        complete(index);
+        return;
+    }
+    Transfer& transfer = transfers_[index];
+    transfer.tag = {.group = group().epoch(), .message = message_number(sequence_, step.lane, plan_->messages[index])};
+    transfer.signature = signature_;
+    transfer.observer = this;
+    transfer.data = address(step.kind == StepKind::kSend ? step.source : step.target, transfer.size);
+    transfer.reducer = step.kind == StepKind::kRecvReduce ? &reducer_ : nullptr;
+    datapath::Channel& channel = group().peer(step.peer).channel();
+    if (step.kind == StepKind::kSend) {
+        channel.send(transfer);
+    } else {
+        channel.recv(transfer);
+    }
+}
+
+void ScheduleRun::transfer_done(Transfer& transfer) noexcept {
+    const auto index = static_cast<std::uint32_t>(&transfer - transfers_.data());
+    if (transfer.state == Transfer::State::kFailed) {
+        broken_ = explain(transfer, plan_->steps[index].peer);
+    } else {
+        complete(index);
+    }
+    if (!pumping_) {
+        pump();
+    }
+}
+
+void ScheduleRun::complete(std::uint32_t step) {
+    --remaining_;
+    for (std::uint32_t successor : plan_->successors_of(step)) {
+        if (--waiting_[successor] == 0) {
+            ready_.push_back(successor);
+        }
+    }
+}
+
+void ScheduleRun::finish_output() noexcept {
+    const std::size_t count = layout_.elements(Buffer::kOutput);
+    const bool has_output = !collectives::is_rooted(arguments_.collective) || arguments_.root == group().rank();
+    if (arguments_.op == WEFT_AVG && collectives::is_reducing(arguments_.collective) && has_output && count > 0) {
+        collectives::divide(arguments_.dtype, arguments_.output, group().size(), count);
+    }
+    watch(false);
+    group().scratch().give_back(std::move(scratch_));
+    group().scratch().give_back(std::move(input_copy_));
+    leave(nullptr);
+}
+
+void ScheduleRun::fail(const ErrorPtr& error) {
+    for (std::size_t i = 0; i < transfers_.size(); ++i) {
+        if (transfers_[i].state == Transfer::State::kPending) {
+            group().peer(plan_->steps[i].peer).channel().cancel(transfers_[i]);
+        }
+    }
+    watch(false);
+    leave(error);
+}
+
+// After a collective that some ranks finished and others did not, nothing in the group can be trusted.
+void ScheduleRun::expire() {
+    group().fail(timeout_error(), true);
+}
+
+void ScheduleRun::watch(bool on) noexcept {
+    for (std::int32_t peer : plan_->peers) {
+        group().peer(peer).channel().watch(on);
+    }
+}
+
+std::vector<std::int32_t> ScheduleRun::waiting_for() const {
+    std::vector<std::int32_t> ranks;
+    for (std::size_t i = 0; i < transfers_.size(); ++i) {
+        if (transfers_[i].state == Transfer::State::kPending) {
+            ranks.push_back(plan_->steps[i].peer);
+        }
+    }
+    std::sort(ranks.begin(), ranks.end());
+    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+    return ranks;
+}
+
+}  // namespace weft::communicator

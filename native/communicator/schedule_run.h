@@ -1,0 +1,73 @@
+// Executes one plan on the channels of a group: a dataflow machine.
+//
+// Every step whose dependencies have ended is started at once; sends and receives end when their channel says so, copies and
+// reductions end where they stand. Nothing is decided here: what to do is in the plan, how bytes move is in the channel.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "collectives/reduce/reduce.h"
+#include "communicator/arguments.h"
+#include "communicator/group_operation.h"
+#include "communicator/scratch.h"
+#include "datapath/channel.h"
+
+namespace weft::communicator {
+
+// Combines incoming bytes with the kernel of one (reduction, data type).
+class KernelReducer final : public datapath::Reducer {
+  public:
+    KernelReducer(weft_reduction op, weft_dtype dtype);
+    void combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept override;
+
+  private:
+    collectives::Kernel kernel_;
+    std::size_t element_;
+};
+
+class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
+  public:
+    // `sequence` numbers the group's collectives, equally on all ranks.
+    ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const collectives::Plan> plan,
+                Arguments arguments, std::uint32_t sequence, std::int32_t priority);
+    ~ScheduleRun() override;
+
+    std::string describe() const override;
+    void fail(const ErrorPtr& error) override;
+
+  private:
+    void start(engine::Engine& engine) override;
+    void expire() override;
+    std::vector<std::int32_t> waiting_for() const override;
+    void transfer_done(datapath::Transfer& transfer) noexcept override;
+
+    void prepare_input();
+    collectives::Layout make_layout() const;
+    std::byte* address(collectives::Slice slice, std::size_t& bytes) const noexcept;
+    void pump();
+    void issue(std::uint32_t step);
+    void complete(std::uint32_t step);
+    void finish_output() noexcept;
+    void watch(bool on) noexcept;
+
+    const std::shared_ptr<const collectives::Plan> plan_;
+    Arguments arguments_;
+    const std::uint32_t sequence_;
+    const std::uint64_t signature_;
+    const std::size_t element_;  // bytes
+    const collectives::Layout layout_;
+    const KernelReducer reducer_;
+
+    std::byte* buffers_[collectives::kBuffers] = {};
+    ScratchPool::Buffer scratch_;
+    ScratchPool::Buffer input_copy_;  // PREMUL_SUM, and all_to_all in place
+    std::vector<std::uint32_t> waiting_;  // [step] dependencies still open
+    std::vector<datapath::Transfer> transfers_;  // [step]
+    std::vector<std::uint32_t> ready_;
+    std::size_t remaining_ = 0;
+    bool pumping_ = false;
+    ErrorPtr broken_;  // a transfer failed
+};
+
+}  // namespace weft::communicator

@@ -1,0 +1,24 @@
+// 64 bits that say which collective a rank called. Every message carries its operation's; where two ranks' differ, the receiver can tell
+// the user who called what instead of adding up apples and pears.
+//
+// Bits: 63-59 collective, 58-54 data type, 53-50 reduction, 49-34 root, 33-0 count (saturated; v-forms: a hash of all counts).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "communicator/arguments.h"
+
+namespace weft::communicator {
+
+constexpr std::uint64_t kPointToPointSignature = std::uint64_t{31} << 59;
+
+std::uint64_t make_signature(const Arguments& arguments) noexcept;
+
+// e.g. "all_reduce(1024 x f32, sum)"
+std::string describe_signature(std::uint64_t signature);
+
+const char* dtype_name(weft_dtype dtype) noexcept;
+const char* reduction_name(weft_reduction op) noexcept;
+
+}  // namespace weft::communicator

@@ -1,0 +1,144 @@
+#include "engine/context.h"
+
+#include <sys/random.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "wire/siphash.h"
+
+namespace weft::engine {
+namespace {
+
+constexpr Time kDefaultTimeout = 30 * 60 * kSecond;
+constexpr Time kDefaultPeerTimeout = 1500 * kMillisecond;
+
+std::string text_option(const char* given, const char* variable, const char* otherwise) {
+    if (given != nullptr) {
+        return given;
+    }
+    const char* value = std::getenv(variable);
+    return value != nullptr ? value : otherwise;
+}
+
+std::vector<std::string> split(std::string_view text) {
+    std::vector<std::string> items;
+    while (!text.empty()) {
+        const std::size_t comma = std::min(text.find(','), text.size());
+        if (comma > 0) {
+            items.emplace_back(text.substr(0, comma));
+        }
+        text.remove_prefix(std::min(comma + 1, text.size()));
+    }
+    return items;
+}
+
+std::map<std::string, std::string> key_values(const std::string& text) {
+    std::map<std::string, std::string> values;
+    for (const std::string& item : split(text)) {
+        const std::size_t equals = item.find('=');
+        if (equals == std::string::npos || equals == 0) {
+            throw Error(WEFT_ERR_INVALID, "transport options: \"" + item + "\" is not of the form key=value");
+        }
+        values[item.substr(0, equals)] = item.substr(equals + 1);
+    }
+    return values;
+}
+
+Time milliseconds_from(const char* variable, Time otherwise) {
+    const char* text = std::getenv(variable);
+    if (text == nullptr) {
+        return otherwise;
+    }
+    char* end = nullptr;
+    const long long value = std::strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || value <= 0) {
+        throw Error(WEFT_ERR_INVALID, std::string(variable) + "=\"" + text + "\" is not a positive number of milliseconds");
+    }
+    return value * kMillisecond;
+}
+
+std::uint64_t random_word() {
+    std::uint64_t word = 0;
+    while (word == 0) {
+        if (getrandom(&word, sizeof word, 0) != static_cast<ssize_t>(sizeof word)) {
+            throw Error(WEFT_ERR_SYSTEM, "getrandom failed: the system gives no random numbers");
+        }
+    }
+    return word;
+}
+
+// The key of all handshakes, two hashes of the secret under different fixed keys.
+datapath::Identity make_identity(const ContextOptions& options) {
+    datapath::Identity identity;
+    identity.id = random_word();
+    identity.peer_timeout = options.peer_timeout;
+    const std::span secret(reinterpret_cast<const std::uint8_t*>(options.secret.data()), options.secret.size());
+    for (std::uint8_t half = 0; half < 2; ++half) {
+        const std::uint64_t hash = wire::siphash({'w', 'e', 'f', 't', half}, secret);
+        for (std::size_t i = 0; i < 8; ++i) {
+            identity.key[half * 8u + i] = static_cast<std::uint8_t>(hash >> (8 * i));
+        }
+    }
+    return identity;
+}
+
+}  // namespace
+
+ContextOptions ContextOptions::from(const weft_context_options* given) {
+    weft_context_options raw = WEFT_CONTEXT_OPTIONS_INIT;
+    if (given != nullptr) {
+        if (given->struct_size != sizeof raw) {
+            throw Error(WEFT_ERR_INVALID, "weft_context_options.struct_size is wrong: initialise it with WEFT_CONTEXT_OPTIONS_INIT");
+        }
+        raw = *given;
+    }
+    ContextOptions options;
+    options.secret = text_option(raw.secret, "WEFT_SECRET", "");
+    options.datapaths = text_option(raw.datapaths, "WEFT_DATAPATHS", "shm,udp");
+    options.interfaces = text_option(raw.interfaces, "WEFT_INTERFACES", "");
+    options.transport = key_values(text_option(raw.transport, "WEFT_TRANSPORT", ""));
+    options.timeout = raw.timeout_ns > 0 ? raw.timeout_ns : milliseconds_from("WEFT_TIMEOUT_MS", kDefaultTimeout);
+    options.peer_timeout = raw.peer_timeout_ns > 0 ? raw.peer_timeout_ns : milliseconds_from("WEFT_PEER_TIMEOUT_MS", kDefaultPeerTimeout);
+    options.spin = raw.spin_ns;
+    return options;
+}
+
+Context::Context(ContextOptions options)
+    : options_(std::move(options)), engine_({.spin = options_.spin}), mesh_(engine_) {
+    const datapath::Identity identity = make_identity(options_);
+    mesh_.set_self(identity.id);
+    for (const std::string& name : split(options_.datapaths)) {
+        if (name == "shm") {
+            auto shm = std::make_unique<datapath::ShmDatapath>(identity, mesh_);
+            shm_ = shm.get();
+            engine_.add(std::move(shm));
+        } else {
+            throw Error(WEFT_ERR_INVALID, "no datapath \"" + name + "\"; there are: shm, udp");
+        }
+    }
+    engine_.start();
+}
+
+Context::~Context() {
+    if (!engine_.abandoned()) {
+        engine_.stop();
+        engine_.call([this] { mesh_.close(); });
+    }
+}
+
+std::string Context::address() {
+    return engine_.call([this] { return mesh_.address().encode(); });
+}
+
+std::string Context::stats_json() {
+    return engine_.call([this] {
+        const Engine::Counters counters = engine_.counters();
+        std::string json = "{\"rounds\":" + std::to_string(counters.rounds) + ",\"sleeps\":" + std::to_string(counters.sleeps) +
+                           ",\"operations\":" + std::to_string(counters.operations) + ",\"secret\":" +
+                           (options_.secret.empty() ? "false" : "true") + ",\"peers\":" + mesh_.stats_json() + "}";
+        return json;
+    });
+}
+
+}  // namespace weft::engine

@@ -1,0 +1,51 @@
+// One context: an engine with its datapaths, the mesh of peers, and the options they were made from.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "datapath/shm/shm.h"
+#include "engine/engine.h"
+#include "engine/mesh.h"
+
+namespace weft::engine {
+
+struct ContextOptions {
+    std::string secret;
+    std::string datapaths;   // in order of preference
+    std::string interfaces;  // for UDP; empty: all that are up
+    std::map<std::string, std::string> transport;
+    Time timeout = 0;
+    Time peer_timeout = 0;
+    Time spin = -1;
+
+    // Fills what the caller left open from the environment and the defaults. Throws Error(INVALID) naming the variable or option.
+    static ContextOptions from(const weft_context_options* given);
+};
+
+class Context {
+  public:
+    // Throws Error(INVALID, RESOURCES, SYSTEM).
+    explicit Context(ContextOptions options);
+    ~Context();
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+
+    const ContextOptions& options() const noexcept { return options_; }
+    Engine& engine() noexcept { return engine_; }
+    Mesh& mesh() noexcept { return mesh_; }
+    // Null when shared memory is not among the datapaths.
+    datapath::ShmDatapath* shm() const noexcept { return shm_; }
+
+    std::string address();
+    std::string stats_json();
+
+  private:
+    const ContextOptions options_;
+    Engine engine_;
+    Mesh mesh_;
+    datapath::ShmDatapath* shm_ = nullptr;
+};
+
+}  // namespace weft::engine
