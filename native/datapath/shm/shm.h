@@ -21,8 +21,11 @@
 namespace weft::datapath {
 
 struct ShmOptions {
-    // Read large messages with process_vm_readv. Tried out at each handshake; false: never (all large messages are streamed).
-    bool cross_memory_attach = true;
+    // How messages beyond the eager limit travel. kStream: through the ring, both sides copying. kPull: read out of the sender's
+    // memory by process_vm_readv (where the kernel permits it: tried out at each handshake). kAdaptive: pulled while the
+    // sender sleeps, else streamed.
+    enum class Large : std::uint8_t { kAdaptive, kPull, kStream };
+    Large large = Large::kAdaptive;
     // Messages up to this many bytes go through the ring (0..kMaxEagerLimit), longer ones by rendezvous.
     std::size_t eager_limit = 16384;
     // Per edge: bytes of unmatched messages kept on the heap before the peer is told to send by rendezvous only.
@@ -66,8 +69,8 @@ class Board {
 // must not be destroyed there. Channels may outlive the datapath: they are then closed.
 //
 // A channel whose peer closed in order ends in State::kClosed instead of kFailed; its owner hears channel_failed with
-// WEFT_ERR_PEER_DEAD all the same, since nothing can be sent any more. An accepted channel is handed to Acceptor::accepted
-// first, then its owner hears channel_open.
+// WEFT_ERR_PEER_DEAD all the same, since nothing can be sent any more. An accepted channel is open when it is
+// handed to Acceptor::accepted; its owner hears no channel_open.
 //
 // A send that its peer refuses (forget_group there) or whose receive was cancelled in mid-transfer fails with
 // WEFT_ERR_ABORTED, if it was a rendezvous; a message through the ring has been done long before. The same error ends a receive
