@@ -4,15 +4,15 @@
 // and the user's buffers.
 //
 // How to drive it, from one thread at a time:
-//   arrival   landed = handle_packet(now, packet, arrival); if landed.landing == kLand, poll events
-//   if
-//             the message is not accepted yet (the engine may accept() it at once), then copy the
-//             payload to packet.data.offset in its destination, or in a buffer of your own while
-//             there is none
+//   arrival   landed = handle_packet(now, packet, arrival). On kLand copy the payload to its offset
+//             (packet.data.offset) before the next poll_event: into the destination if
+//             landed.accepted; if not, you may accept() now (the packet carries the tag) and copy
+//             into place, or keep the payload in a buffer of your own until you accept, and copy it
+//             then.
 //   waking    handle_timeout(now) when next_timeout() <= now
-//   then      while (poll_event(event)) ...; while (poll_transmit(now, transmit)) ...
-// Call the polls after every input and every command; next_timeout() is valid after poll_transmit
-// said false.
+//   then      while (poll_transmit(now, transmit)) ...; while (poll_event(event)) ...
+// Call the polls after every input and every command (or after a batch of them: acknowledgements
+// then merge); next_timeout() is valid after poll_transmit said false.
 //
 // Invariants: every chunk is landed at most once; kMessageReceived comes after all bytes were
 // landed; a connection ends in exactly one of kClosed, kFailed, and every state ends in bounded
@@ -37,7 +37,7 @@ namespace weft::transport {
 std::optional<RejectReason> check_hello(const Config& config, const wire::Packet& hello);
 
 // The answer to a hello that check_hello refused. It is no larger than the hello was.
-wire::Packet make_reject(const Config& config, const wire::Packet& hello, RejectReason reason);
+wire::Packet make_reject(const wire::Packet& hello, RejectReason reason);
 
 class Connection {
   public:
@@ -82,6 +82,8 @@ class Connection {
     void close(Time now);
 
     // Immediate end: kFailed with kAborted here, kPeerAborted with `code` there (best effort).
+    // Codes are the application's, 1 .. 2^31 - 1 (others are taken as 1); what the transport itself
+    // gives up with is 2^31 + FailureReason.
     void abort(Time now, std::uint32_t code);
 
     // --- Inputs
@@ -101,7 +103,8 @@ class Connection {
 
     bool poll_event(Event& event);
 
-    // When handle_timeout wants to be called; kNever when only an input or a command changes things.
+    // When handle_timeout wants to be called; kNever when only an input or a command changes
+    // things.
     Time next_timeout() const;
 
     // --- Questions

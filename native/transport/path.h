@@ -15,6 +15,14 @@ enum class PathHealth : std::uint8_t {
 };
 const char* to_string(PathHealth health);
 
+// First and last of a list that runs through the records of the sent ring (sent_ring.h).
+struct ChunkList {
+    static constexpr std::uint32_t kNil = std::numeric_limits<std::uint32_t>::max();
+    std::uint32_t first = kNil;
+    std::uint32_t last = kNil;
+    bool empty() const { return first == kNil; }
+};
+
 struct Path {
     RttEstimator rtt;
     std::uint64_t in_flight = 0;  // bytes sent on it and neither acknowledged nor declared lost
@@ -25,14 +33,13 @@ struct Path {
     std::uint8_t timeouts = 0;      // in a row: no acknowledgement came in between
     std::uint32_t sent_order = 0;   // transmissions ever made on it, modulo 2^32
     std::uint32_t acked_order = 0;  // highest of them known to have arrived (0: none yet)
-    std::uint32_t oldest = kNil;    // first and last chunk in flight on it (slots of the sent ring)
-    std::uint32_t newest = kNil;
-    Time probe_at = kNever;  // when a suspect path is probed next
+    ChunkList flying;               // what is in flight on it, in order of transmission
+    bool tail_probed = false;       // a tail-loss probe was sent since the last acknowledgement
+    Time probe_at = kNever;         // when a suspect path is probed next
+    Time probe_wait = 0;            // and how long after that again
     std::uint64_t chunks_sent = 0;
     std::uint64_t chunks_lost = 0;
     std::uint64_t marks = 0;  // echoed ECN marks
-
-    static constexpr std::uint32_t kNil = std::numeric_limits<std::uint32_t>::max();
 
     bool usable() const { return health == PathHealth::kGood && in_flight < window; }
 };

@@ -47,6 +47,7 @@ enum class FailureReason : std::uint8_t {
 const char* to_string(FailureReason reason);
 
 enum class RejectReason : std::uint32_t { kVersion = 1, kEpoch = 2, kProof = 3, kOptions = 4 };
+const char* to_string(RejectReason reason);
 
 struct Failure {
     FailureReason reason = FailureReason::kNone;

@@ -68,15 +68,16 @@ enum class Landing : std::uint8_t {
 
 struct Landed {
     Landing landing = Landing::kNothing;
+    bool opened =
+        false;  // first chunk of a message: its tag is in the packet, accept() may be called now
     bool accepted = false;     // accept() was called for the message before
     std::uint64_t cookie = 0;  // of that accept(); else 0
 };
 
 enum class EventKind : std::uint8_t {
-    kConnected,      // the handshake is done
-    kMessageOpened,  // the peer's message is here in part or whole: accept() or refuse() it, now or
-                     // later
-    kMessageReceived,   // all bytes of the peer's message have landed
+    kConnected,         // the handshake is done
+    kMessageOpened,     // a message of the peer begins: accept() or refuse() it, now or later
+    kMessageReceived,   // all bytes of a message that we accepted have landed
     kMessageGranted,    // the peer posted a destination for our message; `remote` is valid
     kMessageSent,       // our message was received whole and acknowledged
     kMessageCancelled,  // the peer gave up on its message; `code` says why

@@ -1,6 +1,6 @@
-// Little-endian integers in byte buffers, written out byte by byte: correct on any host, and a single move
-// after optimisation on a little-endian one. Bounds are the caller's affair: Writer and Reader are used
-// only after the size of the whole structure was checked once.
+// Little-endian integers in byte buffers, written out byte by byte: correct on any host, and a
+// single move after optimisation on a little-endian one. Bounds are the caller's affair: Writer and
+// Reader are used only after the size of the whole structure was checked once.
 #pragma once
 
 #include <cstddef>

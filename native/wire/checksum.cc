@@ -10,8 +10,8 @@ namespace {
 
 using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
 
-// tables[k][b]: what byte b does to the CRC when k further bytes follow it ("slicing by 8", Kounavis and
-// Berry, ISCC 2005).
+// tables[k][b]: what byte b does to the CRC when k further bytes follow it ("slicing by 8",
+// Kounavis and Berry, ISCC 2005).
 constexpr Tables make_tables() {
     constexpr std::uint32_t kReversedPolynomial = 0x82F63B78;
     Tables tables{};

@@ -1,4 +1,5 @@
-// Encoding and decoding of packets. Layouts are spelled out once per direction, in the order of the bytes.
+// Encoding and decoding of packets. Layouts are spelled out once per direction, in the order of the
+// bytes.
 #include "wire/packet.h"
 
 #include "wire/bytes.h"

@@ -87,13 +87,16 @@ struct Grant {
 // kCancel, kRefuse, kSkip.
 struct Abandon {
     std::uint64_t message = 0;
-    std::uint32_t code = 0;  // the application's reason
+    // The application's reason; in kSkip the bytes of the chunk (with kFlagEager, so that its
+    // credit returns).
+    std::uint32_t code = 0;
 };
 
 // Bits of Ack::echo_flags: what befell the chunk that the acknowledgement echoes.
 inline constexpr std::uint8_t kEchoMarked = 1;     // it carried an ECN congestion mark
 inline constexpr std::uint8_t kEchoDuplicate = 2;  // it had been received before
 inline constexpr std::uint8_t kEchoTrimmed = 4;    // a switch cut its payload off: it is lost
+inline constexpr std::uint8_t kEchoValid = 8;      // clear: no chunk triggered this acknowledgement
 
 // The common header's `sequence` is the first sequence number not yet received ("cumulative").
 // Word i of the bitmap covers sequence numbers 64 * (cumulative / 64 + i) + [0, 64), so that both

@@ -35,7 +35,8 @@ struct SipState {
 
 }  // namespace
 
-std::uint64_t siphash(const std::array<std::uint8_t, 16>& key, std::span<const std::uint8_t> bytes) {
+std::uint64_t siphash(const std::array<std::uint8_t, 16>& key,
+                      std::span<const std::uint8_t> bytes) {
     std::uint64_t k0 = 0;
     std::uint64_t k1 = 0;
     Reader key_reader(key.data());

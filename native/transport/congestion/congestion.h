@@ -1,0 +1,45 @@
+// Congestion control: how many bytes may be in flight, and how fast they may leave. It hears of
+// every acknowledgement and loss and answers with a window; what is in flight is counted by its
+// caller.
+//
+// The interface holds all the forms that the field has: a window per connection (window()), per
+// path (it writes Path::window of the paths it is shown), shared per destination (an object that
+// refers to state shared by several connections), and credits of the receiver (a window of what was
+// credited).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "transport/feedback.h"
+#include "transport/path.h"
+#include "transport/policy.h"
+#include "transport/types.h"
+
+namespace weft::transport {
+
+class CongestionControl {
+  public:
+    virtual ~CongestionControl() = default;
+    virtual void on_sent(Time, PathId, std::uint32_t /*bytes*/) {}
+    virtual void on_ack(const AckSample& sample, std::span<Path> paths) = 0;
+    virtual void on_loss(const LossSample& sample, std::span<Path> paths) = 0;
+
+    // Bytes that may be in flight over all paths. One chunk may go out whenever nothing is in
+    // flight, however small the window: pacing_rate() is what slows down below one chunk per round
+    // trip.
+    virtual std::uint64_t window() const = 0;
+
+    // Bytes per second; 0 does not pace.
+    virtual double pacing_rate() const { return 0; }
+};
+
+// Throw ConfigError for a name or a parameter that does not exist, naming those that do.
+std::unique_ptr<CongestionControl> make_congestion_control(const PolicyChoice& choice,
+                                                           const PolicyContext& context);
+std::vector<std::string> congestion_controls();
+
+}  // namespace weft::transport

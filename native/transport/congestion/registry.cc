@@ -1,0 +1,30 @@
+// The shelf of congestion controls. A new one is a file of its own and a line here.
+#include "transport/congestion/congestion.h"
+#include "transport/congestion/none.h"
+#include "transport/congestion/swift.h"
+
+namespace weft::transport {
+namespace {
+
+template <typename Policy>
+std::unique_ptr<CongestionControl> make(ParameterReader& parameters, const PolicyContext& context) {
+    return std::make_unique<Policy>(parameters, context);
+}
+
+constexpr PolicyEntry<CongestionControl> kShelf[] = {
+    {"none", make<FixedWindow>},
+    {"swift", make<Swift>},
+};
+
+}  // namespace
+
+std::unique_ptr<CongestionControl> make_congestion_control(const PolicyChoice& choice,
+                                                           const PolicyContext& context) {
+    return make_policy("congestion control", kShelf, choice, context);
+}
+
+std::vector<std::string> congestion_controls() {
+    return policy_names(kShelf);
+}
+
+}  // namespace weft::transport

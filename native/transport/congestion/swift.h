@@ -1,0 +1,49 @@
+// Swift (Kumar et al., SIGCOMM 2020): keep the delay at a target. Below it the window grows by a
+// fixed number of chunks per round trip; above it the window shrinks in proportion to the excess,
+// once per round trip. Windows below one chunk are kept by pacing. Names in the code are those of
+// the paper's Algorithm 1.
+#pragma once
+
+#include "transport/congestion/congestion.h"
+
+namespace weft::transport {
+
+// Parameters (defaults): `base_target_us` (500) delay aimed at; `additive_increase` (1) chunks per
+// round trip; `beta` (0.8) and `max_decrease` (0.5), section 3.1; `initial_window` (32),
+// `min_window` (0.01), `max_window` (the sequence window), chunks; `flow_scaling_us` (0: off),
+// `flow_scaling_min` (0.1), `flow_scaling_max` (100), section 3.5: the target rises by up to that
+// much as the window falls from max to min, so that many flows on one queue find room; `hop_us` (0)
+// and `hops` (0), section 3.5's topology scaling. The delay is the round trip without the time the
+// receiver held the acknowledgement.
+class Swift final : public CongestionControl {
+  public:
+    Swift(ParameterReader& parameters, const PolicyContext& context);
+    void on_ack(const AckSample& sample, std::span<Path> paths) override;
+    void on_loss(const LossSample& sample, std::span<Path> paths) override;
+    std::uint64_t window() const override;
+    double pacing_rate() const override;
+
+    double cwnd() const { return cwnd_; }  // chunks
+    Time target_delay() const;
+
+  private:
+    bool can_decrease(Time now) const { return now - last_decrease_ >= rtt_; }
+    void set_cwnd(double cwnd, Time now);
+
+    const double chunk_size_;
+    const Time base_target_;
+    const double additive_increase_;
+    const double beta_;
+    const double max_decrease_;
+    const double min_cwnd_;
+    const double max_cwnd_;
+    const double scaling_range_;  // ns; 0 switches flow scaling off
+    double scaling_alpha_ = 0;
+    double scaling_beta_ = 0;
+    double cwnd_;   // chunks
+    Time rtt_ = 0;  // last delay measured
+    Time last_decrease_;
+    int timeouts_ = 0;  // in a row
+};
+
+}  // namespace weft::transport

@@ -1,0 +1,512 @@
+// The connection itself: which part hears of which packet, whose turn it is to send, and the states
+// from the first hello to the end. Everything else is in the parts.
+#include "transport/connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "transport/handshake.h"
+#include "transport/liveness.h"
+#include "transport/path_health.h"
+#include "transport/receiver.h"
+#include "transport/sender.h"
+
+namespace weft::transport {
+namespace {
+
+using wire::PacketKind;
+
+constexpr std::uint32_t kOrderly = 0;              // code of a kClose that ends well
+constexpr std::uint32_t kOwnVerdict = 0x80000000;  // plus FailureReason: the transport gave up
+constexpr std::size_t kMaxPendingReplies = 16;     // more probes than that are not answered
+
+bool is_handshake(PacketKind kind) {
+    return kind >= PacketKind::kHello && kind <= PacketKind::kReject;
+}
+
+}  // namespace
+
+struct Connection::Parts {
+    struct Reply {
+        PathId path = 0;
+        std::uint32_t echo = 0;
+    };
+
+    Parts(Config&& config, Role role, const RandomSource& random, Time now)
+        : shared(make_shared(std::move(config), random)),
+          handshaker(shared, role, now),
+          health(shared),
+          sender(shared, health),
+          receiver(shared, sender),
+          liveness(shared) {
+        shared.stats.state = role == Role::kClient ? State::kConnecting : State::kAccepting;
+        shared.last_heard = now;
+    }
+
+    static Shared make_shared(Config&& config, const RandomSource& random) {
+        config.validate();
+        Shared shared;
+        shared.local_id = random() | 1;  // 0 means nobody
+        shared.local_sequence = static_cast<std::uint32_t>(random());
+        shared.seed = random();
+        shared.paths.resize(config.paths);
+        shared.stats.chunk_size = config.chunk_size;
+        shared.config = std::move(config);
+        return shared;
+    }
+
+    State state() const { return shared.stats.state; }
+    bool alive() const { return state() < State::kClosed; }
+    bool open() const { return state() == State::kEstablished || state() == State::kClosing; }
+
+    void set_state(Time now, State state);
+    void establish(Time now);
+    void act_on_verdict(Time now);
+    void say_goodbye(Time now, std::uint32_t code);
+    void finish(Time now, State state, EventKind last_event, std::uint32_t code);
+
+    void on_close(Time now, const wire::Packet& packet);
+    void on_probe_reply(Time now, const wire::Packet& packet);
+    Landed on_packet_of_dead(const wire::Packet& packet);
+
+    bool poll(Time now, Transmit& transmit);
+    bool poll_signals(Time now, Transmit& transmit);
+    bool poll_probes(Time now, Transmit& transmit);
+    void put_signal(Time now, Transmit& transmit, PacketKind kind, PathId path);
+    void settle(Time now);
+    bool awaits_peer() const {
+        return sender.has_messages() || receiver.awaits_bytes() || expecting;
+    }
+    void on_close_timer(Time now);
+    PathId next_probe_path() { return static_cast<PathId>(probe_path++ % shared.paths.size()); }
+
+    Shared shared;
+    Handshaker handshaker;
+    PathHealthLoop health;
+    Sender sender;
+    Receiver receiver;
+    Liveness liveness;
+    Failure failure;
+    RingQueue<Reply> replies;  // to probes of the peer
+
+    bool expecting = false;
+    bool close_due = false;  // a kClose is to be sent
+    bool close_reply_due = false;
+    std::uint32_t close_code = kOrderly;
+    Time close_timer = kNever;  // next repeat of our kClose
+    Time close_deadline = kNever;
+    Time close_interval = 0;
+    std::uint32_t probe_path = 0;  // probes of the connection take the paths in turn
+};
+
+// --- States
+
+void Connection::Parts::set_state(Time now, State state) {
+    shared.stats.state = state;
+    shared.observe(
+        {.now = now, .kind = TraceKind::kState, .value = static_cast<std::uint64_t>(state)});
+}
+
+void Connection::Parts::establish(Time now) {
+    sender.open();
+    receiver.open();
+    set_state(now, State::kEstablished);
+    Event event;
+    event.kind = EventKind::kConnected;
+    shared.events.push(event);
+}
+
+void Connection::Parts::act_on_verdict(Time now) {
+    const FailureReason reason = std::exchange(shared.verdict, FailureReason::kNone);
+    if (!alive()) {
+        return;
+    }
+    failure.reason = reason;
+    failure.code = shared.verdict_code;
+    failure.attempts = shared.verdict_attempts;
+    failure.silence = now - shared.last_heard;
+    failure.remote_peer = shared.stats.remote_peer;
+    failure.paths = shared.paths;
+    finish(now, State::kFailed, EventKind::kFailed, shared.verdict_code);
+    close_code = reason == FailureReason::kAborted
+                     ? shared.verdict_code
+                     : kOwnVerdict + static_cast<std::uint32_t>(reason);
+    close_due = shared.remote_id != 0 && reason != FailureReason::kPeerAborted;
+}
+
+void Connection::Parts::finish(Time now, State state, EventKind last_event, std::uint32_t code) {
+    set_state(now, state);
+    close_timer = kNever;
+    close_due = false;
+    liveness.set_waiting(now, false);
+    Event event;
+    event.kind = last_event;
+    event.code = code;
+    shared.events.push(event);
+}
+
+// Sends kClose, now and again until it is answered.
+void Connection::Parts::say_goodbye(Time now, std::uint32_t code) {
+    close_code = code;
+    close_due = true;
+    close_interval = shared.config.handshake_interval;
+    close_timer = now + close_interval;
+    close_deadline = now + shared.config.close_timeout;
+}
+
+void Connection::Parts::on_close_timer(Time now) {
+    if (now < close_timer) {
+        return;
+    }
+    if (now >= close_deadline) {
+        finish(now, State::kClosed, EventKind::kClosed, 0);  // the peer left first, it seems
+        return;
+    }
+    close_due = true;
+    close_interval *= 2;
+    close_timer = std::min(now + close_interval, close_deadline);
+}
+
+// --- Inputs
+
+void Connection::Parts::on_close(Time now, const wire::Packet& packet) {
+    if (packet.code.code != kOrderly) {
+        shared.verdict = FailureReason::kPeerAborted;
+        shared.verdict_code = packet.code.code;
+        return;
+    }
+    close_reply_due = true;
+    if (state() == State::kClosing) {
+        finish(now, State::kClosed, EventKind::kClosed, 0);
+    } else {
+        finish(now, State::kClosed, EventKind::kPeerClosed, 0);
+    }
+}
+
+void Connection::Parts::on_probe_reply(Time now, const wire::Packet& packet) {
+    const PathId path = packet.path;
+    if (path >= shared.paths.size()) {
+        shared.drop(now, Drop::kMalformed);
+        return;
+    }
+    const Time rtt = static_cast<std::uint32_t>(now) - packet.probe.echo_timestamp;
+    shared.paths[path].rtt.add(std::max<Time>(rtt, 1));
+    health.on_reply(now, path);
+}
+
+// The dead answer what the living still tell them, so that these need not wait for a timeout.
+Landed Connection::Parts::on_packet_of_dead(const wire::Packet& packet) {
+    if (packet.kind == PacketKind::kClose) {
+        close_reply_due = state() == State::kClosed;
+    } else if (state() == State::kFailed && packet.kind != PacketKind::kCloseReply &&
+               failure.reason != FailureReason::kPeerAborted) {
+        close_due = true;
+    }
+    return {};
+}
+
+Landed Connection::handle_packet(Time now, const wire::Packet& packet, const Arrival& arrival) {
+    Parts& p = *parts_;
+    if (packet.epoch != p.shared.config.epoch) {
+        p.shared.drop(now, Drop::kWrongEpoch);
+        return {};
+    }
+    if (packet.connection != p.shared.local_id && packet.kind != PacketKind::kHello) {
+        p.shared.drop(now, Drop::kForeign);
+        return {};
+    }
+    if (p.shared.trace != nullptr) [[unlikely]] {
+        p.shared.observe({.now = now,
+                          .kind = TraceKind::kPacketReceived,
+                          .path = packet.path,
+                          .sequence = packet.sequence,
+                          .value = static_cast<std::uint64_t>(packet.kind)});
+    }
+    if (!p.alive()) {
+        return p.on_packet_of_dead(packet);
+    }
+    if (!is_handshake(packet.kind)) {
+        if (p.state() == State::kConnecting && p.handshaker.peer_proved()) {
+            p.handshaker.finish();  // the kConfirm was lost or overtaken
+            p.establish(now);
+        }
+        if (!p.open()) {
+            p.shared.drop(now, Drop::kUnexpected);
+            return {};
+        }
+        p.shared.last_heard = now;
+    }
+    Landed landed;
+    if (wire::is_sequenced(packet.kind)) {
+        landed = p.receiver.on_packet(now, packet, arrival);
+    } else if (packet.kind == PacketKind::kAck) {
+        p.sender.on_ack(now, packet);
+    } else if (packet.kind == PacketKind::kProbe) {
+        if (p.replies.size() < kMaxPendingReplies) {
+            p.replies.push({packet.path, packet.timestamp});
+        }
+    } else if (packet.kind == PacketKind::kProbeReply) {
+        p.on_probe_reply(now, packet);
+    } else if (packet.kind == PacketKind::kClose) {
+        p.on_close(now, packet);
+    } else if (packet.kind == PacketKind::kCloseReply) {
+        if (p.state() == State::kClosing && p.close_timer != kNever) {
+            p.finish(now, State::kClosed, EventKind::kClosed, 0);
+        }
+    } else if (p.handshaker.on_packet(now, packet)) {
+        p.shared.last_heard = now;
+        p.establish(now);
+    }
+    if (p.shared.verdict != FailureReason::kNone) [[unlikely]] {
+        p.act_on_verdict(now);
+    }
+    return landed;
+}
+
+void Connection::handle_undecodable(wire::DecodeStatus status) {
+    const bool corrupt =
+        status == wire::DecodeStatus::kCorrupt || status == wire::DecodeStatus::kUnsealed;
+    parts_->shared.drop(0, corrupt ? Drop::kCorrupt : Drop::kMalformed);
+}
+
+void Connection::handle_timeout(Time now) {
+    Parts& p = *parts_;
+    if (!p.alive()) {
+        return;
+    }
+    p.handshaker.on_timer(now);
+    if (p.open()) {
+        p.sender.on_timer(now);
+        p.receiver.on_timer(now);
+        p.liveness.on_timer(now);
+        p.on_close_timer(now);
+    }
+    if (p.shared.verdict != FailureReason::kNone) [[unlikely]] {
+        p.act_on_verdict(now);
+    }
+}
+
+// --- Outputs
+
+void Connection::Parts::put_signal(Time now, Transmit& transmit, PacketKind kind, PathId path) {
+    shared.address(transmit.packet, kind, path, now);
+    transmit.packet.probe.echo_timestamp = 0;
+    transmit.cookie = 0;
+    transmit.burst_remaining = 0;
+}
+
+// Packets outside of the flow of data: set-up, farewell, answers to probes.
+bool Connection::Parts::poll_signals(Time now, Transmit& transmit) {
+    if (handshaker.has_output() && alive()) {
+        return handshaker.poll(now, transmit);
+    }
+    if (close_due) {
+        close_due = false;
+        put_signal(now, transmit, PacketKind::kClose, next_probe_path());
+        transmit.packet.code.code = close_code;
+        return true;
+    }
+    if (close_reply_due) {
+        close_reply_due = false;
+        put_signal(now, transmit, PacketKind::kCloseReply, next_probe_path());
+        transmit.packet.code.code = kOrderly;
+        return true;
+    }
+    if (!replies.empty() && open()) {
+        const Reply reply = replies.front();
+        replies.pop();
+        // The prober knows the path by its own number: say it again, though our paths be fewer.
+        put_signal(now, transmit, PacketKind::kProbeReply, reply.path);
+        transmit.packet.probe.echo_timestamp = reply.echo;
+        return true;
+    }
+    return false;
+}
+
+bool Connection::Parts::poll_probes(Time now, Transmit& transmit) {
+    PathId path = health.poll_probe(now);
+    if (path == kNoPath && liveness.take_probe()) {
+        path = next_probe_path();
+    }
+    if (path == kNoPath) {
+        return false;
+    }
+    put_signal(now, transmit, PacketKind::kProbe, path);
+    ++shared.stats.probes_sent;
+    return true;
+}
+
+bool Connection::Parts::poll(Time now, Transmit& transmit) {
+    if (sender.in_burst() && open()) {
+        return sender.poll(now, transmit);
+    }
+    if (poll_signals(now, transmit)) {
+        return true;
+    }
+    if (!open()) {
+        return false;
+    }
+    if (receiver.poll_ack(now, transmit) || sender.poll(now, transmit) ||
+        poll_probes(now, transmit)) {
+        return true;
+    }
+    settle(now);  // which may raise a signal
+    return poll_signals(now, transmit);
+}
+
+bool Connection::poll_transmit(Time now, Transmit& transmit) {
+    if (!parts_->poll(now, transmit)) {
+        return false;
+    }
+    if (parts_->shared.trace != nullptr) [[unlikely]] {
+        const wire::Packet& packet = transmit.packet;
+        const bool data = packet.kind == PacketKind::kData;
+        parts_->shared.observe({.now = now,
+                                .kind = TraceKind::kPacketSent,
+                                .path = packet.path,
+                                .bytes = data ? packet.data.length : 0,
+                                .sequence = packet.sequence,
+                                .message = data ? packet.data.message : kNoMessage,
+                                .value = static_cast<std::uint64_t>(packet.kind)});
+    }
+    return true;
+}
+
+// Nothing more to send now: is there something to wait for, or to end?
+void Connection::Parts::settle(Time now) {
+    if (shared.verdict != FailureReason::kNone) [[unlikely]] {
+        act_on_verdict(now);
+        return;
+    }
+    liveness.set_waiting(now, awaits_peer());
+    if (state() == State::kClosing && close_timer == kNever && sender.idle()) {
+        say_goodbye(now, kOrderly);
+    }
+}
+
+bool Connection::poll_event(Event& event) {
+    RingQueue<Event>& events = parts_->shared.events;
+    if (events.empty()) {
+        return false;
+    }
+    event = events.front();
+    events.pop();
+    return true;
+}
+
+Time Connection::next_timeout() const {
+    const Parts& p = *parts_;
+    if (!p.alive()) {
+        return kNever;
+    }
+    if (!p.open()) {
+        return p.handshaker.next_timeout();
+    }
+    return std::min({p.sender.next_timeout(), p.receiver.next_timeout(), p.liveness.next_timeout(),
+                     p.health.next_timeout(), p.close_timer});
+}
+
+// --- Commands
+
+MessageId Connection::send(Time, const SendRequest& request) {
+    if (parts_->state() > State::kEstablished || request.size > wire::kMaxMessageSize ||
+        request.priority > wire::kMaxPriority) {
+        return kNoMessage;
+    }
+    return parts_->sender.send(request);
+}
+
+bool Connection::cancel(Time, MessageId message, std::uint32_t code) {
+    return parts_->alive() && parts_->sender.cancel(message, code);
+}
+
+bool Connection::accept(Time, MessageId message, std::uint64_t cookie,
+                        const wire::RemoteDescriptor* remote) {
+    return parts_->open() && parts_->receiver.accept(message, cookie, remote);
+}
+
+bool Connection::refuse(Time, MessageId message, std::uint32_t code) {
+    return parts_->open() && parts_->receiver.refuse(message, code);
+}
+
+void Connection::expect(Time now, bool waiting) {
+    parts_->expecting = waiting;
+    if (parts_->open()) {
+        parts_->liveness.set_waiting(now, parts_->awaits_peer());
+    }
+}
+
+void Connection::close(Time now) {
+    Parts& p = *parts_;
+    if (p.state() == State::kEstablished) {
+        p.set_state(now, State::kClosing);
+    } else if (p.alive() && !p.open()) {
+        // Nobody is there yet: what was queued goes nowhere.
+        p.finish(now, State::kClosed, EventKind::kClosed, 0);
+    }
+}
+
+void Connection::abort(Time now, std::uint32_t code) {
+    Parts& p = *parts_;
+    if (!p.alive()) {
+        return;
+    }
+    p.shared.verdict = FailureReason::kAborted;
+    p.shared.verdict_code = code == kOrderly || code >= kOwnVerdict ? 1 : code;
+    p.act_on_verdict(now);
+}
+
+// --- Making and asking
+
+Connection::Connection(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Connection::~Connection() = default;
+
+std::unique_ptr<Connection> Connection::client(Config config, const RandomSource& random,
+                                               Time now) {
+    auto parts = std::make_unique<Parts>(std::move(config), Role::kClient, random, now);
+    return std::unique_ptr<Connection>(new Connection(std::move(parts)));
+}
+
+std::unique_ptr<Connection> Connection::server(Config config, const RandomSource& random, Time now,
+                                               const wire::Packet& hello) {
+    auto parts = std::make_unique<Parts>(std::move(config), Role::kServer, random, now);
+    parts->handshaker.take_hello(hello);
+    return std::unique_ptr<Connection>(new Connection(std::move(parts)));
+}
+
+State Connection::state() const {
+    return parts_->state();
+}
+
+std::uint64_t Connection::id() const {
+    return parts_->shared.local_id;
+}
+
+std::uint64_t Connection::remote_peer() const {
+    return parts_->shared.stats.remote_peer;
+}
+
+std::uint32_t Connection::chunk_size() const {
+    return parts_->shared.stats.chunk_size;
+}
+
+bool Connection::has_unfinished_messages() const {
+    return parts_->sender.has_messages() || parts_->receiver.awaits_bytes();
+}
+
+const Failure& Connection::failure() const {
+    return parts_->failure;
+}
+
+Stats Connection::stats() const {
+    Stats stats = parts_->shared.stats;
+    parts_->sender.fill(stats);
+    stats.paths = parts_->shared.paths;
+    return stats;
+}
+
+void Connection::set_trace(TraceSink* sink) {
+    parts_->shared.trace = sink;
+}
+
+}  // namespace weft::transport

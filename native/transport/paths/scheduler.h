@@ -1,0 +1,40 @@
+// Path scheduling: on which path the next burst of chunks leaves. A scheduler sees the state of all
+// paths and hears what became of bursts; it neither counts bytes nor decides about health.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "transport/feedback.h"
+#include "transport/path.h"
+#include "transport/policy.h"
+#include "transport/types.h"
+
+namespace weft::transport {
+
+struct PickRequest {
+    Time now = 0;
+    PathId avoid =
+        kNoPath;  // the path that lost the chunk to be sent again: take another one if there is one
+    std::uint8_t priority = 0;
+};
+
+class PathScheduler {
+  public:
+    virtual ~PathScheduler() = default;
+
+    // A path that is usable(), or kNoPath when there is none. Called once per burst.
+    virtual PathId pick(const PickRequest& request, std::span<const Path> paths) = 0;
+    virtual void on_echo(const PathEcho&, std::span<const Path>) {}
+    virtual void on_loss(const LossSample&, std::span<const Path>) {}
+};
+
+// Throw ConfigError for a name or a parameter that does not exist, naming those that do.
+std::unique_ptr<PathScheduler> make_path_scheduler(const PolicyChoice& choice,
+                                                   const PolicyContext& context);
+std::vector<std::string> path_schedulers();
+
+}  // namespace weft::transport

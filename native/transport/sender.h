@@ -1,0 +1,113 @@
+// The sending half of a connection: gives chunks their sequence numbers and paths, remembers them
+// until they are acknowledged, finds the lost ones and sends them again. Three loops meet here and
+// stay separate: how much may be in flight (congestion/), which path carries it (paths/), what is
+// lost (recovery/).
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "transport/congestion/congestion.h"
+#include "transport/path_health.h"
+#include "transport/paths/scheduler.h"
+#include "transport/recovery/recovery.h"
+#include "transport/ring_queue.h"
+#include "transport/send_queue.h"
+#include "transport/sent_ring.h"
+#include "transport/shared.h"
+
+namespace weft::transport {
+
+class Sender {
+  public:
+    // Makes the policies, and throws ConfigError when they cannot be made.
+    Sender(Shared& shared, PathHealthLoop& health);
+
+    // The handshake is done: shared.remote is valid.
+    void open();
+
+    MessageId send(const SendRequest& request);
+    bool cancel(MessageId id, std::uint32_t code);
+
+    // Sequenced packets on behalf of the receiving half.
+    void queue_grant(MessageId id, const wire::RemoteDescriptor& remote);
+    void queue_refusal(MessageId id, std::uint32_t code);
+
+    void on_ack(Time now, const wire::Packet& packet);
+    void on_grant(const wire::Grant& grant);
+    void on_refusal(const wire::Abandon& refusal);
+    void on_timer(Time now);
+    bool poll(Time now, Transmit& transmit);
+
+    // Whether the next poll() continues a burst, which nothing else should interrupt.
+    bool in_burst() const { return burst_.portion.bytes > 0; }
+    Time next_timeout() const { return std::min(loss_timer_, pace_timer_); }
+    bool has_messages() const { return queue_.size() != 0; }
+    // Nothing is unacknowledged and nothing waits to be sent.
+    bool idle() const {
+        return !has_messages() && controls_.empty() && (!ring_ || ring_->base() == ring_->next());
+    }
+    void fill(Stats& stats) const;
+
+  private:
+    struct Control {  // a sequenced packet without payload that waits for its number
+        wire::PacketKind kind = wire::PacketKind::kSkip;
+        std::uint32_t code = 0;
+        MessageId message = kNoMessage;
+    };
+    struct Burst {  // bytes of one message that one decision put on one path
+        Portion portion;
+        PathId path = kNoPath;
+    };
+    struct AckTotals {
+        std::uint64_t bytes = 0;
+        std::uint32_t chunks = 0;
+    };
+
+    PolicyContext policy_context() const;
+
+    // sender.cc: what goes out.
+    bool poll_lost(Time now, Transmit& transmit);
+    bool poll_control(Time now, Transmit& transmit);
+    bool begin_burst(Time now);
+    void emit_chunk(Time now, Transmit& transmit);
+    void transmit_record(Time now, std::uint32_t ticket, PathId path, Transmit& transmit);
+    void fill_packet(const SentChunk& chunk, Sequence sequence, Time now, Transmit& transmit) const;
+    bool may_send(Time now, std::uint32_t bytes);
+    PathId pick(Time now, PathId avoid, std::uint8_t priority);
+    void abandon(std::uint32_t slot);
+
+    // sender_feedback.cc: what comes back.
+    Time on_echo(Time now, const wire::Ack& ack);
+    void on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals);
+    void on_record_settled(SentChunk& chunk);
+    void detect_losses(Time now, PathId path);
+    void declare_lost(Time now, std::uint32_t ticket, LossCause cause);
+    void expire(Time now, PathId path);
+    Time base_timeout(const Path& path) const;
+    Time timeout(const Path& path) const;
+    Time tail_timeout(const Path& path) const;
+    void arm(const Path& path);
+
+    Shared& shared_;
+    PathHealthLoop& health_;
+    std::unique_ptr<PathScheduler> scheduler_;
+    std::unique_ptr<CongestionControl> congestion_;
+    std::unique_ptr<LossRecovery> recovery_;
+    SendQueue queue_;
+    std::optional<SentRing> ring_;  // from open() on
+    ChunkList lost_;                // declared lost, waiting to be sent again
+    RingQueue<Control> controls_;
+    std::vector<wire::RemoteDescriptor> descriptors_;  // of grants not yet acknowledged
+    std::vector<std::uint32_t> free_descriptors_;
+    Burst burst_;
+    std::uint64_t in_flight_ = 0;    // bytes
+    Time loss_timer_ = kNever;       // no later than the first loss timeout; may be early
+    Time pace_timer_ = kNever;       // when pacing lets the next burst go, if one waits
+    Time release_at_ = 0;            // earliest departure by the pacing rate
+    std::uint32_t peer_marked_ = 0;  // last count of marks the peer reported
+};
+
+}  // namespace weft::transport

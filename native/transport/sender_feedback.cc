@@ -1,0 +1,314 @@
+// The incoming side of the sender: acknowledgements, round-trip times, and the finding of losses.
+#include <algorithm>
+#include <bit>
+
+#include "transport/sender.h"
+
+namespace weft::transport {
+namespace {
+
+// Distance of two transmission counters that wrap around.
+std::int32_t distance(std::uint32_t later, std::uint32_t earlier) {
+    return static_cast<std::int32_t>(later - earlier);
+}
+
+constexpr int kMaxBackoff = 10;  // doublings of a timeout; rto_max ends it sooner
+
+}  // namespace
+
+void Sender::on_ack(Time now, const wire::Packet& packet) {
+    const wire::Ack& ack = packet.ack;
+    const Sequence cumulative = expand_sequence(packet.sequence, ring_->base());
+    if (cumulative > ring_->next()) {
+        shared_.drop(now, Drop::kOutsideWindow);
+        return;
+    }
+    ++shared_.stats.acks_received;
+    queue_.raise_credit(ack.eager_credit);
+    // Word by word, in step with our own bitmap; everything below the cumulative number counts as
+    // set.
+    AckTotals totals;
+    const Sequence first = std::min(ring_->base(), cumulative) / 64;
+    const Sequence here = cumulative / 64;
+    const Sequence end = here + std::max<Sequence>(ack.word_count, 1);
+    for (Sequence index = first; index < end; ++index) {
+        std::uint64_t received = ~std::uint64_t{0};
+        if (index >= here) {
+            const Sequence word = index - here;
+            received = word < ack.word_count ? ack.words[word] : 0;
+            received |= index == here ? (std::uint64_t{1} << (cumulative % 64)) - 1 : 0;
+        }
+        std::uint64_t fresh = ring_->newly_acked(index, received);
+        ring_->mark_acked(index, fresh);
+        for (; fresh != 0; fresh &= fresh - 1) {
+            const auto bit = static_cast<unsigned>(std::countr_zero(fresh));
+            on_chunk_acked(now, SentRing::ticket_of(64 * index + bit), totals);
+        }
+    }
+    // After the bitmap: the echo names the newest arrival, and would make the older ones look
+    // overtaken.
+    const Time rtt = (ack.echo_flags & wire::kEchoValid) != 0 ? on_echo(now, ack) : 0;
+    ring_->advance();
+
+    const std::uint32_t marked = ack.marked - peer_marked_;
+    const bool newer = distance(ack.marked, peer_marked_) > 0;
+    peer_marked_ = newer ? ack.marked : peer_marked_;
+    shared_.stats.marks += newer ? marked : 0;
+    congestion_->on_ack({.now = now,
+                         .path = ack.echo_path,
+                         .rtt = rtt,
+                         .bytes = totals.bytes,
+                         .chunks = totals.chunks,
+                         .marked = newer ? marked : 0,
+                         .echo_marked = (ack.echo_flags & wire::kEchoMarked) != 0,
+                         .in_flight = in_flight_},
+                        shared_.paths);
+    if (shared_.trace != nullptr) [[unlikely]] {
+        shared_.observe({.now = now, .kind = TraceKind::kWindow, .value = congestion_->window()});
+    }
+    if (in_flight_ == 0 && lost_.empty() && ring_->base() == ring_->next()) {
+        loss_timer_ = kNever;
+    }
+}
+
+// What the acknowledgement says of the chunk that triggered it. Returns its round-trip time without
+// the receiver's holding time, or 0 when the echo proves nothing.
+Time Sender::on_echo(Time now, const wire::Ack& ack) {
+    const Sequence sequence = expand_sequence(ack.echo_sequence, ring_->base());
+    const SentChunk* chunk = ring_->recall(sequence);
+    if (chunk == nullptr || ack.echo_path >= shared_.paths.size()) {
+        return 0;
+    }
+    Path& path = shared_.paths[ack.echo_path];
+    const bool last_transmission = ack.echo_timestamp == static_cast<std::uint32_t>(chunk->sent_at);
+    if ((ack.echo_flags & wire::kEchoTrimmed) != 0) {
+        if (last_transmission && chunk->fate == Fate::kInFlight) {
+            ++shared_.stats.trims;
+            declare_lost(now, SentRing::ticket_of(sequence), LossCause::kTrimmed);
+        }
+        return 0;
+    }
+    const bool needless =
+        chunk->attempts > 1 && (!last_transmission || (ack.echo_flags & wire::kEchoDuplicate) != 0);
+    if (needless) {
+        ++shared_.stats.spurious;
+        if (chunk->cause == LossCause::kReordered) {
+            recovery_->on_spurious();
+        }
+    }
+    // Time stamps are 32 bits of nanoseconds: right up to 4.29 s, which no timeout lets pass.
+    const Time elapsed = static_cast<std::uint32_t>(now) - ack.echo_timestamp;
+    const Time rtt = std::max<Time>(elapsed - static_cast<Time>(ack.delay), 1);
+    path.rtt.add(rtt);
+    shared_.stats.rtt.add(rtt);
+    const bool marked = (ack.echo_flags & wire::kEchoMarked) != 0;
+    path.marks += marked ? 1 : 0;
+    if (last_transmission && chunk->path == ack.echo_path) {
+        path.timeouts = 0;
+        path.tail_probed = false;
+        if (distance(chunk->order, path.acked_order) > 0) {
+            path.acked_order = chunk->order;
+            detect_losses(now, ack.echo_path);
+        }
+    }
+    if (!path.flying.empty()) {
+        arm(path);
+    }
+    scheduler_->on_echo({.now = now, .path = ack.echo_path, .rtt = rtt, .marked = marked},
+                        shared_.paths);
+    return rtt;
+}
+
+void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
+    SentChunk& chunk = ring_->at(ticket);
+    Path& path = shared_.paths[chunk.path];
+    if (chunk.fate == Fate::kInFlight) {
+        ring_->remove(path.flying, ticket);
+        path.in_flight -= chunk.length;
+        in_flight_ -= chunk.length;
+    } else {
+        ring_->remove(lost_, ticket);
+        if (chunk.cause == LossCause::kReordered) {
+            ++shared_.stats.spurious;
+            recovery_->on_spurious();
+        }
+    }
+    chunk.fate = Fate::kAcked;
+    totals.bytes += chunk.length;
+    ++totals.chunks;
+    if (shared_.trace != nullptr) [[unlikely]] {
+        shared_.observe({.now = now,
+                         .kind = TraceKind::kChunkAcked,
+                         .path = chunk.path,
+                         .bytes = chunk.length,
+                         .sequence = ring_->sequence_of(ticket)});
+    }
+    // Which of several transmissions arrived is not known (Karn's rule): only a single one is
+    // evidence.
+    if (chunk.attempts == 1) {
+        path.timeouts = 0;
+        path.tail_probed = false;
+        if (distance(chunk.order, path.acked_order) > 0) {
+            path.acked_order = chunk.order;
+        }
+    }
+    on_record_settled(chunk);
+    detect_losses(now, chunk.path);
+}
+
+// The record's number is acknowledged: its message, or its grant, may be complete with it.
+void Sender::on_record_settled(SentChunk& chunk) {
+    if (chunk.kind == wire::PacketKind::kGrant) {
+        free_descriptors_.push_back(chunk.code);
+    }
+    if (chunk.message == SentChunk::kNil) {
+        return;
+    }
+    OutgoingMessage& message = queue_.at(chunk.message);
+    if (--message.unacked != 0) {
+        return;
+    }
+    if (message.cancelled) {
+        queue_.erase(chunk.message);
+    } else if (message.sent_whole()) {
+        Event event;
+        event.kind = EventKind::kMessageSent;
+        event.message = message.id;
+        event.tag = message.request.tag;
+        event.signature = message.request.signature;
+        event.size = message.request.size;
+        event.cookie = message.request.cookie;
+        event.priority = message.request.priority;
+        shared_.events.push(event);
+        ++shared_.stats.messages_sent;
+        queue_.erase(chunk.message);
+    }
+}
+
+// Declares lost what enough later transmissions on the same path have overtaken.
+void Sender::detect_losses(Time now, PathId path_id) {
+    Path& path = shared_.paths[path_id];
+    const auto threshold = static_cast<std::int32_t>(recovery_->reorder_threshold());
+    while (!path.flying.empty()) {
+        const std::uint32_t oldest = path.flying.first;
+        if (distance(path.acked_order, ring_->at(oldest).order) < threshold) {
+            return;
+        }
+        ++shared_.stats.fast_retransmits;
+        declare_lost(now, oldest, LossCause::kReordered);
+    }
+}
+
+// Takes a chunk out of flight and queues it to be sent again. Timeouts are reported to the policies
+// by expire(), once for all chunks of a path.
+void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
+    SentChunk& chunk = ring_->at(ticket);
+    Path& path = shared_.paths[chunk.path];
+    ring_->remove(path.flying, ticket);
+    path.in_flight -= chunk.length;
+    in_flight_ -= chunk.length;
+    ++path.chunks_lost;
+    chunk.fate = Fate::kLost;
+    chunk.cause = cause;
+    ring_->append(lost_, ticket);
+    shared_.observe({.now = now,
+                     .kind = TraceKind::kChunkLost,
+                     .path = chunk.path,
+                     .bytes = chunk.length,
+                     .sequence = ring_->sequence_of(ticket),
+                     .value = static_cast<std::uint64_t>(cause)});
+    if (cause != LossCause::kTimeout) {
+        const LossSample sample{
+            .now = now, .path = chunk.path, .cause = cause, .bytes = chunk.length};
+        congestion_->on_loss(sample, shared_.paths);
+        scheduler_->on_loss(sample, shared_.paths);
+    }
+}
+
+void Sender::on_timer(Time now) {
+    if (now < loss_timer_) {
+        return;
+    }
+    loss_timer_ = kNever;
+    for (std::size_t path = 0; path < shared_.paths.size(); ++path) {
+        if (!shared_.paths[path].flying.empty()) {
+            expire(now, static_cast<PathId>(path));
+        }
+    }
+}
+
+// Looks at the oldest chunk of a path whose timer may have run out.
+void Sender::expire(Time now, PathId path_id) {
+    Path& path = shared_.paths[path_id];
+    const std::uint32_t oldest = path.flying.first;
+    const Time sent_at = ring_->at(oldest).sent_at;
+    if (sent_at + timeout(path) <= now) {
+        path.timeouts = static_cast<std::uint8_t>(std::min(path.timeouts + 1, 255));
+        const bool suspect = health_.on_timeout(now, path_id);
+        // With it goes whatever was sent long enough ago to have been answered by now; of a suspect
+        // path, all.
+        const Time horizon = now - tail_timeout(path);
+        std::uint64_t bytes = 0;
+        while (!path.flying.empty()) {
+            const std::uint32_t ticket = path.flying.first;
+            const SentChunk& chunk = ring_->at(ticket);
+            if (ticket != oldest && chunk.sent_at > horizon && !suspect) {
+                break;
+            }
+            bytes += chunk.length;
+            ++shared_.stats.timeouts;
+            declare_lost(now, ticket, LossCause::kTimeout);
+        }
+        const LossSample sample{.now = now,
+                                .path = path_id,
+                                .cause = LossCause::kTimeout,
+                                .bytes = bytes,
+                                .path_timeouts = path.timeouts};
+        congestion_->on_loss(sample, shared_.paths);
+        scheduler_->on_loss(sample, shared_.paths);
+    } else if (!path.tail_probed && recovery_->probes_tail() && path.timeouts == 0 &&
+               sent_at + tail_timeout(path) <= now) {
+        path.tail_probed = true;
+        ++shared_.stats.tail_probes;
+        declare_lost(now, oldest, LossCause::kTailProbe);
+    }
+    if (!path.flying.empty()) {
+        arm(path);
+    }
+}
+
+// RFC 6298's timeout with our bounds, before back-off. Paths not measured yet borrow the
+// connection's.
+Time Sender::base_timeout(const Path& path) const {
+    const RttEstimator& rtt = path.rtt.known() ? path.rtt : shared_.stats.rtt;
+    if (!rtt.known()) {
+        return shared_.config.rto_initial;
+    }
+    return std::clamp(rtt.timeout() + shared_.config.ack_delay, shared_.config.rto_min,
+                      shared_.config.rto_max);
+}
+
+Time Sender::timeout(const Path& path) const {
+    const Time backed_off = base_timeout(path) << std::min<int>(path.timeouts, kMaxBackoff);
+    return std::min(backed_off, shared_.config.rto_max);
+}
+
+// When silence on a path is suspicious (RFC 8985 section 7.2: two round trips), no later than its
+// timeout.
+Time Sender::tail_timeout(const Path& path) const {
+    const RttEstimator& rtt = path.rtt.known() ? path.rtt : shared_.stats.rtt;
+    const Time base = base_timeout(path);
+    if (!rtt.known()) {
+        return base;
+    }
+    const Time two_trips = std::max(2 * rtt.smoothed(), rtt.timeout());
+    return std::min(two_trips + shared_.config.ack_delay, base);
+}
+
+void Sender::arm(const Path& path) {
+    const bool probe = !path.tail_probed && path.timeouts == 0 && recovery_->probes_tail();
+    const Time wait = probe ? tail_timeout(path) : timeout(path);
+    loss_timer_ = std::min(loss_timer_, ring_->at(path.flying.first).sent_at + wait);
+}
+
+}  // namespace weft::transport
