@@ -3,7 +3,7 @@
 #include <numeric>
 #include <string>
 
-#include "communicator/signature.h"
+#include "collectives/reduce/reduce.h"
 #include "datapath/error.h"
 
 namespace weft::communicator {
@@ -22,26 +22,14 @@ void check_counts(const Arguments& a, const std::vector<std::size_t>& counts, st
     }
 }
 
-bool is_floating_or_complex(weft_dtype dtype) {
-    return dtype == WEFT_F16 || dtype == WEFT_BF16 || dtype == WEFT_F32 || dtype == WEFT_F64 || dtype == WEFT_C64 || dtype == WEFT_C128;
-}
-
 void check_reduction(const Arguments& a) {
-    const std::string pair = std::string(reduction_name(a.op)) + " of " + dtype_name(a.dtype);
-    if (a.op < WEFT_SUM || a.op > WEFT_PREMUL_SUM) {
-        refuse(a, WEFT_ERR_INVALID, "reduction " + std::to_string(static_cast<int>(a.op)) + " does not exist");
-    }
-    const bool bits = a.op == WEFT_BAND || a.op == WEFT_BOR || a.op == WEFT_BXOR;
-    const bool order = a.op == WEFT_MIN || a.op == WEFT_MAX;
-    const bool complex = a.dtype == WEFT_C64 || a.dtype == WEFT_C128;
-    if (a.dtype == WEFT_F8_E4M3 || a.dtype == WEFT_F8_E5M2) {
-        refuse(a, WEFT_ERR_UNSUPPORTED, pair + " is not possible: 8-bit floats are for transport only; convert to f16, bf16 or f32 first");
-    }
-    if (bits && is_floating_or_complex(a.dtype)) {
-        refuse(a, WEFT_ERR_UNSUPPORTED, pair + " is not possible: bitwise reductions need an integer or bool type");
-    }
-    if (order && complex) {
-        refuse(a, WEFT_ERR_UNSUPPORTED, pair + " is not possible: complex numbers have no order");
+    try {
+        collectives::combine_function(a.op, a.dtype);
+        if (a.op == WEFT_AVG) {
+            collectives::divide_function(a.dtype);
+        }
+    } catch (const Error& error) {
+        refuse(a, error.info()->status, error.what());
     }
 }
 

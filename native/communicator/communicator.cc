@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "collectives/algorithms/algorithm.h"
 #include "collectives/verify.h"
 #include "communicator/establish.h"
 #include "communicator/flat.h"
@@ -342,6 +343,20 @@ std::shared_ptr<Operation> Communicator::message(Message::Direction direction, s
     auto operation = std::make_shared<Message>(shared_from_this(), deadline(options.timeout), direction, data, length, rank, tag, options.priority);
     context_->engine().submit(operation, options.background);
     return operation;
+}
+
+Choice Communicator::choose(const Arguments& arguments, const OperationOptions& options) const {
+    if (!options.algorithm.empty()) {
+        return {options.algorithm, 1};
+    }
+    if (const auto it = options_.algorithms.find(arguments.collective); it != options_.algorithms.end()) {
+        return {it->second, 1};
+    }
+    return {arguments.collective == Collective::kBarrier ? "dissemination" : "direct", 1};
+}
+
+std::string Communicator::explain(Collective, std::size_t) {
+    return "{}";
 }
 
 // ---------------------------------------------------------------- derived groups, schedules

@@ -109,7 +109,7 @@ void FlatBoard::publish(const FlatState& state) noexcept {
     slot.signature = state.signature;
     slot.size = bytes;
     if (a.op == WEFT_PREMUL_SUM && collectives::is_reducing(a.collective)) {
-        collectives::scale(a.dtype, slot.data, a.input, a.scale, count);
+        collectives::scale_function(a.dtype)(slot.data, a.input, a.scale, count);
     } else if (bytes > 0) {
         std::memcpy(slot.data, a.input, bytes);
     }
@@ -179,15 +179,15 @@ bool FlatBoard::advance(FlatState& state, ErrorPtr& error) {
 // out = c0 op c1 op c2 ..., in rank order on every rank: bit-identical everywhere. The own contribution too is read from the board,
 // since the output may lie on the input.
 void FlatBoard::fold(const Arguments& a, std::size_t offset, std::size_t count, std::uint64_t sequence) noexcept {
-    const collectives::Kernel kernel = collectives::find_kernel(a.op, a.dtype);
+    const collectives::CombineFunction combine = collectives::combine_function(a.op, a.dtype);
     const std::size_t at = offset * weft_dtype_size(a.dtype);
     const std::byte* accumulated = slot(0, sequence).data + at;
     for (std::int32_t rank = 1; rank < group_.size(); ++rank) {
-        kernel(a.output, accumulated, slot(rank, sequence).data + at, count);
+        combine(a.output, accumulated, slot(rank, sequence).data + at, count);
         accumulated = a.output;
     }
     if (a.op == WEFT_AVG) {
-        collectives::divide(a.dtype, a.output, group_.size(), count);
+        collectives::divide_function(a.dtype)(a.output, a.output, static_cast<std::size_t>(group_.size()), count);
     }
 }
 

@@ -25,11 +25,12 @@ std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane, std::uin
 
 }  // namespace
 
-KernelReducer::KernelReducer(weft_reduction op, weft_dtype dtype)
-    : kernel_(collectives::find_kernel(op, dtype)), element_(weft_dtype_size(dtype)) {}
+KernelReducer::KernelReducer(Collective collective, weft_reduction op, weft_dtype dtype)
+    : combine_(collectives::is_reducing(collective) ? collectives::combine_function(op, dtype) : nullptr),
+      element_(weft_dtype_size(dtype)) {}
 
 void KernelReducer::combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept {
-    kernel_(acc, acc, incoming, bytes / element_);
+    combine_(acc, acc, incoming, bytes / element_);
 }
 
 ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const Plan> plan,
@@ -41,7 +42,7 @@ ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadl
       signature_(make_signature(arguments_)),
       element_(weft_dtype_size(arguments_.dtype)),
       layout_(make_layout()),
-      reducer_(arguments_.op, arguments_.dtype),
+      reducer_(arguments_.collective, arguments_.op, arguments_.dtype),
       waiting_(plan_->dependencies),
       transfers_(plan_->steps.size()),
       ready_(plan_->ready),
@@ -106,7 +107,7 @@ void ScheduleRun::prepare_input() {
     }
     input_copy_ = group().scratch().take(count * element_);
     if (scaled) {
-        collectives::scale(arguments_.dtype, input_copy_.memory.get(), input, arguments_.scale, count);
+        collectives::scale_function(arguments_.dtype)(input_copy_.memory.get(), input, arguments_.scale, count);
     } else {
         std::memcpy(input_copy_.memory.get(), input, count * element_);
     }
@@ -190,7 +191,7 @@ void ScheduleRun::finish_output() noexcept {
     const std::size_t count = layout_.elements(Buffer::kOutput);
     const bool has_output = !collectives::is_rooted(arguments_.collective) || arguments_.root == group().rank();
     if (arguments_.op == WEFT_AVG && collectives::is_reducing(arguments_.collective) && has_output && count > 0) {
-        collectives::divide(arguments_.dtype, arguments_.output, group().size(), count);
+        collectives::divide_function(arguments_.dtype)(arguments_.output, arguments_.output, static_cast<std::size_t>(group().size()), count);
     }
     watch(false);
     group().scratch().give_back(std::move(scratch_));

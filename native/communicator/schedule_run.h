@@ -18,11 +18,11 @@ namespace weft::communicator {
 // Combines incoming bytes with the kernel of one (reduction, data type).
 class KernelReducer final : public datapath::Reducer {
   public:
-    KernelReducer(weft_reduction op, weft_dtype dtype);
+    KernelReducer(Collective collective, weft_reduction op, weft_dtype dtype);
     void combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept override;
 
   private:
-    collectives::Kernel kernel_;
+    collectives::CombineFunction combine_;
     std::size_t element_;
 };
 

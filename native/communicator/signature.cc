@@ -1,7 +1,8 @@
 #include "communicator/signature.h"
 
 #include <algorithm>
-#include <array>
+
+#include "collectives/reduce/reduce.h"
 
 namespace weft::communicator {
 namespace {
@@ -22,19 +23,6 @@ std::uint64_t hash(const std::vector<std::size_t>& counts) noexcept {
 }
 
 }  // namespace
-
-const char* dtype_name(weft_dtype dtype) noexcept {
-    static constexpr std::array kNames = {"u8",  "i8",  "i16", "i32",     "i64",     "bool", "f16",
-                                          "bf16", "f32", "f64", "f8_e4m3", "f8_e5m2", "c64",  "c128"};
-    const auto index = static_cast<std::size_t>(dtype);
-    return index < kNames.size() ? kNames[index] : "unknown type";
-}
-
-const char* reduction_name(weft_reduction op) noexcept {
-    static constexpr std::array kNames = {"sum", "avg", "prod", "min", "max", "band", "bor", "bxor", "premul_sum"};
-    const auto index = static_cast<std::size_t>(op);
-    return index < kNames.size() ? kNames[index] : "unknown reduction";
-}
 
 std::uint64_t make_signature(const Arguments& a) noexcept {
     std::uint64_t count = std::min<std::uint64_t>(a.count, kMaxCount);
@@ -67,9 +55,10 @@ std::string describe_signature(std::uint64_t signature) {
     } else if (collective != Collective::kAllToAllV) {
         text += std::to_string(signature & kMaxCount) + " x ";
     }
-    text += dtype_name(static_cast<weft_dtype>(signature >> 54 & 31));
+    text += collectives::dtype_name(static_cast<weft_dtype>(signature >> 54 & 31));
     if (const auto op = signature >> 50 & 15; op != 15) {
-        text += std::string(", ") + reduction_name(static_cast<weft_reduction>(op));
+        text += ", ";
+        text += collectives::reduction_name(static_cast<weft_reduction>(op));
     }
     if (collectives::is_rooted(collective)) {
         text += ", root " + std::to_string(signature >> 34 & 0xffff);

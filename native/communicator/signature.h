@@ -18,7 +18,4 @@ std::uint64_t make_signature(const Arguments& arguments) noexcept;
 // e.g. "all_reduce(1024 x f32, sum)"
 std::string describe_signature(std::uint64_t signature);
 
-const char* dtype_name(weft_dtype dtype) noexcept;
-const char* reduction_name(weft_reduction op) noexcept;
-
 }  // namespace weft::communicator

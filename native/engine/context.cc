@@ -105,7 +105,7 @@ ContextOptions ContextOptions::from(const weft_context_options* given) {
 }
 
 Context::Context(ContextOptions options)
-    : options_(std::move(options)), engine_({.spin = options_.spin}), mesh_(engine_) {
+    : options_(std::move(options)), engine_({.spin = options_.spin}), mesh_(engine_), one_sided_(*this) {
     const datapath::Identity identity = make_identity(options_);
     mesh_.set_self(identity.id);
     for (const std::string& name : split(options_.datapaths)) {

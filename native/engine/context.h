@@ -8,6 +8,7 @@
 #include "datapath/shm/shm.h"
 #include "engine/engine.h"
 #include "engine/mesh.h"
+#include "engine/one_sided.h"
 
 namespace weft::engine {
 
@@ -35,6 +36,7 @@ class Context {
     const ContextOptions& options() const noexcept { return options_; }
     Engine& engine() noexcept { return engine_; }
     Mesh& mesh() noexcept { return mesh_; }
+    OneSided& one_sided() noexcept { return one_sided_; }
     // Null when shared memory is not among the datapaths.
     datapath::ShmDatapath* shm() const noexcept { return shm_; }
 
@@ -45,6 +47,7 @@ class Context {
     const ContextOptions options_;
     Engine engine_;
     Mesh mesh_;
+    OneSided one_sided_;
     datapath::ShmDatapath* shm_ = nullptr;
 };
 
