@@ -272,7 +272,7 @@ void Fabric::service(PortId id) {
         const PacketIndex index = take(port, static_cast<std::uint8_t>(std::countr_zero(ready)));
         account(id, packets_[index], false);
         transmit(id, index);
-    } else if (port.waiting == 0 && from_host(id) && port.paused == 0) {
+    } else if (port.waiting == 0 && from_host(id) && port.paused == 0 && port.down == 0) {
         edge_->egress_ready(from(id), now_);
     }
 }
@@ -326,9 +326,9 @@ PortStats Fabric::stats(PortId id) const {
 
 bool Fabric::host_idle(HostId host) const {
     const auto ways = routing_.ways(host, host);
-    return std::all_of(ways.begin(), ways.end(), [&](PortId id) {
+    return std::any_of(ways.begin(), ways.end(), [&](PortId id) {
         const Port& port = ports_[id];
-        return port.busy_until <= now_ && port.waiting == 0 && port.paused == 0;
+        return port.busy_until <= now_ && port.waiting == 0 && port.paused == 0 && port.down == 0;
     });
 }
 

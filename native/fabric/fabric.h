@@ -49,7 +49,7 @@ class Edge {
     virtual void deliver(HostId host, const Packet& packet, Time now) = 0;
     // The packet is no more.
     virtual void dropped(const Packet& packet, DropReason reason, Time now) = 0;
-    // The host's interface has sent all it had: time to inject more.
+    // An interface of the host has sent all it had, or has come back: time to inject more.
     virtual void egress_ready(HostId host, Time now) = 0;
     // A wake-up that was asked for.
     virtual void wake(std::uint32_t token, Time now) = 0;
@@ -89,11 +89,12 @@ class Fabric {
 
     Time now() const { return now_; }
     Time next_event() { return events_.next_time(); }  // kNever: nothing will ever happen
+    std::size_t pending_events() const { return events_.size(); }
     const Topology& topology() const { return topology_; }
     const Routing& routing() const { return routing_; }
     PortStats stats(PortId port) const;
     std::uint32_t ports() const { return static_cast<std::uint32_t>(ports_.size()); }
-    bool host_idle(HostId host) const;  // nothing waits at its interface
+    bool host_idle(HostId host) const;  // one of its interfaces could send at once
     std::uint64_t events() const { return event_count_; }
     std::size_t packets_in_flight() const { return packets_.live(); }
     std::size_t peak_packets() const { return packets_.peak(); }

@@ -163,6 +163,7 @@ void Fabric::set_down(PortId id, std::uint8_t reason, bool down) {
     Port& port = ports_[id];
     const bool was_down = port.down != 0;
     port.down = static_cast<std::uint8_t>(down ? port.down | reason : port.down & ~reason);
+    if (port.down == 0 && from_host(id)) request_service(id);
     if (was_down || port.down == 0) return;
     ++port.wire_epoch;  // what is on the wire now will find another number when it arrives
     for (std::uint8_t priority = 0; priority < kClasses; ++priority) {
@@ -173,7 +174,6 @@ void Fabric::set_down(PortId id, std::uint8_t reason, bool down) {
             drop(index, DropReason::kLinkDown);
         }
     }
-    if (from_host(id)) request_service(id);
 }
 
 void Fabric::pause(PortId id, std::uint8_t classes, bool on) {
