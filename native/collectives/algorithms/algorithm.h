@@ -14,7 +14,7 @@ namespace weft::collectives {
 
 // How the number of steps on the critical path grows with the group; the tuner extrapolates with
 // it.
-enum class Growth : std::uint8_t { kConstant, kLogarithmic, kLinear };
+enum class Growth : std::uint8_t { kLogarithmic, kLinear };
 
 struct Algorithm {
     std::string_view name;       // what options and messages call it, e.g. "ring"
