@@ -93,7 +93,7 @@ Time Sender::on_echo(Time now, const wire::Ack& ack) {
     if (needless) {
         ++shared_.stats.spurious;
         if (chunk->cause == LossCause::kReordered) {
-            recovery_->on_spurious();
+            recovery_->on_spurious(0);
         }
     }
     // Time stamps are 32 bits of nanoseconds: right up to 4.29 s, which no timeout lets pass.
@@ -130,7 +130,7 @@ void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
         ring_->remove(lost_, ticket);
         if (chunk.cause == LossCause::kReordered) {
             ++shared_.stats.spurious;
-            recovery_->on_spurious();
+            recovery_->on_spurious(path.acked_order - chunk.order);
         }
     }
     chunk.fate = Fate::kAcked;

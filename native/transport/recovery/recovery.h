@@ -19,8 +19,9 @@ class LossRecovery {
     // arrived.
     virtual std::uint32_t reorder_threshold() const = 0;
 
-    // A chunk that was declared lost had arrived after all.
-    virtual void on_spurious() {}
+    // A chunk that was declared lost had arrived after all; `overtaken_by` is how many later
+    // transmissions on its path had arrived before it, as far as known (0: unknown).
+    virtual void on_spurious(std::uint32_t /*overtaken_by*/) {}
 
     // Whether a path that fell silent sends its oldest chunk again before its timeout (RFC 8985's
     // tail-loss probe, per path).
