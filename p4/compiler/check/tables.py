@@ -1,0 +1,202 @@
+"""Tables: keys, action lists, default actions, entries (specification 1.2.5, section 14.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft.p4.compiler import ast, values
+from weft.p4.compiler import types as t
+from weft.p4.compiler.check.arguments import pair
+from weft.p4.compiler.check.scope import Place, Where
+
+if TYPE_CHECKING:
+    from weft.p4.compiler.check.checker import Checker
+
+#: Match kinds of core.p4 and v1model, and the patterns their entries may have.
+_NUMERIC_KINDS = ("lpm", "ternary", "range")
+
+
+class TableChecker:
+    def __init__(self, checker: Checker) -> None:
+        self._c = checker
+
+    def table(self, table: ast.Table) -> None:
+        with self._c.nested(Place(Where.TABLE, name=table.name)):
+            for key in table.keys or []:
+                self._key(key)
+            self._actions(table)
+            for property_ in table.properties:
+                self._property(table, property_)
+            if table.entries is not None:
+                self._entries(table, table.entries)
+        self._c.declare(table.name, table, table.name_location)
+
+    def _key(self, key: ast.KeyElement) -> None:
+        key.expression = self._c.expressions.check(key.expression)
+        type_ = key.expression.type
+        if key.match_kind not in self._c.match_kinds:
+            self._c.error(
+                key.match_kind_location, f"'{key.match_kind}' is not a declared match_kind"
+            )
+        inner = t.resolve_new(type_)
+        if isinstance(inner, t.Unknown):
+            return
+        if isinstance(inner, t.Int):
+            self._c.error(key.location, "give this key a width; int is for constants only")
+        elif not isinstance(inner, t.Bits | t.Enum | t.Varbit) and inner not in (t.BOOL, t.ERROR):
+            self._c.error(key.location, f"a key cannot have type {type_}")
+        elif key.match_kind in _NUMERIC_KINDS and not isinstance(inner, t.Bits | t.Enum):
+            if not (inner == t.BOOL and key.match_kind == "ternary"):
+                self._c.error(key.location, f"{type_} cannot be matched by {key.match_kind}")
+
+    # ----------------------------------------------------------------------------- actions
+
+    def _actions(self, table: ast.Table) -> None:
+        if table.actions is None:
+            self._c.error(table.location, f"table '{table.name}' has no actions")
+            table.actions = []
+        seen: set[str] = set()
+        for reference in table.actions:
+            if reference.name in seen:
+                self._c.error(reference.location, f"action '{reference.name}' is listed twice")
+            seen.add(reference.name)
+            action = self._resolve(reference)
+            if action is None:
+                continue
+            directed = [p for p in action.parameters if p.direction]
+            pairs, problem = pair(directed, reference.arguments or [])
+            if problem:
+                self._c.error(
+                    reference.location,
+                    f"action '{reference.name}' {problem} (only parameters with a direction are "
+                    "bound in the list of actions)",
+                    ("declared here", action.location),
+                )
+                continue
+            with self._c.nested(Place(Where.TABLE)):
+                bound = self._c.calls.bind_action(reference.location, pairs)
+            reference.resolved = bound
+
+    def _resolve(self, reference: ast.ActionReference) -> ast.Action | None:
+        found = self._c.lookup(reference.name, reference.absolute, reference.location)
+        if found and not isinstance(found[0], ast.Action):
+            self._c.error(reference.location, f"'{reference.name}' is not an action")
+            return None
+        reference.target = found[0] if found else None
+        return reference.target
+
+    def _chosen(self, table: ast.Table, reference: ast.ActionReference, what: str) -> None:
+        """An action with all its arguments: the default action or that of an entry."""
+        action = self._resolve(reference)
+        if action is None:
+            return
+        listed = next((a for a in table.actions or [] if a.target is action), None)
+        if listed is None:
+            self._c.error(
+                reference.location,
+                f"{what} '{reference.name}' is not in the list of actions of table {table.name}",
+            )
+            return
+        marks = {a.name for a in listed.annotations}
+        if what == "the default action" and "tableonly" in marks:
+            self._c.error(reference.location, f"action '{reference.name}' is @tableonly")
+        if what != "the default action" and "defaultonly" in marks:
+            self._c.error(reference.location, f"action '{reference.name}' is @defaultonly")
+        given = reference.arguments or []
+        parameters: list[ast.Parameter] = action.parameters
+        undirected = [p for p in parameters if not p.direction]
+        # Directed arguments were bound in the list of actions; repeating them is allowed.
+        wanted = undirected if len(given) == len(undirected) else parameters
+        pairs, problem = pair(wanted, given)
+        if problem:
+            self._c.error(
+                reference.location, f"action '{reference.name}' {problem}",
+                ("declared here", action.location),
+            )  # fmt: skip
+            return
+        bound = self._c.calls.bind_action(reference.location, pairs)
+        reference.resolved = [(p, e) for p, e in bound or [] if not p.direction]
+        for parameter, value in reference.resolved:
+            if value is not None and not value.is_static:
+                self._c.error(
+                    value.location,
+                    f"argument '{parameter.name}' of {what} must be a compile-time constant",
+                )
+
+    # -------------------------------------------------------------------------- properties
+
+    def _property(self, table: ast.Table, p: ast.Property) -> None:
+        if p.name == "default_action":
+            reference = self._as_reference(p)
+            if reference is not None:
+                self._chosen(table, reference, "the default action")
+                table.default_action = reference
+            return
+        if p.name in ("key", "actions", "entries"):
+            self._c.error(p.location, f"the property '{p.name}' takes a list in braces")
+            return
+        p.value = self._c.expressions.check(p.value)
+        if p.name == "size":
+            if not isinstance(t.resolve_new(p.value.type), t.Int | t.Bits | t.Unknown):
+                self._c.error(p.value.location, f"the size must be a number, not {p.value.type}")
+            elif not p.value.is_static:
+                self._c.error(p.value.location, "the size must be a compile-time constant")
+            elif isinstance(p.value.value, int) and p.value.value < 0:
+                self._c.error(p.value.location, "the size cannot be negative")
+
+    def _as_reference(self, p: ast.Property) -> ast.ActionReference | None:
+        value = p.value
+        match value:
+            case ast.Name():
+                return ast.ActionReference(p.location, [], value.name, value.absolute, None)
+            case ast.Call(callee=ast.Name(name=name, absolute=absolute), arguments=arguments):
+                return ast.ActionReference(value.location, [], name, absolute, arguments)
+        self._c.error(value.location, "the default action must be an action")
+        return None
+
+    # ----------------------------------------------------------------------------- entries
+
+    def _entries(self, table: ast.Table, entries: ast.Entries) -> None:
+        keys = table.keys or []
+        types = [k.expression.type for k in keys]
+        if not keys:
+            self._c.error(entries.location, f"table '{table.name}' has no key, so no entries")
+            return
+        for entry in entries.entries:
+            if entry.priority is not None:
+                self._c.static_int(entry.priority, "a priority")
+            entry.keyset = self._c.keysets.check(entry.keyset, types)
+            self._patterns(entry, keys)
+            self._chosen(table, entry.action, "the action of an entry")
+
+    def _patterns(self, entry: ast.Entry, keys: list[ast.KeyElement]) -> None:
+        keyset = entry.keyset
+        if isinstance(keyset, ast.Default | ast.DontCare):
+            parts: list[ast.Expression] = [keyset] * len(keys)
+        else:
+            parts = keyset.items if isinstance(keyset, ast.TupleKeyset) else [keyset]
+        for part, key in zip(parts, keys, strict=False):
+            if isinstance(getattr(part, "type", t.UNKNOWN), t.Unknown):
+                continue
+            if not part.is_static:
+                self._c.error(part.location, "the key of an entry must be a compile-time constant")
+                continue
+            self._fits(part, key.match_kind)
+
+    def _fits(self, part: ast.Expression, kind: str) -> None:
+        any_ = isinstance(part, ast.Default | ast.DontCare)
+        wrong = (
+            (kind == "exact" and (any_ or isinstance(part, ast.Mask | ast.Range)))
+            or (kind == "optional" and isinstance(part, ast.Mask | ast.Range))
+            or (kind in ("lpm", "ternary") and isinstance(part, ast.Range))
+            or (kind == "range" and isinstance(part, ast.Mask))
+        )
+        if wrong:
+            what = {ast.Mask: "a mask", ast.Range: "a range"}.get(type(part), "'_'")  # type: ignore[call-overload]
+            self._c.error(part.location, f"{what} cannot stand for a key matched by {kind}")
+        if kind == "lpm" and isinstance(part, ast.Mask):
+            mask, type_ = part.mask.value, t.resolve_new(part.mask.type)
+            if isinstance(mask, int) and isinstance(type_, t.Bits):
+                inverse = ~mask & values.bounds(t.Bits(type_.width))[1]
+                if inverse & (inverse + 1):
+                    self._c.error(part.mask.location, "the mask of an lpm key must be a prefix")
