@@ -24,7 +24,7 @@ CXX_FILES := $(filter %.cc %.h,$(NATIVE) $(wildcard benchmarks/native/*))
 # One at a time where two calls of make in one checkout would tread on each other.
 LOCK = mkdir -p build && exec 9>build/.lock && flock 9
 
-.PHONY: help install test demo bench lint format sanitize fuzz system-deps clean
+.PHONY: help install test demo bench lint ruff mypy clang-format clang-tidy format sanitize fuzz system-deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,13 +41,21 @@ demo: build/.installed ## train a model over weft, beside gloo
 bench: build/.installed ## the benchmark tables
 	weft bench
 
-lint: build/.tools build/src build/tidy ## ruff, mypy --strict, clang-format, clang-tidy
-	ruff check .
+lint: ruff mypy clang-format clang-tidy ## ruff, mypy --strict, clang-format, clang-tidy (also each by itself)
+
+ruff: build/.tools
+	ruff check --output-format concise .
 	ruff format --check .
+
+mypy: build/.tools build/src
 	mypy -p weft
+
+clang-format: build/.tools
 	@echo clang-format; for file in $(CXX_FILES); do clang-format $$file | cmp -s - $$file || echo $$file; done \
 	  >build/unformatted; [ ! -s build/unformatted ] || { cat build/unformatted; echo "To mend: make format"; exit 1; }
-	nice cmake --build build/tidy -j $(JOBS)
+
+clang-tidy: build/.tools build/tidy
+	nice cmake --build build/tidy -j $(JOBS) -- -k 0
 
 format: build/.tools ## put all sources in the house's format
 	ruff check --fix-only --quiet . && ruff format .
