@@ -2,11 +2,12 @@
 //
 // A hierarchical timing wheel (Varghese and Lauck, SOSP'87) whose slots are sorted only when their
 // time comes (the lazy sorting of ladder queues: Tang, Goh, Thng, TOMACS'05). Two wheels, then a
-// heap for what lies beyond; push and pop are O(1) for all that happens within one turn.
+// heap for what lies beyond; push and pop are O(1) for all that happens within one turn. A slot is
+// a chain of blocks of events, since a chain of single events would miss the cache at each.
 //
-// Invariants: time never runs backwards (push(t) with t earlier than the last popped event is
-// treated as now); the near wheel holds exactly the events of its current turn, so that equal times
-// leave in the order in which they came.
+// Invariants: time never runs backwards (an event earlier than the last popped one happens at its
+// time); the near wheel holds exactly the events of its current turn, so that equal times leave in
+// the order in which they came.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <queue>
 #include <vector>
 
@@ -24,7 +26,6 @@ namespace weft::fabric {
 struct Event {
     Time time = 0;
     std::uint32_t payload = 0;
-    std::uint32_t order = 0;  // among events of one slot
 };
 
 class EventQueue {
@@ -34,10 +35,10 @@ class EventQueue {
     // Adds an event. `payload` is the caller's.
     void push(Time time, std::uint32_t payload) {
         ++size_;
-        if (time < slot_end_) {
+        if (time < slot_start_ + kSlotWidth) {
             insert_current(time, payload);
         } else if (time < turn_end_) {
-            add(near_, slot_of(time), time, payload);
+            add(near_, near_slot(time), time, payload);
         } else {
             push_far(time, payload);
         }
@@ -46,21 +47,25 @@ class EventQueue {
     // The earliest event, if it is not later than `limit`.
     bool pop(Time limit, Event& event) {
         if (cursor_ == current_.size() && !advance(limit)) return false;
-        if (current_[cursor_].time > limit) return false;
-        event = current_[cursor_++];
+        const std::uint64_t entry = current_[cursor_];
+        const Time time = slot_start_ + static_cast<Time>(entry >> kTimeShift);
+        if (time > limit) return false;
+        event = {time, static_cast<std::uint32_t>(entry)};
+        ++cursor_;
         --size_;
         return true;
     }
 
-    // The event that will be popped `ahead` places after the next one, or nullptr when that is not
-    // known cheaply. For prefetching.
-    const Event* peek(std::size_t ahead) const {
+    // The payload of the event `ahead` places after the next one, or kUnknown when finding it would
+    // take effort. For prefetching.
+    static constexpr std::uint32_t kUnknown = 0xFFFFFFFF;
+    std::uint32_t peek(std::size_t ahead) const {
         const std::size_t index = cursor_ + ahead;
-        return index < current_.size() ? &current_[index] : nullptr;
+        return index < current_.size() ? static_cast<std::uint32_t>(current_[index]) : kUnknown;
     }
 
-    // Time of the earliest event; kNever when there is none.
-    Time next_time();
+    // Time of the earliest event; kNever when there is none. Looks through one slot.
+    Time next_time() const;
 
     std::size_t size() const { return size_; }
 
@@ -72,65 +77,93 @@ class EventQueue {
     static constexpr int kFarBits = 12;
     static constexpr int kTurnBits = kSlotBits + kNearBits;
     static constexpr int kFarTurnBits = kTurnBits + kFarBits;
+    static constexpr Time kSlotWidth = Time{1} << kSlotBits;
+    static constexpr Time kTurn = Time{1} << kTurnBits;
+    static constexpr Time kFarTurn = Time{1} << kFarTurnBits;
     static constexpr std::uint32_t kNil = 0xFFFFFFFF;
 
-    struct Node {
-        Time time;
-        std::uint32_t payload;
-        std::uint32_t next;
+    // The slot that is being emptied is an array of integers that sort as the events do: time
+    // within the slot, order of insertion, payload.
+    static constexpr int kOrderBits = 32 - kSlotBits;
+    static constexpr int kTimeShift = 64 - kSlotBits;
+
+    // Four cache lines.
+    struct Block {
+        static constexpr std::uint32_t kCapacity = 15;
+        std::uint32_t next;  // older block of the same slot
+        std::uint32_t count;
+        std::array<Event, kCapacity> events;
     };
 
-    // Slots as stacks of nodes, and a bit per occupied slot.
+    // Slots as stacks of blocks, and a bit per occupied slot.
     template <int kBits>
     struct Wheel {
-        static constexpr std::size_t kWords = (std::size_t{1} << kBits) / 64;
-        std::vector<std::uint32_t> heads =
-            std::vector<std::uint32_t>(std::size_t{1} << kBits, kNil);
+        static constexpr std::size_t kSlots = std::size_t{1} << kBits;
+        static constexpr std::size_t kWords = kSlots / 64;
+        std::vector<std::uint32_t> heads = std::vector<std::uint32_t>(kSlots, kNil);
         std::array<std::uint64_t, kWords> occupied{};
 
-        // The first occupied slot at or after `from`, or the number of slots.
+        // The first occupied slot at or after `from`, or kSlots.
         std::size_t next(std::size_t from) const {
             std::size_t word = from / 64;
-            if (word >= kWords) return kWords * 64;
+            if (word >= kWords) return kSlots;
             std::uint64_t bits = occupied[word] & (~std::uint64_t{0} << (from % 64));
             while (bits == 0) {
-                if (++word == kWords) return kWords * 64;
+                if (++word == kWords) return kSlots;
                 bits = occupied[word];
             }
             return word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
         }
     };
 
-    struct Later {
-        bool operator()(const Event& a, const Event& b) const {
-            return a.time != b.time ? a.time > b.time : a.order > b.order;
+    struct Distant {
+        Event event;
+        std::uint32_t order;
+        bool operator>(const Distant& other) const {
+            return event.time != other.event.time ? event.time > other.event.time
+                                                  : order > other.order;
         }
     };
 
-    static std::size_t slot_of(Time time) {
-        return static_cast<std::size_t>(time >> kSlotBits) & ((std::size_t{1} << kNearBits) - 1);
+    static std::size_t near_slot(Time time) {
+        return static_cast<std::size_t>(time >> kSlotBits) & (Wheel<kNearBits>::kSlots - 1);
+    }
+    static std::size_t far_slot(Time time) {
+        return static_cast<std::size_t>(time >> kTurnBits) & (Wheel<kFarBits>::kSlots - 1);
     }
 
     template <int kBits>
     void add(Wheel<kBits>& wheel, std::size_t slot, Time time, std::uint32_t payload) {
-        std::uint32_t node = free_;
-        if (node == kNil) {
-            node = static_cast<std::uint32_t>(nodes_.size());
-            nodes_.emplace_back();
-        } else {
-            free_ = nodes_[node].next;
+        std::uint32_t& head = wheel.heads[slot];
+        if (head == kNil || blocks_[head].count == Block::kCapacity) {
+            head = new_block(head);
+            wheel.occupied[slot / 64] |= std::uint64_t{1} << (slot % 64);
         }
-        nodes_[node] = {time, payload, wheel.heads[slot]};
-        wheel.heads[slot] = node;
-        wheel.occupied[slot / 64] |= std::uint64_t{1} << (slot % 64);
+        Block& block = blocks_[head];
+        block.events[block.count++] = {time, payload};
+    }
+
+    std::uint32_t new_block(std::uint32_t next) {
+        std::uint32_t index = free_;
+        if (index == kNil) {
+            index = static_cast<std::uint32_t>(blocks_.size());
+            blocks_.emplace_back();
+        } else {
+            free_ = blocks_[index].next;
+        }
+        blocks_[index].next = next;
+        blocks_[index].count = 0;
+        return index;
     }
 
     // Into the slot that is being emptied: keep it sorted. Most such events belong near its end.
     void insert_current(Time time, std::uint32_t payload) {
+        const auto offset = static_cast<std::uint64_t>(std::max<Time>(time - slot_start_, 0));
         std::size_t at = current_.size();
-        while (at > cursor_ && current_[at - 1].time > time) --at;
+        while (at > cursor_ && current_[at - 1] >> kTimeShift > offset) --at;
+        constexpr std::uint64_t kLast = (std::uint64_t{1} << kOrderBits) - 1;
         current_.insert(current_.begin() + static_cast<std::ptrdiff_t>(at),
-                        Event{time, payload, 0});
+                        offset << kTimeShift | kLast << 32 | payload);
     }
 
     void push_far(Time time, std::uint32_t payload);
@@ -139,18 +172,19 @@ class EventQueue {
     void activate(std::size_t slot);
     template <int kBits>
     std::uint32_t take(Wheel<kBits>& wheel, std::size_t slot);
+    Time earliest(std::uint32_t block) const;
 
-    std::vector<Event> current_;  // the slot being emptied, sorted, from cursor_ on
+    std::vector<std::uint64_t> current_;  // the slot being emptied, sorted, from cursor_ on
     std::size_t cursor_ = 0;
-    Time slot_end_ = 0;  // end of the current slot
-    Time turn_end_ = Time{1} << kTurnBits;
-    Time far_end_ = Time{1} << kFarTurnBits;
+    Time slot_start_ = -kSlotWidth;  // of the current slot
+    Time turn_end_ = kTurn;
+    Time far_end_ = kFarTurn;
     std::size_t size_ = 0;
-    std::vector<Node> nodes_;
+    std::vector<Block> blocks_;
     std::uint32_t free_ = kNil;
     Wheel<kNearBits> near_;
     Wheel<kFarBits> far_;
-    std::priority_queue<Event, std::vector<Event>, Later> beyond_;
+    std::priority_queue<Distant, std::vector<Distant>, std::greater<>> beyond_;
     std::uint32_t beyond_order_ = 0;
 };
 

@@ -83,29 +83,36 @@ void Fabric::run_until(Time limit) {
     if (!stopped_ && limit != kNever) now_ = std::max(now_, limit);
 }
 
-// Two events ahead the port or packet, one event ahead what the packet leads to: at scale nearly
-// every hop is a cache miss, and this lets them overlap.
+// At scale nearly every hop is a cache miss; this lets them overlap. Six events ahead it asks for
+// the packet or port itself, three ahead for what that leads to, one ahead for what that leads to.
 void Fabric::prefetch() const {
-    if (const Event* soon = events_.peek(3)) {
-        const std::uint32_t index = soon->payload & kIndexMask;
-        const std::uint32_t tag = soon->payload & ~kIndexMask;
-        if (tag == kArrivalTag) {
-            __builtin_prefetch(&packets_[index]);
-        } else if (tag == kServiceTag) {
+    constexpr std::uint32_t kUnknown = EventQueue::kUnknown;
+    if (const std::uint32_t far = events_.peek(6); far != kUnknown) {
+        const std::uint32_t index = far & kIndexMask;
+        if ((far & ~kIndexMask) == kArrivalTag) {
+            packets_.prefetch(index);
+        } else if ((far & ~kIndexMask) == kServiceTag) {
             __builtin_prefetch(&ports_[index]);
         }
     }
-    if (const Event* next = events_.peek(1)) {
-        const std::uint32_t index = next->payload & kIndexMask;
-        const std::uint32_t tag = next->payload & ~kIndexMask;
-        if (tag == kArrivalTag) {
-            const Packet& packet = packets_[index];
-            const Port& port = ports_[packet.port];
-            __builtin_prefetch(&port);
-        } else if (tag == kServiceTag) {
+    if (const std::uint32_t middle = events_.peek(3); middle != kUnknown) {
+        const std::uint32_t index = middle & kIndexMask;
+        if ((middle & ~kIndexMask) == kArrivalTag) {
+            __builtin_prefetch(&ports_[packets_[index].port]);
+            routing_.prefetch(packets_[index].destination);
+        } else if ((middle & ~kIndexMask) == kServiceTag && ports_[index].waiting != 0) {
             const Port& port = ports_[index];
-            if (port.waiting != 0)
-                __builtin_prefetch(&packets_[port.queues[std::countr_zero(port.waiting)].head]);
+            packets_.prefetch(port.queues[std::countr_zero(port.waiting)].head);
+        }
+    }
+    if (const std::uint32_t near = events_.peek(1);
+        near != kUnknown && (near & ~kIndexMask) == kArrivalTag) {
+        const Packet& packet = packets_[near & kIndexMask];
+        const NodeId node = ports_[packet.port].to;
+        if (node >= topology_.hosts) {
+            routing_.prefetch(node, packet.destination);
+        } else {
+            edge_->expect(packet);
         }
     }
 }

@@ -47,6 +47,8 @@ class Edge {
   public:
     // The packet has arrived; the fabric forgets it.
     virtual void deliver(HostId host, const Packet& packet, Time now) = 0;
+    // A packet will probably be delivered next: a chance to bring what it concerns into cache.
+    virtual void expect(const Packet&) const {}
     // The packet is no more.
     virtual void dropped(const Packet& packet, DropReason reason, Time now) = 0;
     // An interface of the host has sent all it had, or has come back: time to inject more.
@@ -88,7 +90,7 @@ class Fabric {
     void stop() { stopped_ = true; }
 
     Time now() const { return now_; }
-    Time next_event() { return events_.next_time(); }  // kNever: nothing will ever happen
+    Time next_event() const { return events_.next_time(); }  // kNever: nothing will ever happen
     std::size_t pending_events() const { return events_.size(); }
     const Topology& topology() const { return topology_; }
     const Routing& routing() const { return routing_; }

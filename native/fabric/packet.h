@@ -71,6 +71,7 @@ class PacketPool {
         --live_;
     }
 
+    void prefetch(PacketIndex index) const { __builtin_prefetch(&packets_[index]); }
     Packet& operator[](PacketIndex index) { return packets_[index]; }
     const Packet& operator[](PacketIndex index) const { return packets_[index]; }
     std::size_t live() const { return live_; }

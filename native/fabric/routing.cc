@@ -40,15 +40,22 @@ void Routing::make_groups() {
 
 void Routing::update(const std::vector<bool>& port_up) {
     table_.assign(topology_->switches.size() * groups_, 0);
-    sets_.assign(topology_->switches.size(), {{0, 0}});
     ports_.clear();
-    for (std::uint32_t group = 0; group < groups_; ++group) route_group(group, port_up);
+    std::vector<std::vector<Set>> sets(topology_->switches.size(), {{0, 0}});
+    for (std::uint32_t group = 0; group < groups_; ++group) route_group(group, port_up, sets);
+    sets_.clear();
+    set_begin_.clear();
+    for (const std::vector<Set>& of_switch : sets) {
+        set_begin_.push_back(static_cast<std::uint32_t>(sets_.size()));
+        sets_.insert(sets_.end(), of_switch.begin(), of_switch.end());
+    }
 }
 
 // Breadth-first from the group's switches outwards. A switch that has lost its link to one host of
 // the group still counts as the group's: its packets to that host are dropped at the dead port, as
 // in a real network whose routes are aggregated.
-void Routing::route_group(std::uint32_t group, const std::vector<bool>& port_up) {
+void Routing::route_group(std::uint32_t group, const std::vector<bool>& port_up,
+                          std::vector<std::vector<Set>>& sets) {
     constexpr std::uint32_t kFar = std::numeric_limits<std::uint32_t>::max();
     std::vector<std::uint32_t> distance(topology_->nodes(), kFar);
     std::vector<NodeId> frontier;
@@ -85,24 +92,23 @@ void Routing::route_group(std::uint32_t group, const std::vector<bool>& port_up)
         }
         const std::size_t at = node - topology_->hosts;
         table_[at * groups_ + group] =
-            static_cast<std::uint16_t>(attachments_ + find_set(ways, at));
+            static_cast<std::uint16_t>(attachments_ + find_set(sets[at], ways, at));
     }
 }
 
-std::uint32_t Routing::find_set(const std::vector<PortId>& ports, std::size_t at) {
-    std::vector<Set>& sets = sets_[at];
-    for (std::uint32_t set = 0; set < sets.size(); ++set) {
-        const Set& known = sets[set];
-        if (known.count == ports.size() &&
-            std::equal(ports.begin(), ports.end(), ports_.begin() + known.first))
+std::uint32_t Routing::find_set(std::vector<Set>& known, const std::vector<PortId>& ports,
+                                std::size_t at) {
+    for (std::uint32_t set = 0; set < known.size(); ++set) {
+        const auto first = ports_.begin() + known[set].first;
+        if (known[set].count == ports.size() && std::equal(ports.begin(), ports.end(), first))
             return set;
     }
-    const auto set = static_cast<std::uint32_t>(sets.size());
+    const auto set = static_cast<std::uint32_t>(known.size());
     if (attachments_ + set > std::numeric_limits<std::uint16_t>::max()) {
         throw TopologyError("topology: switch " + topology_->switches[at].name +
                             " needs more than 65,535 distinct sets of next hops");
     }
-    sets.push_back(
+    known.push_back(
         {static_cast<std::uint32_t>(ports_.size()), static_cast<std::uint32_t>(ports.size())});
     ports_.insert(ports_.end(), ports.begin(), ports.end());
     return set;

@@ -32,14 +32,17 @@ class Routing {
         const std::size_t at = node - hosts_.size();
         const std::uint32_t set = table_[at * groups_ + host.group];
         if (set < attachments_) return {&last_hops_[host.first_port + set], 1};
-        const Set& ways = sets_[at][set - attachments_];
+        const Set& ways = sets_[set_begin_[at] + set - attachments_];
         return {ports_.data() + ways.first, ways.count};
     }
 
-    // Brings the entry that ways() will read into cache.
+    // Bring into cache what ways() will read: first this, ...
+    void prefetch(HostId destination) const { __builtin_prefetch(&hosts_[destination]); }
+    // ... then, once it is there, this.
     void prefetch(NodeId node, HostId destination) const {
-        if (node < hosts_.size()) return;
-        __builtin_prefetch(&table_[(node - hosts_.size()) * groups_ + hosts_[destination].group]);
+        const std::size_t at = node - hosts_.size();
+        __builtin_prefetch(&table_[at * groups_ + hosts_[destination].group]);
+        __builtin_prefetch(&set_begin_[at]);
     }
 
   private:
@@ -54,8 +57,10 @@ class Routing {
     };
 
     void make_groups();
-    void route_group(std::uint32_t group, const std::vector<bool>& port_up);
-    std::uint32_t find_set(const std::vector<PortId>& ports, std::size_t at);
+    void route_group(std::uint32_t group, const std::vector<bool>& port_up,
+                     std::vector<std::vector<Set>>& sets);
+    std::uint32_t find_set(std::vector<Set>& known, const std::vector<PortId>& ports,
+                           std::size_t at);
 
     const Topology* topology_;
     std::vector<std::vector<PortId>> outgoing_;  // [node] its ports
@@ -69,8 +74,9 @@ class Routing {
 
     // Entries below attachments_ stand for "the k-th switch of the host's own", the others for sets
     // of the switch; its set number 0 is the empty one.
-    std::vector<std::uint16_t> table_;  // [switch * groups + group]
-    std::vector<std::vector<Set>> sets_;
+    std::vector<std::uint16_t> table_;      // [switch * groups + group]
+    std::vector<std::uint32_t> set_begin_;  // [switch] its first one in sets_
+    std::vector<Set> sets_;
     std::vector<PortId> ports_;
 };
 

@@ -28,6 +28,13 @@ class CargoPool {
         return index;
     }
 
+    void prefetch(std::uint32_t index) const {
+        if ((index & kLongBit) != 0) return;
+        const auto* block = reinterpret_cast<const std::byte*>(&short_[index]);
+        __builtin_prefetch(block);
+        __builtin_prefetch(block + 64);
+    }
+
     // Whom the packet is for. `packet` is overwritten as far as the cargo goes.
     std::uint32_t remove(std::uint32_t index, wire::Packet& packet) {
         if ((index & kLongBit) != 0) return fetch(long_, index & ~kLongBit, packet);
@@ -65,6 +72,7 @@ class CargoPool {
         }
         void give(std::uint32_t index) { free_.push_back(index); }
         T& operator[](std::uint32_t index) { return blocks_[index]; }
+        const T& operator[](std::uint32_t index) const { return blocks_[index]; }
         std::size_t size() const { return blocks_.size(); }
 
       private:

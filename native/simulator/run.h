@@ -20,6 +20,7 @@ class Run final : public fabric::Edge {
     Results execute();
 
     void deliver(fabric::HostId host, const fabric::Packet& packet, fabric::Time now) override;
+    void expect(const fabric::Packet& packet) const override { cargo_.prefetch(packet.cargo); }
     void dropped(const fabric::Packet& packet, fabric::DropReason reason,
                  fabric::Time now) override;
     void egress_ready(fabric::HostId host, fabric::Time now) override;
