@@ -18,17 +18,26 @@ transport::MessageId Endpoint::send(Time now, transport::SendRequest request,
     return id;
 }
 
-void Endpoint::post(Time now, transport::Tag tag, std::span<std::uint8_t> destination) {
+void Endpoint::post(Time now, transport::Tag tag, std::span<std::uint8_t> destination,
+                    const wire::RemoteDescriptor* remote) {
     const std::uint64_t cookie = destinations_.size();
-    destinations_.push_back(destination);
+    destinations_.push_back({destination, {}});
+    if (remote != nullptr) {
+        destinations_.back().remote = *remote;
+    }
     const auto early = unexpected_.find(tag);
     if (early == unexpected_.end()) {
         posted_.emplace(tag, cookie);
         return;
     }
     std::memcpy(destination.data(), early->second.bytes.data(), early->second.bytes.size());
-    connection_->accept(now, early->second.message, cookie);
+    accept(now, early->second.message, cookie);
     unexpected_.erase(early);
+}
+
+void Endpoint::accept(Time now, transport::MessageId message, std::uint64_t cookie) {
+    const auto& remote = destinations_[cookie].remote;
+    connection_->accept(now, message, cookie, remote ? &*remote : nullptr);
 }
 
 void Endpoint::on_datagram(Time now, std::span<const std::uint8_t> bytes,
@@ -55,15 +64,15 @@ void Endpoint::land(Time now, const wire::Data& data, transport::Landed landed,
         if (waiting != posted_.end()) {
             landed.accepted = true;
             landed.cookie = waiting->second;
-            connection_->accept(now, data.message, landed.cookie);
+            accept(now, data.message, landed.cookie);
             posted_.erase(waiting);
         } else {
             unexpected_[tag] = {data.message, std::vector<std::uint8_t>(data.size)};
         }
     }
     if (landed.landing == transport::Landing::kLand) {
-        std::uint8_t* base =
-            landed.accepted ? destinations_[landed.cookie].data() : unexpected_[tag].bytes.data();
+        std::uint8_t* base = landed.accepted ? destinations_[landed.cookie].bytes.data()
+                                             : unexpected_[tag].bytes.data();
         std::memcpy(base + data.offset, payload.data(), payload.size());
     }
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -33,7 +34,9 @@ class Endpoint {
                               std::span<const std::uint8_t> bytes);
 
     // A destination for the message with this tag, of exactly its size; it may be here already.
-    void post(transport::Time now, transport::Tag tag, std::span<std::uint8_t> destination);
+    // `remote` goes to the sender with the grant.
+    void post(transport::Time now, transport::Tag tag, std::span<std::uint8_t> destination,
+              const wire::RemoteDescriptor* remote = nullptr);
 
     void on_datagram(transport::Time now, std::span<const std::uint8_t> bytes,
                      const transport::Arrival& arrival);
@@ -51,18 +54,23 @@ class Endpoint {
             return std::hash<std::uint64_t>{}(tag.group * 0x9E3779B97F4A7C15 + tag.message);
         }
     };
+    struct Destination {
+        std::span<std::uint8_t> bytes;
+        std::optional<wire::RemoteDescriptor> remote;
+    };
     struct Unexpected {  // a message that came before its destination
         transport::MessageId message = transport::kNoMessage;
         std::vector<std::uint8_t> bytes;
     };
 
+    void accept(transport::Time now, transport::MessageId message, std::uint64_t cookie);
     void land(transport::Time now, const wire::Data& data, transport::Landed landed,
               std::span<const std::uint8_t> payload);
 
     std::unique_ptr<transport::Connection> connection_;
     bool checksum_;
     std::vector<std::span<const std::uint8_t>> sources_;  // by cookie of the send
-    std::vector<std::span<std::uint8_t>> destinations_;   // by cookie of the accept
+    std::vector<Destination> destinations_;               // by cookie of the accept
     std::unordered_map<transport::Tag, std::uint64_t, TagHash> posted_;
     std::unordered_map<transport::Tag, Unexpected, TagHash> unexpected_;
     std::vector<transport::Event> events_;
