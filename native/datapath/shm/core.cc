@@ -82,18 +82,16 @@ bool ShmAddress::decode(std::string_view text, ShmAddress& address) {
 // ---------------------------------------------------------------- life
 
 Core::Core(const Identity& identity, Acceptor& acceptor, const ShmOptions& options)
-    : options_(checked(options)),
-      acceptor_(acceptor),
-      scratch_(std::make_unique_for_overwrite<Scratch>()),
-      context_{options_, identity.peer_timeout, scratch_->bytes, abandoned_},
-      segment_(std::make_shared<ProcessSegment>(identity.id, options_.board_bytes)) {
+    : acceptor_(acceptor),
+      context_(std::make_shared<EdgeContext>(checked(options), identity.peer_timeout)),
+      segment_(std::make_shared<ProcessSegment>(identity.id, options.board_bytes)) {
     doorbell_ = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
     if (!doorbell_ || !epoll_) {
         throw Error(WEFT_ERR_RESOURCES, "shm: " + system_error("eventfd or epoll_create1") + "; raise the limit on open files (ulimit -n)");
     }
     local_.identity = identity;
-    local_.cross_memory_attach = options_.large != ShmOptions::Large::kStream;
+    local_.cross_memory_attach = options.large != ShmOptions::Large::kStream;
     local_.segment_fd = segment_->fd();
     local_.doorbell_fd = doorbell_.get();
     random_bytes(local_.probe.data(), local_.probe.size());
@@ -127,7 +125,7 @@ void Core::listen() {
 }
 
 void Core::shut_down() {
-    if (abandoned_) {
+    if (context_->abandoned) {
         return;
     }
     const auto edges = edges_;
@@ -145,7 +143,7 @@ void Core::shut_down() {
 
 // In a forked child. The parent's descriptors must not stay open here: as long as they are, nobody could see the parent die.
 void Core::abandon() noexcept {
-    abandoned_ = true;
+    context_->abandoned = true;
     for (const auto& edge : edges_) {
         edge->abandon();
     }

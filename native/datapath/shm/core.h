@@ -48,9 +48,6 @@ class Core {
     Edge* open_edge(PeerId peer) const noexcept;
 
   private:
-    struct Scratch {
-        alignas(kCacheLine) std::byte bytes[kScratchBytes];
-    };
     struct Pending {
         Handshake handshake;
         std::shared_ptr<Edge> edge;  // caller only
@@ -67,12 +64,9 @@ class Core {
     bool add_to_poll(int fd) noexcept;
     void sweep();
 
-    const ShmOptions options_;
     Acceptor& acceptor_;
     Local local_;
-    bool abandoned_ = false;
-    const std::unique_ptr<Scratch> scratch_;
-    EdgeContext context_;
+    const std::shared_ptr<EdgeContext> context_;
     std::shared_ptr<ProcessSegment> segment_;
     UniqueFd doorbell_;
     UniqueFd epoll_;

@@ -14,8 +14,8 @@ constexpr std::size_t kMostForgotten = 4096;          // late messages come soon
 
 }  // namespace
 
-Edge::Edge(const EdgeContext& context, PeerId peer, ChannelOwner& owner)
-    : context_(context), peer_(peer), owner_(owner), liveness_(context.peer_timeout) {}
+Edge::Edge(std::shared_ptr<EdgeContext> context, PeerId peer, ChannelOwner& owner)
+    : context_(std::move(context)), peer_(peer), owner_(owner), liveness_(context_->peer_timeout) {}
 
 Edge::~Edge() = default;
 
@@ -162,7 +162,7 @@ void Edge::finish_closing() {
 
 void Edge::detach() {
     channel = nullptr;
-    if (context_.abandoned) {
+    if (context_->abandoned) {
         return;
     }
     const ErrorPtr error = make_error(WEFT_ERR_ABORTED, "the channel to " + who() + " was destroyed", peer_);
@@ -215,7 +215,7 @@ bool Edge::try_send(Transfer& t) {
     message.size = t.size;
     message.tag = t.tag;
     message.signature = t.signature;
-    if (t.size <= context_.options.eager_limit) {
+    if (t.size <= context_->options.eager_limit) {
         const std::size_t payload = t.size > kInlineBytes ? t.size : 0;
         if (!out_->room(payload)) {
             return false;
@@ -430,7 +430,7 @@ std::size_t Edge::backlog_payload() const noexcept {
     }
     if (!sends_.empty()) {
         const std::size_t size = sends_.front()->size;
-        return size <= context_.options.eager_limit && size > kInlineBytes ? size : 0;
+        return size <= context_->options.eager_limit && size > kInlineBytes ? size : 0;
     }
     return kPiece + kMaxEagerLimit;
 }

@@ -37,17 +37,18 @@ constexpr std::size_t kScratchBytes = 256u << 10;
 // What a kept message costs us beyond its bytes, roughly.
 constexpr std::size_t kKeptOverhead = sizeof(Unmatched) + 64;
 
-// What all edges of a process share.
+// What all edges of a process share. Edges may outlive the datapath, as their channels may.
 struct EdgeContext {
-    const ShmOptions& options;
-    Time peer_timeout;
-    std::byte* scratch;     // kScratchBytes
-    const bool& abandoned;  // after a fork: touch nothing that is shared
+    EdgeContext(const ShmOptions& with, Time timeout) : options(with), peer_timeout(timeout) {}
+    const ShmOptions options;
+    const Time peer_timeout;
+    bool abandoned = false;  // after a fork: touch nothing that is shared
+    alignas(kCacheLine) std::byte scratch[kScratchBytes];
 };
 
 class Edge {
   public:
-    Edge(const EdgeContext& context, PeerId peer, ChannelOwner& owner);
+    Edge(std::shared_ptr<EdgeContext> context, PeerId peer, ChannelOwner& owner);
     Edge(const Edge&) = delete;
     Edge& operator=(const Edge&) = delete;
     ~Edge();
@@ -154,7 +155,7 @@ class Edge {
     void release();
     std::string who() const { return "peer " + hex(peer_); }
 
-    const EdgeContext& context_;
+    const std::shared_ptr<EdgeContext> context_;
     const PeerId peer_;
     ChannelOwner& owner_;
     Channel::State state_ = Channel::State::kConnecting;

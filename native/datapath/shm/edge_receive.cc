@@ -152,7 +152,7 @@ void Edge::keep(const Message& message, const Consumer::Payload& payload) {
 
 void Edge::account_unmatched(std::int64_t bytes) {
     unmatched_bytes_ = static_cast<std::size_t>(static_cast<std::int64_t>(unmatched_bytes_) + bytes);
-    const std::size_t bound = context_.options.unmatched_bytes;
+    const std::size_t bound = context_->options.unmatched_bytes;
     if (!alive()) {
         return;
     }
@@ -209,7 +209,7 @@ void Edge::receive_offer(Transfer& t, const Message& message) {
     // The peer's help makes it faster; but if it sleeps, waking it takes longer than most messages.
     const bool asleep = segment_->header().sleeping.load(std::memory_order_relaxed) != 0;
     const bool pulling =
-        session_.pid != 0 && (asleep || context_.options.large == ShmOptions::Large::kPull);
+        session_.pid != 0 && (asleep || context_->options.large == ShmOptions::Large::kPull);
     t.cookie[0] = kReceiving;
     t.cookie[1] = incoming_.add({&t, message.link.id, message.link.where, message.size, 0, pulling});
     if (pulling) {
@@ -368,7 +368,7 @@ bool Edge::pull_piece(Incoming& i, std::size_t budget) {
     Transfer& t = *i.transfer;
     const bool reduce = t.reducer != nullptr;
     const std::size_t size = std::min<std::size_t>(i.size - i.received, reduce ? std::min(budget, kScratchBytes) : budget);
-    std::byte* const to = reduce ? context_.scratch : t.data + i.received;
+    std::byte* const to = reduce ? context_->scratch : t.data + i.received;
     if (read_peer(session_.pid, i.address + i.received, to, size) != 0) {
         // ESRCH: it is about to be noticed that the peer died. Otherwise memory that cannot be read this way: let the peer send it.
         i.pulling = false;
