@@ -1,8 +1,8 @@
 """Syntax tree of a P4_16 program, as the parser builds it and the printer prints it.
 
 One class per construct of the specification's grammar. `location` is the place of the node's
-first token. The checker fills `Expression.type` and `.value` and may put `ImplicitCast` nodes in; all else
-stays as parsed. Parentheses are not kept: the printer sets those that precedence needs.
+first token. The checker fills `Expression.type` and `.value` and may put `ImplicitCast` nodes in;
+all else stays as parsed. Parentheses are not kept: the printer sets those that precedence needs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Expression(Node):
     #: Set by the checker; `value` only where the value is known at compile time already.
     type: Type = field(init=False, repr=False)
     value: Value | None = field(init=False, default=None, repr=False)
-    #: Known when instances are made: literals, constants, constructor parameters and what is made of them.
+    #: Known when instances are made: literals, constants, constructor parameters, and what is
+    #: made of them.
     is_static: bool = field(init=False, default=False, repr=False)
     is_lvalue: bool = field(init=False, default=False, repr=False)
 
@@ -589,6 +590,19 @@ class Program(Node):
 
 
 Statement = (
-    Assignment | CallStatement | DirectApplication | Block | If | Empty | Return | Break | Continue | Exit
-    | Switch | For | ForIn | Constant | Variable
-)  # fmt: skip
+    Assignment
+    | CallStatement
+    | DirectApplication
+    | Block
+    | If
+    | Empty
+    | Return
+    | Break
+    | Continue
+    | Exit
+    | Switch
+    | For
+    | ForIn
+    | Constant
+    | Variable
+)

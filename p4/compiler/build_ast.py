@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from lark import Transformer, v_args
-
 from weft.p4.compiler import ast
 from weft.p4.compiler.lexer import Token, annotation_tokens
 from weft.p4.compiler.source import NOWHERE, Location
@@ -457,7 +456,8 @@ class Builder(Transformer[Any, Any]):
 
     def call_statement(self, call: ast.Expression) -> Any:
         if isinstance(call, ast.Call) and isinstance(call.callee, ast.TypeMember):
-            if call.callee.name == "apply":
+            applied = call.callee.name == "apply"
+            if applied:
                 return ast.DirectApplication(call.location, call.callee.base, call.arguments)
         if not isinstance(call, ast.Call):
             raise BuildError(

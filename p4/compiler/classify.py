@@ -15,11 +15,17 @@ from dataclasses import dataclass, field
 
 from weft.p4.compiler.lexer import SOFT_KEYWORDS, Token
 
-_BASE_TYPES = frozenset("BIT INT VARBIT BOOL ERROR STRING MATCH_KIND VOID TUPLE LIST".split())
-_ANGLED = frozenset("BIT INT VARBIT TUPLE LIST VALUE_SET".split())
-_SCOPED = frozenset("EXTERN PARSER CONTROL PACKAGE ACTION STRUCT HEADER HEADER_UNION".split())
-_TYPE_ENDS = frozenset("TYPE_IDENTIFIER _RANGLE _RSQB BIT INT BOOL ERROR STRING MATCH_KIND".split())
-_NAME_ENDS = frozenset("_SEMICOLON _EQUAL _COMMA _RPAR IN".split())
+_BASE_TYPES = frozenset(
+    ["BIT", "INT", "VARBIT", "BOOL", "ERROR", "STRING", "MATCH_KIND", "VOID", "TUPLE", "LIST"]
+)
+_ANGLED = frozenset(["BIT", "INT", "VARBIT", "TUPLE", "LIST", "VALUE_SET"])
+_SCOPED = frozenset(
+    ["EXTERN", "PARSER", "CONTROL", "PACKAGE", "ACTION", "STRUCT", "HEADER", "HEADER_UNION"]
+)
+_TYPE_ENDS = frozenset(
+    ["TYPE_IDENTIFIER", "_RANGLE", "_RSQB", "BIT", "INT", "BOOL", "ERROR", "STRING", "MATCH_KIND"]
+)
+_NAME_ENDS = frozenset(["_SEMICOLON", "_EQUAL", "_COMMA", "_RPAR", "IN"])
 
 
 @dataclass(slots=True)

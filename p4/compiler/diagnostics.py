@@ -66,7 +66,7 @@ class Diagnostics:
             self.messages.append(diagnostic)
 
     def fatal(self, location: Location, message: str) -> CompileError:
-        """Report an error after which nothing sensible can follow: `raise diagnostics.fatal(...)`."""
+        """Report an error after which nothing can follow: `raise diagnostics.fatal(...)`."""
         self.error(location, message)
         return CompileError(self)
 

@@ -54,4 +54,6 @@ def read(path: Path, diagnostics: Diagnostics) -> str:
     try:
         return read_source(path)
     except OSError as problem:
-        raise diagnostics.fatal(Location(str(path), 1, 1), f"cannot read the file: {problem}") from None
+        raise diagnostics.fatal(
+            Location(str(path), 1, 1), f"cannot read the file: {problem}"
+        ) from None

@@ -16,12 +16,53 @@ from weft.p4.compiler.preprocess import Line
 from weft.p4.compiler.source import Location
 
 KEYWORDS = frozenset(
-    "abstract action bit bool break const continue control default else enum error exit extern false "
-    "for header header_union if in inout int match_kind out package parser return select string "
-    "struct switch table this transition true tuple typedef value_set varbit void".split()
+    [
+        "abstract",
+        "action",
+        "bit",
+        "bool",
+        "break",
+        "const",
+        "continue",
+        "control",
+        "default",
+        "else",
+        "enum",
+        "error",
+        "exit",
+        "extern",
+        "false",
+        "for",
+        "header",
+        "header_union",
+        "if",
+        "in",
+        "inout",
+        "int",
+        "match_kind",
+        "out",
+        "package",
+        "parser",
+        "return",
+        "select",
+        "string",
+        "struct",
+        "switch",
+        "table",
+        "this",
+        "transition",
+        "true",
+        "tuple",
+        "typedef",
+        "value_set",
+        "varbit",
+        "void",
+    ]
 )
 #: Words that are keywords only in their place; `classify.py` decides.
-SOFT_KEYWORDS = frozenset("actions apply entries key list priority state type".split())
+SOFT_KEYWORDS = frozenset(
+    ["actions", "apply", "entries", "key", "list", "priority", "state", "type"]
+)
 
 SYMBOLS: dict[str, str] = {
     "(": "LPAR", ")": "_RPAR", "{": "LBRACE", "}": "_RBRACE", "[": "LSQB", "]": "_RSQB",
@@ -112,7 +153,7 @@ def _collapse_annotations(tokens: list[Token], diagnostics: Diagnostics) -> list
             while index < len(tokens) and tokens[index].location.line == name.location.line:
                 index += 1
             continue
-        if name.type != "INTEGER" and name.text[0].isalpha() or name.text[0] == "_":
+        if name.text[0].isalpha() or name.text[0] == "_":
             name = Token("WORD", name.text, name.location)
         out.append(name)
         index += 1

@@ -1,8 +1,8 @@
 """Parser: classified tokens in, `ast.Program` out, by Lark's LALR automaton over grammar.lark.
 
-The automaton is built once and cached on disk. Callbacks run on each reduction, so no parse tree is
-kept. Invariant: every node has the location of its first token. A syntax error ends the parse with one
-diagnostic that says what was found and what was expected.
+The automaton is built once and cached on disk. Callbacks run on each reduction, so no parse tree
+is kept. Invariant: every node has the location of its first token. A syntax error ends the parse
+with one diagnostic that says what was found and what was expected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import lark
 from lark.lexer import Lexer, LexerState
-
 from weft.p4.compiler import ast
 from weft.p4.compiler.build_ast import Builder, BuildError
 from weft.p4.compiler.diagnostics import Diagnostics
@@ -50,7 +49,7 @@ class _NoLexer(Lexer):
     def __init__(self, _conf: Any) -> None:
         pass
 
-    def lex(self, _state: LexerState, _parser: Any) -> Iterator[lark.Token]:  # type: ignore[override]
+    def lex(self, _state: LexerState, _parser: Any) -> Iterator[lark.Token]:
         return iter(())
 
 
@@ -83,14 +82,16 @@ def parse(tokens: Sequence[Token], diagnostics: Diagnostics) -> ast.Program:
     try:
         for token in tokens:
             automaton.feed_token(token)  # type: ignore[arg-type]  # only .type is looked at
-        program: ast.Program = automaton.feed_token(Token("$END", "", token.location))  # type: ignore[arg-type]
+        program: ast.Program = automaton.feed_token(
+            Token("$END", "", token.location)  # type: ignore[arg-type]
+        )
         return program
     except BuildError as problem:
         raise diagnostics.fatal(problem.location, problem.message) from None
     except lark.exceptions.UnexpectedToken as problem:
         found = problem.token
     what = "the end of the file" if found.type == "$END" else f"'{found.text}'"
-    expected = _expected(automaton.accepts())
+    expected = _expected(automaton.accepts())  # type: ignore[no-untyped-call]
     raise diagnostics.fatal(found.location, f"syntax error: unexpected {what}, expected {expected}")
 
 

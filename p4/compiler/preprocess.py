@@ -1,9 +1,9 @@
 """Preprocessor: source file in, lines with their origin out (specification 1.2.5, section 6.1).
 
 Input: the text of a program and directories to search. Output: `Line`s without comments,
-directives or continuations, macros expanded. Invariant: every line knows the file and number it came
-from; a column is exact unless a macro stands before it on the line.
-Limits keep hostile programs short: include depth, total lines, expansion size.
+directives or continuations, macros expanded. Invariant: every line knows the file and number it
+came from; a column is exact unless a macro stands before it on the line. Limits keep hostile
+programs short: include depth, total lines, expansion size.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ def _split_arguments(tokens: list[str]) -> list[str]:
 
 def _substitute(body: str, raw: Mapping[str, str], full: Mapping[str, str]) -> str:
     """Arguments for parameters; `#x` makes a string, `a ## b` glues without expansion."""
-    tokens = [t for t in _TOKEN.findall(body)]
+    tokens = list(_TOKEN.findall(body))
     out: list[str] = []
     glue = False
     for index, token in enumerate(tokens):

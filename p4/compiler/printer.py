@@ -1,8 +1,8 @@
 """Pretty-printer: syntax tree to source text.
 
-Parsing the text gives the same tree, and printing that gives the same text (a fixed point); tests hold it
-to that. Parentheses are set where precedence needs them. Comments, when given, are put back before
-the declaration, statement or field that followed them.
+Parsing the text gives the same tree, and printing that gives the same text (a fixed point); tests
+hold it to that. Parentheses are set where precedence needs them. Comments, when given, are put
+back before the declaration, statement or field that followed them.
 """
 
 from __future__ import annotations
@@ -417,5 +417,3 @@ def _block_type(d: ast.BlockType) -> str:
 def _action_reference(a: ast.ActionReference) -> str:
     name = ("." if a.absolute else "") + a.name
     return name if a.arguments is None else name + arguments_text(a.arguments)
-
-

@@ -1,4 +1,7 @@
-"""Expressions, types and annotations as source text, with parentheses where precedence needs them."""
+"""Expressions, types and annotations as source text.
+
+Parentheses stand where precedence needs them, nowhere else.
+"""
 
 from __future__ import annotations
 

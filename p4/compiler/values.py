@@ -1,8 +1,9 @@
 """Compile-time values and the arithmetic on them (specification 1.2.5, section 8).
 
-A value is an int (for bit, int<W> and int), a bool, a str, a `MemberValue` (enum member or error), a tuple
-(lists, tuples, stacks) or a dict (structs, headers). `None` means: not known. Operations wrap or saturate
-as the operand type says; they raise `ArithmeticError` where the language has no result.
+A value is an int (for bit, int<W> and int), a bool, a str, a `MemberValue` (enum member or
+error), a tuple (lists, tuples, stacks) or a dict (structs, headers). `None` means: not known.
+Operations wrap or saturate as the operand type says; they raise `ArithmeticError` where the
+language has no result.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def unary(op: str, value: Value, type_: t.Type) -> Value:
 
 
 def binary(op: str, left: Value, right: Value, type_: t.Type, right_type: t.Type) -> Value:
-    """`left op right` where `type_` is the type of the left operand (and of both but for << >> ++)."""
+    """`left op right`; `type_` is the type of the left operand (of both but for << >> ++)."""
     if op in ("==", "!="):
         return (left == right) == (op == "==")
     if op in ("&&", "||"):

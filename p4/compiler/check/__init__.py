@@ -1,4 +1,7 @@
-"""Type checker: gives every expression its type, every name its declaration, or says what is wrong."""
+"""Type checker.
+
+Gives every expression its type, every name its declaration, or says what is wrong.
+"""
 
 from __future__ import annotations
 

@@ -115,9 +115,7 @@ class CallChecker:
                 type_ = self._c.types.resolve(ref)
                 if type_ != t.ANY:
                     bound[parameter] = type_
-        return self._finish(
-            e, kind, target, prototype.parameters, own, result, bound, receiver
-        )
+        return self._finish(e, kind, target, prototype.parameters, own, result, bound, receiver)
 
     def _call_member(self, e: ast.Call, member: ast.Member) -> ResolvedCall | None:
         self._c.expressions.check_callable(member)
@@ -142,9 +140,7 @@ class CallChecker:
             case _:
                 return self._builtin(e, member)
 
-    def _method(
-        self, e: ast.Call, extern: t.Extern, member: ast.Member
-    ) -> ResolvedCall | None:
+    def _method(self, e: ast.Call, extern: t.Extern, member: ast.Member) -> ResolvedCall | None:
         methods = [
             m for m in extern.declaration.methods if m.name == member.name and not m.is_constructor
         ]
@@ -156,18 +152,14 @@ class CallChecker:
                 *[("declared here", m.location) for m in methods[:3]],
             )
             return None
-        bound: Bound = dict(
-            zip(extern.declaration.type_parameters, extern.arguments, strict=False)
-        )
+        bound: Bound = dict(zip(extern.declaration.type_parameters, extern.arguments, strict=False))
         method = methods[index]
         return self._prototype(e, "method", method, method, bound, member.base)
 
     def _apply(
         self, e: ast.Call | ast.DirectApplication, block: t.Block, receiver: ast.Expression | None
     ) -> ResolvedCall | None:
-        bound: Bound = dict(
-            zip(block.signature.type_parameters, block.arguments, strict=False)
-        )
+        bound: Bound = dict(zip(block.signature.type_parameters, block.arguments, strict=False))
         return self._finish(
             e, "apply", block.declaration, block.signature.parameters, [], t.VOID, bound, receiver
         )
@@ -204,9 +196,7 @@ class CallChecker:
         elif e.arguments:
             self._c.error(e.location, f"{member.name} takes no arguments")
         if member.name != "isValid" and not member.base.is_lvalue:
-            self._c.error(
-                e.location, f"'{member.name}' needs a header that can be written to"
-            )
+            self._c.error(e.location, f"'{member.name}' needs a header that can be written to")
         return resolved
 
     def _size(self, e: ast.Call, name: str, type_: t.Type) -> ResolvedCall | None:
@@ -302,9 +292,7 @@ class CallChecker:
         """Arguments that a table binds to parameters of an action."""
         return self._bind(location, "action", pairs, [], {})
 
-    def _inferred(
-        self, location: Location, unknown: set[ast.TypeParameter], bound: Bound
-    ) -> bool:
+    def _inferred(self, location: Location, unknown: set[ast.TypeParameter], bound: Bound) -> bool:
         for parameter in unknown:
             type_ = bound.get(parameter)
             if type_ is None:
@@ -337,8 +325,8 @@ class CallChecker:
         if parameter.direction in ("out", "inout"):
             if not value.is_lvalue:
                 self._c.error(
-                    value.location, f"{what} is {parameter.direction}: it must be something "
-                    "that can be written to"
+                    value.location,
+                    f"{what} is {parameter.direction}: it must be something that can be written to",
                 )
             elif value.type != wanted:
                 self._c.error(value.location, f"{what}: expected {wanted}, found {value.type}")
@@ -356,9 +344,7 @@ class CallChecker:
             self._c.error(value.location, f"{what} must be a compile-time constant")
         return value
 
-    def _block_argument(
-        self, value: ast.Expression, wanted: t.Block, what: str
-    ) -> ast.Expression:
+    def _block_argument(self, value: ast.Expression, wanted: t.Block, what: str) -> ast.Expression:
         assert isinstance(value.type, t.Block)
         if not unify_blocks(wanted, value.type, set(), {}):
             self._c.error(
@@ -401,8 +387,8 @@ class CallChecker:
             case t.Block(declaration, given) if isinstance(declaration, ast.BlockType):
                 if declaration.kind != "package":
                     self._c.error(
-                        location, f"{type_} is a {declaration.kind} type without a body; it has "
-                        "no instances"
+                        location,
+                        f"{type_} is a {declaration.kind} type without a body; it has no instances",
                     )
                     return t.UNKNOWN, None
                 parameters, free = declaration.parameters, declaration.type_parameters
@@ -427,7 +413,10 @@ class CallChecker:
             return t.UNKNOWN, None
         if free:
             made = tuple(bound[p] for p in free)
-            type_ = type(type_)(declaration, made)  # type: ignore[call-arg]
+            if isinstance(declaration, ast.ExternType):
+                type_ = t.Extern(declaration, made)
+            else:
+                type_ = t.Block(declaration, made)
         resolved = ResolvedCall(
             "constructor", declaration, type_, bound_arguments, bound, free, None, location
         )
@@ -463,10 +452,7 @@ def _difference(wanted: t.Block, given: t.Block) -> str:
         return f"{len(left)} parameters expected, it has {len(right)}"
     for (p, p_type), (q, q_type) in zip(left, right, strict=True):
         if (p.direction, p_type) != (q.direction, q_type):
-            return (
-                f"parameter '{q.name}' should be '{p.direction} {p_type}'".replace("' ", "'")
-                + f", not '{q.direction} {q_type}'".replace("' ", "'")
-            )
+            return f"parameter '{q.name}' should be '{p.direction} {p_type}'".replace(
+                "' ", "'"
+            ) + f", not '{q.direction} {q_type}'".replace("' ", "'")
     return "the parameters differ"
-
-

@@ -1,8 +1,8 @@
 """The state that all parts of the checker share, and what ties them together.
 
-Input: a syntax tree. Output: the same tree with every expression typed, implicit casts put in, names and
-calls resolved. Invariant: if no error was reported, elaboration cannot fail except where the
-specification leaves a check to instantiation (constructor arguments).
+Input: a syntax tree. Output: the same tree with every expression typed, implicit casts put in,
+names and calls resolved. Invariant: if no error was reported, elaboration cannot fail except
+where the specification leaves a check to instantiation (constructor arguments).
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ class Checker:
         self.tables = TableChecker(self)
         self.declarations = DeclarationChecker(self)
 
-    def error(
-        self, location: Location, message: str, *notes: tuple[str, Location | None]
-    ) -> None:
+    def error(self, location: Location, message: str, *notes: tuple[str, Location | None]) -> None:
         self.diagnostics.error(location, message, *notes)
 
     # ------------------------------------------------------------------------------ scopes

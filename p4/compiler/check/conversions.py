@@ -107,9 +107,7 @@ def _from_record(e: ast.Expression, target: t.Struct, d: Diagnostics) -> ast.Exp
     return typed
 
 
-def _typed(
-    e: ast.Expression, target: t.Type, parts: list[ast.Expression]
-) -> ast.Expression:
+def _typed(e: ast.Expression, target: t.Type, parts: list[ast.Expression]) -> ast.Expression:
     e.type = target
     e.is_static = all(p.is_static for p in parts)
     known = [p.value for p in parts]
@@ -219,7 +217,7 @@ def _unify_all(
     if len(patterns) != len(actuals):
         return not patterns or not actuals
     pairs = zip(patterns, actuals, strict=True)
-    return all([unify(p, a, free, bound) for p, a in pairs])
+    return all(unify(p, a, free, bound) for p, a in pairs)
 
 
 def unify_blocks(

@@ -1,4 +1,7 @@
-"""Declarations, from the program down to parser states (specification 1.2.5, sections 7, 10, 13 to 18)."""
+"""Declarations, from the program down to parser states.
+
+Specification 1.2.5, sections 7, 10 and 13 to 18.
+"""
 
 from __future__ import annotations
 
@@ -279,9 +282,7 @@ class DeclarationChecker:
             if d.initializer is not None:
                 self._c.error(d.location, f"{d.type} has no methods to implement")
             return
-        bound = dict(
-            zip(d.type.declaration.type_parameters, d.type.arguments, strict=False)
-        )
+        bound = dict(zip(d.type.declaration.type_parameters, d.type.arguments, strict=False))
         missing = {m.name: m for m in d.type.declaration.methods if m.is_abstract}
         with self._c.nested():
             for item in d.initializer or []:
@@ -290,9 +291,7 @@ class DeclarationChecker:
                     continue
                 method = missing.pop(item.name, None)
                 if method is None:
-                    self._c.error(
-                        item.location, f"{d.type} has no abstract method '{item.name}'"
-                    )
+                    self._c.error(item.location, f"{d.type} has no abstract method '{item.name}'")
                     continue
                 self._function(item, d.type)
                 wanted = [(p.direction, t.substitute(p.type, bound)) for p in method.parameters]
@@ -321,9 +320,7 @@ class DeclarationChecker:
                 self._c.declare(parameter.name, parameter, parameter.name_location)
             self._c.statements.block(d.body)
         if result not in (t.VOID, t.UNKNOWN) and not terminates(d.body.items):
-            self._c.error(
-                d.location, f"function '{d.name}' does not return a value on every path"
-            )
+            self._c.error(d.location, f"function '{d.name}' does not return a value on every path")
 
     def action(self, d: ast.Action) -> None:
         self._parameters(d.parameters, "action")
@@ -441,5 +438,3 @@ class DeclarationChecker:
             if not fits:
                 self._c.error(d.location, f"a value set cannot hold {part}")
         self._c.declare(d.name, d, d.name_location)
-
-

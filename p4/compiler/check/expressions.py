@@ -1,7 +1,7 @@
 """Types and compile-time values of expressions (specification 1.2.5, section 8).
 
-`check` returns the expression typed; operands may have been replaced by implicit casts. Calls live in
-`calls.py`, key sets in `keysets.py`.
+`check` returns the expression typed; operands may have been replaced by implicit casts. Calls
+live in `calls.py`, key sets in `keysets.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Key sets: the patterns of select cases and table entries (specification 1.2.5, section 8.15 and 13.6)."""
+"""Key sets.
+
+The patterns of select cases and table entries (specification 1.2.5, section 8.15 and 13.6).
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ class KeysetChecker:
         if not isinstance(e.type, t.Set):
             return False
         element = e.type.element
-        parts = (element,)
+        parts: tuple[t.Type, ...] = (element,)
         if isinstance(element, t.Struct):
             parts = tuple(type_ for _, type_ in element.fields())
         elif isinstance(element, t.Tuple):

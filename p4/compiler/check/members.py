@@ -11,7 +11,11 @@ from weft.p4.compiler.check.scope import Where
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
 
-_HEADER_METHODS = ("isValid", "setValid", "setInvalid")
+_METHODS: dict[str, tuple[str, ...]] = {
+    "struct": (),
+    "header": ("isValid", "setValid", "setInvalid"),
+    "header_union": ("isValid",),
+}
 SIZE_METHODS = ("minSizeInBits", "minSizeInBytes", "maxSizeInBits", "maxSizeInBytes")
 
 
@@ -46,9 +50,9 @@ class MemberChecker:
                 e.type = t.Callable(f"{block.kind}'s apply")
             case t.Record(names, items) if e.name in names:
                 e.type = items[names.index(e.name)]
-        if isinstance(e.type, t.Unknown) and e.name in SIZE_METHODS:
-            if t.size_bounds(base.type) is not None:
-                e.type = t.Callable("method")
+        is_size = e.name in SIZE_METHODS and t.size_bounds(base.type) is not None
+        if isinstance(e.type, t.Unknown) and is_size:
+            e.type = t.Callable("method")
         if isinstance(e.type, t.Unknown):
             self._no_member(e, base.type)
         return e
@@ -59,9 +63,8 @@ class MemberChecker:
             e.type, e.is_lvalue, e.is_static = type_, e.base.is_lvalue, e.base.is_static
             if isinstance(e.base.value, dict):
                 e.value = e.base.value.get(e.name)
-        elif e.name in _HEADER_METHODS and struct.kind != "struct":
-            if struct.kind == "header" or e.name == "isValid":
-                e.type = t.Callable("method")
+        elif e.name in _METHODS[struct.kind]:
+            e.type = t.Callable("method")
 
     def _stack_member(self, e: ast.Member, stack: t.Stack) -> None:
         if e.name in ("push_front", "pop_front"):
@@ -152,9 +155,7 @@ class MemberChecker:
                 return e
         if isinstance(known, int) and not isinstance(known, bool):
             if not 0 <= known < size:
-                self._c.error(
-                    index.location, f"index {known} is out of range; the size is {size}"
-                )
+                self._c.error(index.location, f"index {known} is out of range; the size is {size}")
             elif isinstance(base.value, tuple):
                 e.value = base.value[known] if known < len(base.value) else None
         return e
@@ -198,7 +199,7 @@ class MemberChecker:
         return None if high is None or low is None else (high, low)
 
     def _plus_bounds(self, e: ast.Slice) -> tuple[int, int] | None:
-        """Of `[low +: width]`, whose low bound may be known at run time only: then (width - 1, 0)."""
+        """Of `[low +: width]`; a low bound known at run time only counts as 0."""
         width = self._c.static_int(e.low, "the width of a slice")
         e.high = self._c.expressions.check(e.high)
         if width is None or isinstance(e.high.type, t.Unknown):

@@ -121,7 +121,9 @@ class OperatorChecker:
             )
             return
         if isinstance(left, t.Int) and not e.is_static:
-            self._c.error(e.left.location, "an int value can be shifted by constants only; give it a width")
+            self._c.error(
+                e.left.location, "an int value can be shifted by constants only; give it a width"
+            )
             return
         e.type = left
 
@@ -133,7 +135,9 @@ class OperatorChecker:
             return
         for side in (e.left, e.right):
             if isinstance(side.type, t.Int):
-                self._c.error(side.location, "give this number a width: ++ joins values of known width")
+                self._c.error(
+                    side.location, "give this number a width: ++ joins values of known width"
+                )
                 return
             if not isinstance(side.type, t.Bits):
                 self._bad_operand(e, "++", side.type, side)
@@ -144,19 +148,19 @@ class OperatorChecker:
     def _equality(self, e: ast.Binary) -> None:
         self._balance(e)
         left, right = e.left.type, e.right.type
-        if isinstance(left, t.Literal | t.Record) and isinstance(right, t.Literal | t.Record):
-            if left != right:
-                return self._mismatch(e)
-        elif left != right:
-            return self._mismatch(e)
-        if isinstance(left, t.Extern | t.Block | t.Table | t.Set | t.ApplyResult | t.InvalidHeader):
+        if left != right:
+            self._mismatch(e)
+        elif (
+            isinstance(
+                left,
+                t.Extern | t.Block | t.Table | t.Set | t.ApplyResult | t.InvalidHeader | t.Variable,
+            )
+            or left == t.VOID
+            or left == t.MATCH_KIND
+        ):
             self._bad_operand(e, e.op, left, e.left)
-            return None
-        if left in (t.VOID, t.MATCH_KIND) or isinstance(left, t.Variable):
-            self._bad_operand(e, e.op, left, e.left)
-            return None
-        e.type = t.BOOL
-        return None
+        else:
+            e.type = t.BOOL
 
     def _numeric(self, e: ast.Binary) -> None:
         e.left, e.right = self._numeric_enum(e.left), self._numeric_enum(e.right)
@@ -167,7 +171,8 @@ class OperatorChecker:
                 self._bad_operand(e, e.op, side.type, side)
                 return
         if left != right:
-            return self._mismatch(e)
+            self._mismatch(e)
+            return
         if isinstance(left, t.Int) and e.op in (*_BITWISE, *_SATURATING):
             self._c.error(e.location, f"'{e.op}' is not defined for int; give the numbers a width")
             return
@@ -249,7 +254,11 @@ class OperatorChecker:
         e.type, e.is_static = target, operand.is_static
         if isinstance(target, t.Unknown) or isinstance(operand.type, t.Unknown):
             return e
-        if isinstance(target, t.Struct) and target.declaration.type_parameters and not target.arguments:
+        if (
+            isinstance(target, t.Struct)
+            and target.declaration.type_parameters
+            and not target.arguments
+        ):
             target = self._c.calls.infer_struct(target, operand)
             e.type = target
         problems = len(self._c.diagnostics.messages)
@@ -313,8 +322,10 @@ def _new_castable(operand: ast.Expression, source: t.Type, target: t.Type) -> bo
         return source.underlying == target or target.underlying == source
     if isinstance(target, t.New):
         inner = t.resolve_new(target)
-        return source == target.underlying or source == inner or (
-            isinstance(source, t.Int) and isinstance(inner, t.Bits)
+        return (
+            source == target.underlying
+            or source == inner
+            or (isinstance(source, t.Int) and isinstance(inner, t.Bits))
         )
     assert isinstance(source, t.New)
     inner = t.resolve_new(source)

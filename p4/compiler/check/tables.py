@@ -45,9 +45,10 @@ class TableChecker:
             self._c.error(key.location, "give this key a width; int is for constants only")
         elif not isinstance(inner, t.Bits | t.Enum | t.Varbit) and inner not in (t.BOOL, t.ERROR):
             self._c.error(key.location, f"a key cannot have type {type_}")
-        elif key.match_kind in _NUMERIC_KINDS and not isinstance(inner, t.Bits | t.Enum):
-            if not (inner == t.BOOL and key.match_kind == "ternary"):
-                self._c.error(key.location, f"{type_} cannot be matched by {key.match_kind}")
+        elif key.match_kind in _NUMERIC_KINDS and not (
+            isinstance(inner, t.Bits | t.Enum) or (inner == t.BOOL and key.match_kind == "ternary")
+        ):
+            self._c.error(key.location, f"{type_} cannot be matched by {key.match_kind}")
 
     # ----------------------------------------------------------------------------- actions
 
@@ -82,8 +83,10 @@ class TableChecker:
         if found and not isinstance(found[0], ast.Action):
             self._c.error(reference.location, f"'{reference.name}' is not an action")
             return None
-        reference.target = found[0] if found else None
-        return reference.target
+        action = found[0] if found else None
+        assert action is None or isinstance(action, ast.Action)
+        reference.target = action
+        return action
 
     def _chosen(self, table: ast.Table, reference: ast.ActionReference, what: str) -> None:
         """An action with all its arguments: the default action or that of an entry."""
@@ -192,7 +195,7 @@ class TableChecker:
             or (kind == "range" and isinstance(part, ast.Mask))
         )
         if wrong:
-            what = {ast.Mask: "a mask", ast.Range: "a range"}.get(type(part), "'_'")  # type: ignore[call-overload]
+            what = {ast.Mask: "a mask", ast.Range: "a range"}.get(type(part), "'_'")
             self._c.error(part.location, f"{what} cannot stand for a key matched by {kind}")
         if kind == "lpm" and isinstance(part, ast.Mask):
             mask, type_ = part.mask.value, t.resolve_new(part.mask.type)

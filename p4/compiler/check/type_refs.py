@@ -115,9 +115,7 @@ class TypeResolver:
         if not wanted:
             self._c.error(location, f"type '{name}' is not generic and takes no type arguments")
             return
-        self._c.error(
-            location, f"type '{name}' takes {wanted} type argument(s), {given} given"
-        )
+        self._c.error(location, f"type '{name}' takes {wanted} type argument(s), {given} given")
 
     @property
     def declared(self) -> dict[ast.Node, t.Type]:

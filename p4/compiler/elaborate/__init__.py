@@ -1,7 +1,8 @@
 """Elaboration: a checked syntax tree in, the IR out.
 
 Instances are made from the package `main` down, constructor arguments folded, generic functions
-specialised, expressions purified. Invariant: what comes out keeps every promise in `ir/__init__.py`.
+specialised, expressions purified. Invariant: what comes out keeps every promise in
+`ir/__init__.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Annotations for the IR: bodies folded to ints, strings and names (specification 1.2.5, section 20)."""
+"""Annotations for the IR.
+
+Bodies folded to ints, strings and names (specification 1.2.5, section 20).
+"""
 
 from __future__ import annotations
 

@@ -49,9 +49,9 @@ class BlockElaborator:
                 location, f"the program makes more than {MAX_INSTANCES} instances"
             )
         target = resolved.target
-        arguments = {
-            p: self._argument(e, environment, p.name, name) for p, e in resolved.arguments
-        }
+        if isinstance(target, ast.BlockType):
+            return self._package(target, resolved, environment, location)
+        arguments = {p: self._argument(e, environment, p.name, name) for p, e in resolved.arguments}
         match target:
             case ast.ExternType():
                 return self._extern(target, resolved, arguments, name, location)
@@ -59,8 +59,6 @@ class BlockElaborator:
                 return self.parser(target, arguments, environment, name)
             case ast.Control():
                 return self.control(target, arguments, environment, name)
-            case ast.BlockType():
-                return self._package(target, resolved, environment, location)
         raise AssertionError(target)
 
     def _argument(
@@ -101,15 +99,13 @@ class BlockElaborator:
                 if constant is not None:
                     given[parameter.name] = constant
         types = tuple(
-            self._p.types.ir(resolved.bindings[p]) for p in declaration.type_parameters
+            self._p.types.lower(resolved.bindings[p]) for p in declaration.type_parameters
         )
         return ir.ExternInstance(
             declaration.name, name, self._p.unique(name), types, given, {}, location
         )
 
-    def instantiation(
-        self, d: ast.Instantiation, environment: Environment, path: str
-    ) -> Meaning:
+    def instantiation(self, d: ast.Instantiation, environment: Environment, path: str) -> Meaning:
         """A declared instance; bound in the environment under its declaration."""
         name = join(path, d)
         resolved: ResolvedCall = d.resolved
@@ -176,7 +172,7 @@ class BlockElaborator:
         types: list[ir.Type] = []
         for parameter_ in declaration.type_parameters:
             bound = resolved.bindings[parameter_]
-            types.append(ir.VOID if isinstance(bound, t.Extern) else self._p.types.ir(bound))
+            types.append(ir.VOID if isinstance(bound, t.Extern) else self._p.types.lower(bound))
         return ir.Package(declaration.name, given, tuple(types), location)
 
     # ----------------------------------------------------------------- parsers and controls
@@ -289,9 +285,7 @@ class BlockElaborator:
         with unit.block() as out:
             unit.statements.sequence(s.body)
             transition = self._transition(s.transition, unit, s.location)
-        return ir.State(
-            s.name, tuple(out), transition, s.location, self._p.annotations.read(s)
-        )
+        return ir.State(s.name, tuple(out), transition, s.location, self._p.annotations.read(s))
 
     def _transition(
         self, transition: ast.Transition | None, unit: Unit, location: Location
@@ -308,5 +302,3 @@ class BlockElaborator:
             for c in transition.cases
         )
         return ir.Select(tuple(keys), cases, transition.location)
-
-

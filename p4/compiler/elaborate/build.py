@@ -198,16 +198,14 @@ def overlap(a: ir.Expression, b: ir.Expression) -> bool:
     """May two l-values share storage? Unknown indices may be any."""
     if root(a) is None or root(a) is not root(b):
         return False
-    return all(
-        p == q or p is None or q is None for p, q in zip(_path(a), _path(b), strict=False)
-    )
+    return all(p == q or p is None or q is None for p, q in zip(_path(a), _path(b), strict=False))
 
 
 def reads(e: ir.Expression) -> list[ir.Expression]:
     """The l-values that an expression reads (those outermost)."""
     match e:
         case ir.VarRef() | ir.Member() | ir.Index() | ir.Slice():
-            found = [e] if root(e) is not None else []
+            found: list[ir.Expression] = [e] if root(e) is not None else []
             node: ir.Expression = e
             while isinstance(node, ir.Member | ir.Index | ir.Slice):
                 if isinstance(node, ir.Index):

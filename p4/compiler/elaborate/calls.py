@@ -176,11 +176,9 @@ class CallLowering:
         written = parameter.direction in ("out", "inout")
         if isinstance(value, ir.Slice) and written:
             return True
-        if not written:
-            if isinstance(value.type, _SCALARS) or not isinstance(
-                value, ir.VarRef | ir.Member | ir.Index
-            ):
-                return False
+        stored = isinstance(value, ir.VarRef | ir.Member | ir.Index)
+        if not written and (isinstance(value.type, _SCALARS) or not stored):
+            return False
         if build.root(value) in reached:
             return True
         for other, (parameter_, e) in enumerate(resolved.arguments):
@@ -190,7 +188,8 @@ class CallLowering:
                 if build.overlap(value, lowered[other]):
                     return True
             elif written and not isinstance(lowered[other].type, _SCALARS):
-                if any(build.overlap(value, r) for r in build.reads(lowered[other])):
+                read = build.reads(lowered[other])
+                if any(build.overlap(value, r) for r in read):
                     return True
         return False
 
@@ -289,15 +288,15 @@ class CallLowering:
             self._u.emit(statement)
         return result
 
-    def _method(
-        self, e: ast.Call, resolved: ResolvedCall, wanted: bool
-    ) -> ir.Expression | None:
+    def _method(self, e: ast.Call, resolved: ResolvedCall, wanted: bool) -> ir.Expression | None:
         receiver = resolved.receiver
         prototype = resolved.target
         assert isinstance(prototype, ast.Prototype) and receiver is not None
         if isinstance(receiver, ast.This):
             return self._extern(self._u.program.this, prototype, e, resolved, wanted)
-        meaning = self._u.environment.get(receiver.target) if isinstance(receiver, ast.Name) else None
+        meaning = (
+            self._u.environment.get(receiver.target) if isinstance(receiver, ast.Name) else None
+        )
         if isinstance(meaning, ir.ExternInstance):
             implemented = meaning.methods.get(prototype.name)
             if implemented is not None:
@@ -309,9 +308,11 @@ class CallLowering:
             if meaning.type.name == "packet_in":
                 return self._packet_in(meaning, e, resolved, prototype.name)
             if meaning.type.name == "packet_out":
-                return self._packet_out(meaning, e, resolved)
+                self._packet_out(meaning, e, resolved)
+                return None
         raise self._u.program.diagnostics.fatal(
-            e.location, f"'{prototype.name}' of an extern that is passed at run time cannot be called"
+            e.location,
+            f"'{prototype.name}' of an extern that is passed at run time cannot be called",
         )
 
     # ----------------------------------------------------------------------------- packets
@@ -389,5 +390,3 @@ class CallLowering:
             raise self._u.program.diagnostics.fatal(
                 location, "emit takes headers, and stacks, unions and structs of them"
             )
-
-

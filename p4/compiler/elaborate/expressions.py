@@ -222,9 +222,7 @@ class ExpressionLowering:
             value = self._combine(part, value, right)
         return value
 
-    def _combine(
-        self, e: ast.Binary, left: ir.Expression, right: ir.Expression
-    ) -> ir.Expression:
+    def _combine(self, e: ast.Binary, left: ir.Expression, right: ir.Expression) -> ir.Expression:
         if e.op in ("==", "!="):
             same = build.equal(left, right, e.location)
             return same if e.op == "==" else self._differs(same, e.location)

@@ -90,9 +90,7 @@ class ProgramElaborator:
         d = resolved.target
         assert isinstance(d, ast.Function)
         parameters = d.prototype.type_parameters
-        types = tuple(
-            t.substitute(resolved.bindings[p], caller.bindings) for p in parameters
-        )
+        types = tuple(t.substitute(resolved.bindings[p], caller.bindings) for p in parameters)
         known = self._functions.get((d, types))
         if known is not None:
             return known

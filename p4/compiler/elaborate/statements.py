@@ -234,9 +234,7 @@ class StatementLowering:
         one = ir.Const(1, low.type, s.location)
         step = (
             ir.Assign(going, build.binary(ir.BinaryOp.LT, counter, high, s.location), s.location),
-            ir.Assign(
-                counter, build.binary(ir.BinaryOp.ADD, counter, one, s.location), s.location
-            ),
+            ir.Assign(counter, build.binary(ir.BinaryOp.ADD, counter, one, s.location), s.location),
         )
         self._u.emit(ir.Loop((), going, body, step, s.location))
 

@@ -1,12 +1,15 @@
-"""Tables of one control instance: keys, wrapped actions, defaults, entries with their priorities."""
+"""Tables of one control instance.
+
+Keys, wrapped actions, defaults, entries with their priorities.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from weft.p4.compiler import ast, ir
-from weft.p4.compiler.check.scope import ResolvedCall
 from weft.p4.compiler import types as t
+from weft.p4.compiler.check.scope import ResolvedCall
 from weft.p4.compiler.elaborate.annotations import given_name
 from weft.p4.compiler.elaborate.patterns import PatternLowering
 from weft.p4.compiler.elaborate.typemap import type_name

@@ -1,4 +1,7 @@
-"""From the checker's types to IR types: type arguments filled in, `typedef` and `type` erased, interned."""
+"""From the checker's types to IR types.
+
+Type arguments filled in, `typedef` and `type` erased, interned.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,13 @@ class TypeMap:
         self._names: set[str] = set()
         self.declared: list[ir.NamedType] = []
 
-    def ir(self, type_: t.Type) -> ir.Type:
+    def lower(self, type_: t.Type) -> ir.Type:
         """The IR type of a concrete type."""
         type_ = t.resolve_new(type_)
         known = self._made.get(type_)
         if known is None:
             known = self._made[type_] = self._make(type_)
-            if isinstance(
-                known, ir.EnumType | ir.StructType | ir.HeaderType | ir.HeaderUnionType
-            ):
+            if isinstance(known, ir.EnumType | ir.StructType | ir.HeaderType | ir.HeaderUnionType):
                 self.declared.append(known)
         return known
 
@@ -42,17 +43,17 @@ class TypeMap:
             case t.Enum(declaration, underlying):
                 return self._enum(declaration, underlying)
             case t.Stack(element, size):
-                part = self.ir(element)
+                part = self.lower(element)
                 assert isinstance(part, ir.HeaderType | ir.HeaderUnionType)
                 return ir.StackType(part, size)
             case t.Struct():
                 return self._struct(type_)
             case t.Tuple(items) | t.Literal(items):
-                fields = tuple(ir.Field(f"f{i}", self.ir(item)) for i, item in enumerate(items))
+                fields = tuple(ir.Field(f"f{i}", self.lower(item)) for i, item in enumerate(items))
                 return ir.StructType(self._unique("tuple"), fields, is_tuple=True)
             case t.Record(names, items):
                 pairs = zip(names, items, strict=True)
-                fields = tuple(ir.Field(name, self.ir(item)) for name, item in pairs)
+                fields = tuple(ir.Field(name, self.lower(item)) for name, item in pairs)
                 return ir.StructType(self._unique("struct"), fields)
             case t.Extern(declaration, _):
                 return ir.PacketType(declaration.name)
@@ -73,7 +74,7 @@ class TypeMap:
     def _struct(self, type_: t.Struct) -> ir.Type:
         declaration = type_.declaration
         fields = tuple(
-            ir.Field(name, self.ir(part), type_name(node.type_ref), self._annotations.read(node))
+            ir.Field(name, self.lower(part), type_name(node.type_ref), self._annotations.read(node))
             for (name, part), node in zip(type_.fields(), declaration.fields, strict=True)
         )
         name = self._unique(declaration.name)

@@ -67,7 +67,9 @@ class Unit:
         self.path = path  # control-plane name of the instance around
         self.out: list[ir.Statement] = []
         self.locals: list[ir.Variable] = []
-        self.instances: list[ir.Parser | ir.Control] = []  # anonymous ones, made by direct application
+        self.instances: list[
+            ir.Parser | ir.Control
+        ] = []  # anonymous ones, made by direct application
         self.expressions = ExpressionLowering(self)
         self.calls = CallLowering(self)
         self.statements = StatementLowering(self)
@@ -75,7 +77,7 @@ class Unit:
     # --------------------------------------------------------------------------- variables
 
     def type(self, type_: t.Type) -> ir.Type:
-        return self.program.types.ir(t.substitute(type_, self.bindings))
+        return self.program.types.lower(t.substitute(type_, self.bindings))
 
     def unique(self, name: str) -> str:
         candidate, number = name, 0
