@@ -1,0 +1,126 @@
+// What all edges of the process share: the sockets, the two batches, the table by which datagrams
+// find their edge, and the loop that drives it all. Bounded work per round: some datagrams from
+// some sockets, some packets from some edges.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "datapath/channel.h"
+#include "datapath/udp/address.h"
+#include "datapath/udp/edge.h"
+#include "datapath/udp/socket.h"
+#include "datapath/udp/udp.h"
+#include "transport/config.h"
+
+namespace weft::datapath::udp {
+
+Time clock_now() noexcept;
+
+class Core : public std::enable_shared_from_this<Core> {
+  public:
+    Core(const Identity& identity, Acceptor& acceptor, UdpOptions options);
+    ~Core();
+    Core(const Core&) = delete;
+    Core& operator=(const Core&) = delete;
+
+    // --- For the datapath
+    std::string address() const { return encode_addresses(local_); }
+    bool reaches(std::string_view peer_address) const;
+    std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address,
+                                     ChannelOwner& owner, Time deadline);
+    bool progress(Time now);
+    Time next_wakeup() const noexcept;
+    bool arm();
+    int wait_fd() const noexcept { return poll_fd_; }
+    std::string stats_json() const;
+    void shut_down();
+    void abandon() noexcept;
+
+    // --- For the edges
+    const Identity& identity() const noexcept { return identity_; }
+    const UdpOptions& options() const noexcept { return options_; }
+    // Null once the datapath goes away.
+    Acceptor* acceptor() noexcept { return acceptor_; }
+    const transport::Key& key() const noexcept { return key_; }
+    std::size_t eager_limit() const noexcept { return config_.eager_limit; }
+    const std::vector<LocalAddress>& local() const noexcept { return local_; }
+    Socket& socket(std::size_t local, std::size_t index) {
+        return *sockets_[local * sockets_per_address_ + index];
+    }
+    std::size_t sockets_per_address() const noexcept { return sockets_per_address_; }
+    SendBatch& out() noexcept { return out_; }
+    // False when the kernel has no room: the edge stays dirty and is pumped again later.
+    bool flush(Time now);
+    bool closed() const noexcept { return closed_; }
+    std::uint64_t random();
+    void mark_dirty(Edge& edge);
+    void sweep_soon() noexcept { sweep_due_ = true; }
+    void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
+    void send_now(const Way& way, std::span<const std::uint8_t> bytes);
+    void send_note(const Way& way, const Note& note, std::size_t size = kNoteSize);
+    // What both sides of a connection have in common; the epoch names the life of the process that
+    // was called.
+    transport::Config config(PeerId called, std::uint32_t packet_size) const;
+    std::unique_ptr<Channel> make_channel(Edge& edge) {
+        return std::make_unique<UdpChannel>(shared_from_this(), edge);
+    }
+
+  private:
+    struct Counters {
+        std::uint64_t malformed = 0;           // no packet of ours at all
+        std::uint64_t unknown_connection = 0;  // well formed, for nobody here
+        std::uint64_t rejected_version = 0, rejected_epoch = 0, rejected_proof = 0,
+                      rejected_options = 0;
+        std::uint64_t refused_calls = 0;       // the owner did not want them, or too many at once
+        std::uint64_t misdirected_checks = 0;  // path checks for another peer
+        std::uint64_t calls_made = 0, calls_taken = 0;
+    };
+
+    void open_sockets();
+    bool receive(Time now);
+    void dispatch(Time now, Socket& socket, const Arrived& datagram);
+    void on_hello(Time now, Socket& socket, const Arrived& datagram);
+    void on_note(Time now, Socket& socket, const Arrived& datagram, const Note& note);
+    bool pump(Time now);
+    void run_timers(Time now);
+    void sweep();
+    void watch_writable(bool on);
+    Edge& add(std::unique_ptr<Edge> edge);
+    Edge* find(std::uint64_t connection) noexcept;
+    Edge* find_opening(PeerId peer, bool calls) noexcept;
+    std::size_t half_open() const noexcept;
+
+    const Identity identity_;
+    transport::Key key_;
+    transport::Config config_;  // but for what differs from edge to edge
+    const UdpOptions options_;
+    Acceptor* acceptor_;
+    std::vector<LocalAddress> local_;
+    std::vector<std::unique_ptr<Socket>> sockets_;  // address-major
+    std::size_t sockets_per_address_ = 1;
+    int poll_fd_ = -1;
+    SocketCounters io_;
+    SendBatch out_{io_};
+    ReceiveBatch in_{io_};
+    Time retry_at_ = kNever;  // the kernel had no room and will not tell when it has
+    bool awaits_writable_ = false;
+    bool closed_ = false;
+    Counters counters_;
+    std::array<std::uint64_t, 32> random_{};
+    std::size_t random_left_ = 0;
+
+    std::vector<std::unique_ptr<Edge>> edges_;
+    std::unordered_map<std::uint64_t, Edge*> by_connection_;
+    std::unordered_map<std::uint64_t, Edge*>
+        by_hello_;  // called edges by the caller's connection id
+    std::vector<Edge*> dirty_;
+    std::vector<Edge*> pumping_;
+    Time earliest_wake_ = kNever;  // no edge wants to be woken before
+    bool sweep_due_ = false;
+};
+
+}  // namespace weft::datapath::udp

@@ -1,0 +1,531 @@
+// The life of an edge: search for paths, handshake, bindings, packets in and out, and the ways in
+// which it ends.
+#include "datapath/udp/edge.h"
+
+#include <algorithm>
+
+#include "datapath/udp/core.h"
+
+namespace weft::datapath::udp {
+namespace {
+
+constexpr Time kFirstBindInterval = 5'000'000;
+constexpr int kMostBindRounds = 8;
+constexpr std::size_t kPumpBytes =
+    256 << 10;  // per round, so that acknowledgements are read in between
+
+std::string hex(std::uint64_t value) {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    std::string text(16, '0');
+    for (std::size_t i = 0; i < 16; ++i) {
+        text[15 - i] = kDigits[value >> (4 * i) & 15];
+    }
+    return text;
+}
+
+}  // namespace
+
+Edge::Edge(Core& core, PeerId peer, std::vector<LocalAddress> remote, ChannelOwner& owner,
+           Time deadline)
+    : core_(core),
+      peer_(peer),
+      caller_(true),
+      owner_(&owner),
+      phase_(Phase::kChecking),
+      deadline_(deadline) {
+    finder_.emplace(core.local(), std::move(remote), core.options().mtu);
+    nonce_ = core.random();
+    wake_at_ = 0;
+}
+
+Edge::Edge(Core& core, const wire::Packet& hello, const Way& way)
+    : core_(core),
+      peer_(hello.handshake.peer_id),
+      caller_(false),
+      phase_(Phase::kConnecting),
+      ways_(core.options().paths, way),
+      remote_connection_(hello.handshake.source_connection) {
+    const Time now = clock_now();
+    connection_ = transport::Connection::server(
+        core.config(core.identity().id, 0), [&core] { return core.random(); }, now, hello);
+    core.register_edge(connection_->id(), *this);
+    wake_at_ = connection_->next_timeout();
+}
+
+Edge::~Edge() = default;
+
+Channel::State Edge::state() const noexcept {
+    switch (phase_) {
+        case Phase::kChecking:
+        case Phase::kConnecting:
+            return Channel::State::kConnecting;
+        case Phase::kOpen:
+        case Phase::kLeft:
+            return Channel::State::kOpen;
+        case Phase::kClosing:
+        case Phase::kEnded:
+            return Channel::State::kClosed;
+        case Phase::kFailed:
+            return Channel::State::kFailed;
+    }
+    return Channel::State::kFailed;
+}
+
+void Edge::touch() {
+    core_.mark_dirty(*this);
+}
+
+void Edge::update_wake(Time now) {
+    Time at = connection_ ? connection_->next_timeout() : kNever;
+    if (phase_ == Phase::kChecking) {
+        at = std::min({at, deadline_, finder_->next_wakeup()});
+    }
+    at = std::min({at, bind_at_, farewell_at_});
+    wake_at_ = phase_ >= Phase::kEnded ? kNever : std::max(at, now);
+}
+
+// ---------------------------------------------------------------- opening
+
+void Edge::on_time(Time now) {
+    if (phase_ == Phase::kChecking) {
+        if (finder_->finished(now)) {
+            begin_connection(now);
+        } else if (finder_->candidates().empty() || now >= deadline_) {
+            fail(make_error(
+                WEFT_ERR_UNREACHABLE,
+                "udp: peer " + hex(peer_) +
+                    (finder_->candidates().empty()
+                         ? " has no address in common with this process: it is at "
+                         : " did not answer in time; tried ") +
+                    describe(finder_->remote()) + " from " + describe(finder_->local()) +
+                    "; check that it runs, and the `interfaces` option and firewalls on both sides",
+                peer_));
+        } else {
+            finder_->poll(now, [&](std::uint16_t index, std::uint32_t packet_bytes) {
+                const Candidate& candidate = finder_->candidates()[index];
+                const LocalAddress& remote = finder_->remote()[candidate.remote];
+                Way way{&core_.socket(candidate.local, 0), remote.address};
+                way.to.set_port(remote.ports.front());
+                core_.send_note(way, {NoteKind::kCheck, index, 0, peer_, nonce_},
+                                packet_bytes - header_overhead(way.to.family()));
+            });
+        }
+    }
+    if (now >= bind_at_) {
+        bind_paths(now);
+    }
+    if (now >= farewell_at_) {
+        leave(now);
+    }
+    if (connection_ && now >= connection_->next_timeout()) {
+        connection_->handle_timeout(now);
+    }
+    touch();
+}
+
+// Paths are dealt out to the routes in turn; on one route, they pair local sockets with remote
+// ports so that no two agree in both until all pairs are used.
+void Edge::begin_connection(Time now) {
+    const std::vector<Route> routes = finder_->routes();
+    const std::size_t sockets = core_.sockets_per_address();
+    for (std::size_t i = 0; i < core_.options().paths; ++i) {
+        const Route& route = routes[i % routes.size()];
+        const LocalAddress& remote = finder_->remote()[route.remote];
+        const std::size_t k = i / routes.size();
+        Way way{&core_.socket(route.local, k % sockets), remote.address};
+        way.to.set_port(remote.ports[(k / sockets + k) % remote.ports.size()]);
+        ways_.push_back(way);
+    }
+    transport::Config config = core_.config(peer_, finder_->packet_size());
+    config.handshake_timeout =
+        std::clamp<Time>(deadline_ - now, transport::kMillisecond, 3600 * transport::kSecond);
+    config.handshake_interval = std::min(config.handshake_interval, config.handshake_timeout);
+    connection_ = transport::Connection::client(config, [this] { return core_.random(); }, now);
+    core_.register_edge(connection_->id(), *this);
+    phase_ = Phase::kConnecting;
+    connection_->expect(now, watchers_ > 0);
+    for (Transfer* transfer : std::exchange(early_sends_, {})) {
+        start_send(*transfer);
+    }
+}
+
+void Edge::on_connected(Time now) {
+    connection_->expect(now, watchers_ > 0);
+    if (caller_) {
+        phase_ = Phase::kOpen;
+        bind_at_ = now;
+        bind_paths(now);
+        if (owner_ != nullptr) {
+            owner_->channel_open(*channel_);
+        }
+        return;
+    }
+    owner_ = core_.acceptor() != nullptr ? core_.acceptor()->owner_for(peer_) : nullptr;
+    if (owner_ == nullptr) {
+        overrule();
+        return;
+    }
+    phase_ = Phase::kOpen;
+    core_.acceptor()->accepted(core_.make_channel(*this));
+    if (channel_ != nullptr && phase_ == Phase::kOpen) {
+        owner_->channel_open(*channel_);
+    }
+}
+
+// Tells the called side which path is which, so that its packets take the same ways back; until
+// then it answers to where the hello came from.
+void Edge::bind_paths(Time now) {
+    bool all_bound = true;
+    for (std::uint16_t i = 0; i < ways_.size(); ++i) {
+        if (!ways_[i].bound) {
+            all_bound = false;
+            Note note{NoteKind::kBind, i, static_cast<std::uint32_t>(ways_.size()),
+                      remote_connection_, 0};
+            note.word = prove(note, core_.key());
+            core_.send_note(ways_[i], note);
+        }
+    }
+    bind_at_ = all_bound || bind_rounds_ >= kMostBindRounds
+                   ? kNever
+                   : now + (kFirstBindInterval << bind_rounds_);
+    ++bind_rounds_;
+}
+
+void Edge::on_note(Time now, const Note& note, const Way& from) {
+    if (note.kind == NoteKind::kChecked) {
+        if (phase_ == Phase::kChecking && note.word == nonce_ && note.id == peer_) {
+            finder_->answered(now, note.index, note.count);
+            on_time(now);
+        }
+        return;
+    }
+    if (note.word != prove(note, core_.key()) || note.index >= note.count) {
+        ++refused_bindings_;
+    } else if (note.kind == NoteKind::kBind && !caller_) {
+        for (std::size_t i = note.index; i < ways_.size(); i += note.count) {
+            ways_[i] = from;
+            ways_[i].bound = true;
+        }
+        Note answer{NoteKind::kBound, note.index, note.count, remote_connection_, 0};
+        answer.word = prove(answer, core_.key());
+        core_.send_note(from, answer);
+    } else if (note.kind == NoteKind::kBound && caller_ && note.index < ways_.size()) {
+        ways_[note.index].bound = true;
+    }
+}
+
+// ---------------------------------------------------------------- packets
+
+void Edge::on_packet(Time now, const wire::Packet& packet, std::span<const std::uint8_t> payload,
+                     bool marked) {
+    const transport::Landed landed = connection_->handle_packet(now, packet, {.marked = marked});
+    if (landed.landing == transport::Landing::kLand) {
+        Incoming* message = nullptr;
+        if (landed.accepted) {
+            message = incoming_.find(landed.cookie);
+        } else if (landed.opened) {
+            // The owner may accept it, before its first bytes land.
+            transport::Event event;
+            do {
+                if (!connection_->poll_event(event)) {
+                    break;
+                }
+                handle_event(event, now);
+            } while (event.kind != transport::EventKind::kMessageOpened ||
+                     event.message != packet.data.message);
+            message = incoming_.find(last_opened_);
+        } else {
+            message = find_unaccepted(packet.data.message);
+        }
+        if (message != nullptr && message->id == packet.data.message) {
+            land(*message, packet.data.offset, payload, now);
+        }
+    }
+    drain_events(now);
+    touch();
+}
+
+bool Edge::pump(Time now) {
+    bool moved = false;
+    if (connection_) {
+        drain_events(now);
+        moved = transmit(now);
+        drain_events(now);
+    }
+    update_wake(now);
+    return moved;
+}
+
+bool Edge::transmit(Time now) {
+    transport::Transmit next;
+    std::size_t bytes = 0;
+    SendBatch& out = core_.out();
+    while (bytes < kPumpBytes) {
+        if (out.header().empty() && !core_.flush(now)) {
+            break;
+        }
+        if (!connection_->poll_transmit(now, next)) {
+            return bytes > 0;
+        }
+        const std::span<std::uint8_t> header = out.header();
+        const std::size_t header_size = wire::encode(next.packet, header);
+        std::span<const std::byte> payload;
+        if (next.packet.kind == wire::PacketKind::kData && next.packet.data.length > 0) {
+            const Outgoing* message = outgoing_.find(next.cookie);
+            if (message == nullptr) {
+                continue;  // withdrawn: the transport was told, and asks no more
+            }
+            payload = {message->data + next.packet.data.offset, next.packet.data.length};
+        }
+        if (core_.options().checksum) {
+            wire::seal(header.first(header_size),
+                       {reinterpret_cast<const std::uint8_t*>(payload.data()), payload.size()});
+        }
+        remote_connection_ =
+            next.packet.connection != 0 ? next.packet.connection : remote_connection_;
+        const Way& through = way(next.packet.path);
+        out.add(*through.socket, through.to, header_size, payload);
+        bytes += header_size + payload.size();
+    }
+    touch();
+    return bytes > 0;
+}
+
+// ---------------------------------------------------------------- ending
+
+void Edge::close() {
+    const Time now = clock_now();
+    const ErrorPtr why = make_error(
+        WEFT_ERR_ABORTED, "udp: the edge to peer " + hex(peer_) + " was closed here", peer_);
+    if (phase_ == Phase::kConnecting || phase_ == Phase::kOpen) {
+        phase_ = Phase::kClosing;
+        error_ = why;
+        fail_receives(why);
+        connection_->close(now);
+        touch();
+    } else if (phase_ == Phase::kChecking || phase_ == Phase::kLeft) {
+        end(why);
+    }
+}
+
+void Edge::channel_gone() {
+    channel_ = nullptr;
+    depart();
+    core_.sweep_soon();
+}
+
+void Edge::depart() {
+    owner_ = nullptr;
+    forget_transfers();
+    if (phase_ == Phase::kConnecting) {
+        overrule();
+    } else {
+        close();
+    }
+}
+
+void Edge::overrule() {
+    if (connection_) {
+        connection_->abort(clock_now(), 0);
+        touch();
+    }
+    owner_ = nullptr;
+    end(make_error(WEFT_ERR_ABORTED, "udp: the edge to peer " + hex(peer_) + " was given up here",
+                   peer_));
+    core_.sweep_soon();
+}
+
+void Edge::drop() noexcept {
+    owner_ = nullptr;
+    forget_transfers();
+    connection_.reset();
+    finder_.reset();
+    phase_ = Phase::kEnded;
+    wake_at_ = kNever;
+}
+
+// The peer said goodbye. Messages that came whole before that are still there to be received; the
+// owner hears of the loss after the last of them, or after a while.
+void Edge::on_peer_closed(Time now) {
+    if (phase_ != Phase::kOpen) {
+        end(error_);
+        return;
+    }
+    phase_ = Phase::kLeft;
+    error_ = make_error(
+        WEFT_ERR_PEER_DEAD,
+        "udp: peer " + hex(peer_) +
+            " closed its edge to this process in order (it has left, or is shutting down)",
+        peer_);
+    drop_incomplete();
+    fail_transfers(error_);
+    farewell_at_ = now + core_.identity().peer_timeout;
+    if (phase_ == Phase::kLeft && unmatched_.empty()) {
+        leave(now);
+    }
+}
+
+void Edge::leave(Time) {
+    if (phase_ != Phase::kLeft) {
+        return;
+    }
+    phase_ = Phase::kEnded;
+    farewell_at_ = kNever;
+    forget_transfers();
+    if (owner_ != nullptr) {
+        owner_->channel_failed(*channel_, error_);
+    }
+}
+
+void Edge::end(const ErrorPtr& why) {
+    phase_ = Phase::kEnded;
+    bind_at_ = farewell_at_ = kNever;
+    error_ = why;
+    fail_transfers(why);
+    core_.sweep_soon();
+}
+
+void Edge::on_failed() {
+    const ErrorPtr why = explain(connection_->failure());
+    if (phase_ == Phase::kClosing || (phase_ == Phase::kConnecting && !caller_)) {
+        end(why);
+    } else if (phase_ < Phase::kEnded) {
+        fail(why);
+    }
+}
+
+void Edge::fail(const ErrorPtr& why) {
+    phase_ = Phase::kFailed;
+    bind_at_ = farewell_at_ = kNever;
+    error_ = why;
+    fail_transfers(why);
+    core_.sweep_soon();
+    if (owner_ != nullptr) {
+        owner_->channel_failed(*channel_, error_);
+    }
+}
+
+// ---------------------------------------------------------------- words for people
+
+std::string Edge::describe_paths(const transport::Failure& failure) const {
+    constexpr std::size_t kMostShown = 4;
+    std::string text;
+    for (std::size_t i = 0; i < std::min({ways_.size(), failure.paths.size(), kMostShown}); ++i) {
+        const transport::Path& path = failure.paths[i];
+        text += (i > 0 ? "; " : "") + ways_[i].socket->local().to_string() + " to " +
+                ways_[i].to.to_string() + " " + transport::to_string(path.health) + ", " +
+                std::to_string(path.timeouts) + " timeouts in a row, " +
+                std::to_string(path.chunks_lost) + " of " + std::to_string(path.chunks_sent) +
+                " chunks lost";
+    }
+    return text + (ways_.size() > kMostShown
+                       ? "; and " + std::to_string(ways_.size() - kMostShown) + " more"
+                       : "");
+}
+
+ErrorPtr Edge::explain(const transport::Failure& failure) const {
+    using transport::FailureReason;
+    using transport::RejectReason;
+    const std::string who = "udp: peer " + hex(peer_);
+    const std::string where = finder_ ? describe(finder_->remote()) : ways_.front().to.to_string();
+    switch (failure.reason) {
+        case FailureReason::kHandshakeTimeout:
+            return make_error(WEFT_ERR_UNREACHABLE,
+                              who + " did not answer the handshake in time; tried " + where, peer_);
+        case FailureReason::kRejected:
+            switch (static_cast<RejectReason>(failure.code)) {
+                case RejectReason::kProof:
+                    return make_error(WEFT_ERR_AUTH,
+                                      who + " at " + where +
+                                          " refused this process: the two have different secrets; "
+                                          "start both with the same `secret` (WEFT_SECRET)",
+                                      peer_);
+                case RejectReason::kEpoch:
+                    return make_error(
+                        WEFT_ERR_UNREACHABLE,
+                        who + " is no longer at " + where + ": another process answers there",
+                        peer_);
+                case RejectReason::kVersion:
+                    return make_error(WEFT_ERR_UNSUPPORTED,
+                                      who + " at " + where +
+                                          " speaks another version of the protocol; install the "
+                                          "same Weft on both",
+                                      peer_);
+                case RejectReason::kOptions:
+                    return make_error(
+                        WEFT_ERR_INVALID,
+                        who + " at " + where + " refused the transport options of this process",
+                        peer_);
+            }
+            break;
+        case FailureReason::kRetryBudget:
+        case FailureReason::kPeerSilent:
+        case FailureReason::kPeerAborted:
+        case FailureReason::kAborted:
+        case FailureReason::kNone:
+            break;
+    }
+    return make_error(
+        failure.reason == FailureReason::kAborted ? WEFT_ERR_ABORTED : WEFT_ERR_PEER_DEAD,
+        who + ": " + failure.to_string() + "; last state of its paths: " + describe_paths(failure),
+        peer_);
+}
+
+std::string Edge::stats_json() const {
+    static constexpr const char* kPhases[] = {"checking", "connecting", "open",  "left",
+                                              "closing",  "ended",      "failed"};
+    std::string json =
+        "{\"state\":\"" + std::string(kPhases[static_cast<std::size_t>(phase_)]) + "\"";
+    const auto number = [&json](const char* key, auto value) {
+        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
+    };
+    number("unmatched_messages", unmatched_.size());
+    number("posted_receives", posted_.size());
+    number("mismatches", mismatches_);
+    number("refused_bindings", refused_bindings_);
+    if (!connection_) {
+        return json + "}";
+    }
+    const transport::Stats stats = connection_->stats();
+    number("chunk_size", stats.chunk_size);
+    number("rtt_ns", stats.rtt.smoothed());
+    number("congestion_window", stats.congestion_window);
+    number("in_flight", stats.in_flight);
+    number("messages_sent", stats.messages_sent);
+    number("messages_received", stats.messages_received);
+    number("bytes_sent", stats.bytes_sent);
+    number("bytes_received", stats.bytes_received);
+    number("chunks_sent", stats.chunks_sent);
+    number("chunks_received", stats.chunks_received);
+    number("retransmitted", stats.retransmitted);
+    number("fast_retransmits", stats.fast_retransmits);
+    number("timeouts", stats.timeouts);
+    number("tail_probes", stats.tail_probes);
+    number("spurious", stats.spurious);
+    number("acks_sent", stats.acks_sent);
+    number("acks_received", stats.acks_received);
+    number("marks", stats.marks);
+    number("probes_sent", stats.probes_sent);
+    json += ",\"drops\":{";
+    for (std::size_t i = 0; i < stats.drops.size(); ++i) {
+        json += (i > 0 ? ",\"" : "\"") +
+                std::string(transport::to_string(static_cast<transport::Drop>(i))) +
+                "\":" + std::to_string(stats.drops[i]);
+    }
+    json += "},\"paths\":[";
+    for (std::size_t i = 0; i < std::min(stats.paths.size(), ways_.size()); ++i) {
+        const transport::Path& path = stats.paths[i];
+        json += std::string(i > 0 ? "," : "") + "{\"local\":\"" +
+                ways_[i].socket->local().to_string() + "\",\"remote\":\"" +
+                ways_[i].to.to_string() + "\",\"bound\":" + (ways_[i].bound ? "true" : "false") +
+                ",\"health\":\"" + transport::to_string(path.health) +
+                "\",\"rtt_ns\":" + std::to_string(path.rtt.smoothed()) +
+                ",\"in_flight\":" + std::to_string(path.in_flight) +
+                ",\"sent\":" + std::to_string(path.chunks_sent) +
+                ",\"lost\":" + std::to_string(path.chunks_lost) +
+                ",\"marks\":" + std::to_string(path.marks) + "}";
+    }
+    return json + "]}";
+}
+
+}  // namespace weft::datapath::udp

@@ -1,0 +1,96 @@
+// Finds out which pairs of a local and a remote address carry datagrams, and how large ones, before
+// an edge is opened. A pure state machine: it is told what time it is and which checks were
+// answered, and says which to send.
+//
+// Every candidate pair is checked at a size that any link must carry (RFC 8200: 1280 bytes) and at
+// the size its interfaces promise. The search ends when all is answered, or a moment after the
+// first answer. Then, of the pairs that answered:
+//  - pairs on one subnet before pairs that need a router, and those before loopback: a rail talks
+//  to its own rail;
+//  - one pair per two devices, IPv4 first: two address families on the same cables are no two ways;
+//  - the datagram size is the largest that fits through all pairs chosen.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "datapath/channel.h"
+#include "datapath/udp/address.h"
+
+namespace weft::datapath::udp {
+
+struct Candidate {
+    std::uint16_t local = 0;   // index of the local address
+    std::uint16_t remote = 0;  // index of the remote address
+    std::uint32_t small = 0;   // bytes of IP packet in the two checks
+    std::uint32_t full = 0;
+    bool small_answered = false;
+    bool full_answered = false;
+};
+
+struct Route {
+    std::uint16_t local = 0;
+    std::uint16_t remote = 0;
+};
+
+class PathFinder {
+  public:
+    // `mtu`: no packet larger than this (0: no limit but the interfaces').
+    PathFinder(std::vector<LocalAddress> local, std::vector<LocalAddress> remote,
+               std::uint32_t mtu);
+
+    const std::vector<LocalAddress>& local() const noexcept { return local_; }
+    const std::vector<LocalAddress>& remote() const noexcept { return remote_; }
+    const std::vector<Candidate>& candidates() const noexcept { return candidates_; }
+
+    // Checks to send at `now`: calls send(candidate index, bytes of IP packet) for each when the
+    // time for them has come.
+    template <typename Send>
+    void poll(Time now, Send&& send) {
+        if (now < next_round_ || finished(now)) {
+            return;
+        }
+        next_round_ = now + interval_;
+        interval_ = std::min(interval_ * 3 / 2, kLongestInterval);
+        for (std::uint16_t i = 0; i < candidates_.size(); ++i) {
+            const Candidate& candidate = candidates_[i];
+            if (!candidate.small_answered) {
+                send(i, candidate.small);
+            }
+            if (!candidate.full_answered && candidate.full != candidate.small) {
+                send(i, candidate.full);
+            }
+        }
+    }
+
+    // A check of candidate `index` was answered: the peer got a packet of `bytes`.
+    void answered(Time now, std::uint16_t index, std::uint32_t bytes);
+
+    bool finished(Time now) const noexcept { return now >= decide_at_; }
+    Time next_wakeup() const noexcept { return std::min(next_round_, decide_at_); }
+
+    // What was found; empty routes only before finished().
+    std::vector<Route> routes() const;
+    // Bytes of IP packet that all routes carry.
+    std::uint32_t packet_size() const;
+
+  private:
+    static constexpr Time kFirstInterval = 4'000'000;
+    static constexpr Time kLongestInterval = 200'000'000;
+    // How long after the first answer the others may come: enough for four rounds of checks, so
+    // that a lossy link is not taken for one that drops large packets.
+    static constexpr Time kGrace = 25'000'000;
+
+    int rank(const Candidate& candidate) const noexcept;
+    bool all_answered() const noexcept;
+
+    std::vector<LocalAddress> local_;
+    std::vector<LocalAddress> remote_;
+    std::vector<Candidate> candidates_;
+    Time next_round_ = 0;
+    Time interval_ = kFirstInterval;
+    Time decide_at_ = kNever;
+};
+
+}  // namespace weft::datapath::udp
