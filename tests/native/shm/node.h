@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <functional>
@@ -69,8 +70,9 @@ inline std::unique_ptr<Op> make_op(std::size_t size, std::uint64_t message, std:
 
 inline void fill(std::vector<std::byte>& bytes, std::uint64_t seed) {
     std::mt19937_64 random(seed);
-    for (std::byte& byte : bytes) {
-        byte = static_cast<std::byte>(random());
+    for (std::size_t i = 0; i < bytes.size(); i += 8) {
+        const std::uint64_t word = random();
+        std::memcpy(bytes.data() + i, &word, std::min<std::size_t>(8, bytes.size() - i));
     }
 }
 
