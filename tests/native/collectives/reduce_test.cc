@@ -98,9 +98,10 @@ std::vector<std::byte> hard_bytes(std::mt19937_64& random, weft_dtype dtype, std
                                      1, 0x8001, 0x3ff,  0x400,  0x7bff, 0x3c00};
         const std::uint16_t bf16[] = {0, 0x8000, 0x7f80, 0xff80, 0x7fc0, 0xffc1, 0x7f81,
                                       1, 0x8001, 0x7f,   0x80,   0x7f7f, 0x3f80};
+        const std::uint16_t* const specials = dtype == WEFT_F16 ? f16 : bf16;
         for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2) {
             if (random() % 2 == 0)
-                std::memcpy(bytes.data() + i, &(dtype == WEFT_F16 ? f16 : bf16)[random() % 13], 2);
+                std::memcpy(bytes.data() + i, &specials[random() % std::size(f16)], 2);
         }
     }
     return bytes;

@@ -1,0 +1,13 @@
+// What module.cc calls: each function adds the names of one area to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace weft::python {
+
+void bind_fabric(pybind11::module_& module);
+void bind_schedule(
+    pybind11::module_& module);  // _core.schedule: schedules, verifier, cost model, tuner
+void bind_simulator(pybind11::module_& module);
+
+}  // namespace weft::python
