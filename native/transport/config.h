@@ -63,7 +63,7 @@ struct Config {
     // Retransmission (RFC 6298's estimator with data-centre bounds).
     Time rto_initial = 50 * kMillisecond;
     Time rto_min = 2 * kMillisecond;
-    Time rto_max = 250 * kMillisecond;
+    Time rto_max = 100 * kMillisecond;
     std::uint32_t max_attempts = 32;  // transmissions of one chunk before the connection fails
 
     // Path health: this many timeouts in a row make a path suspect; it is then probed, and used

@@ -9,10 +9,14 @@
 
 namespace weft::transport {
 
+// Probes are sent this many to a timeout: enough to get one through a bad network, few enough to be
+// free.
+inline constexpr Time kProbes = 8;
+
 class Liveness {
   public:
     explicit Liveness(Shared& shared)
-        : shared_(shared), interval_(shared.config.peer_timeout / 4) {}
+        : shared_(shared), interval_(shared.config.peer_timeout / kProbes) {}
 
     // To be told whenever that may have changed.
     void set_waiting(Time now, bool waiting) {

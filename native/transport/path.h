@@ -24,7 +24,7 @@ struct ChunkList {
 };
 
 struct Path {
-    RttEstimator rtt;
+    RttEstimator rtt;             // from sending to acknowledgement, without the time it was held
     std::uint64_t in_flight = 0;  // bytes sent on it and neither acknowledged nor declared lost
     // Bytes that may be in flight on it; a congestion control with one window for the whole
     // connection leaves it.

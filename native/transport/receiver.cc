@@ -216,12 +216,15 @@ void Receiver::note_arrival(Time now, const wire::Packet& packet, const Arrival&
     echo_at_ = now;
     ++unacked_;
     // With a hole in the sequence acknowledge four times as often: whoever waits for it learns it
-    // soon.
+    // soon. Every other acknowledgement comes one chunk early, lest the echoes of chunks dealt out
+    // over paths in turn always fall on the same paths.
     const Sequence disorder = window_->end() - window_->cumulative();
-    const std::uint32_t enough = disorder >= shared_.config.ack_disorder
-                                     ? std::max(shared_.config.ack_every / 4, std::uint32_t{1})
-                                     : shared_.config.ack_every;
-    if (urgent || unacked_ >= enough) {
+    const std::uint32_t every = disorder >= shared_.config.ack_disorder
+                                    ? shared_.config.ack_every / 4
+                                    : shared_.config.ack_every;
+    const std::uint32_t early =
+        every > 2 ? static_cast<std::uint32_t>(shared_.stats.acks_sent & 1) : 0;
+    if (urgent || unacked_ + early >= every) {
         ack_due_ = true;
     } else if (ack_timer_ == kNever) {
         ack_timer_ = now + shared_.config.ack_delay;

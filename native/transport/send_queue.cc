@@ -31,9 +31,9 @@ std::uint64_t SendQueue::permitted(const OutgoingMessage& message) const {
     }
     const std::uint64_t bytes =
         std::min({left, eager_limit_ - message.next_offset, eager_credit_ - eager_sent_});
-    // Not less than a whole chunk: a dribble of tiny chunks would cost more than it brings (the
-    // silly window syndrome of RFC 813).
-    return bytes >= std::min<std::uint64_t>(left, chunk_size_) ? bytes : 0;
+    // Whole chunks only: a dribble of tiny ones would cost more than it brings (the silly window
+    // syndrome of RFC 813), and receivers that reduce rely on chunk boundaries between elements.
+    return bytes == left ? left : bytes / chunk_size_ * chunk_size_;
 }
 
 bool SendQueue::next(Portion& portion) {

@@ -62,6 +62,7 @@ class Sender {
         PathId path = kNoPath;
     };
     struct AckTotals {
+        Time held = 0;  // how long the receiver held the acknowledgement
         std::uint64_t bytes = 0;
         std::uint32_t chunks = 0;
     };

@@ -27,7 +27,7 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
     queue_.raise_credit(ack.eager_credit);
     // Word by word, in step with our own bitmap; everything below the cumulative number counts as
     // set.
-    AckTotals totals;
+    AckTotals totals{.held = static_cast<Time>(ack.delay)};
     const Sequence first = std::min(ring_->base(), cumulative) / 64;
     const Sequence here = cumulative / 64;
     const Sequence end = here + std::max<Sequence>(ack.word_count, 1);
@@ -99,8 +99,10 @@ Time Sender::on_echo(Time now, const wire::Ack& ack) {
     // Time stamps are 32 bits of nanoseconds: right up to 4.29 s, which no timeout lets pass.
     const Time elapsed = static_cast<std::uint32_t>(now) - ack.echo_timestamp;
     const Time rtt = std::max<Time>(elapsed - static_cast<Time>(ack.delay), 1);
-    path.rtt.add(rtt);
     shared_.stats.rtt.add(rtt);
+    if (chunk->attempts > 1) {
+        path.rtt.add(rtt);
+    }
     const bool marked = (ack.echo_flags & wire::kEchoMarked) != 0;
     path.marks += marked ? 1 : 0;
     if (last_transmission && chunk->path == ack.echo_path) {
@@ -144,8 +146,10 @@ void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
                          .sequence = ring_->sequence_of(ticket)});
     }
     // Which of several transmissions arrived is not known (Karn's rule): only a single one is
-    // evidence.
+    // evidence. Its time includes the wait for company in the acknowledgement; that is what
+    // timeouts must outlast.
     if (chunk.attempts == 1) {
+        path.rtt.add(std::max<Time>(now - chunk.sent_at - totals.held, 1));
         path.timeouts = 0;
         path.tail_probed = false;
         if (distance(chunk.order, path.acked_order) > 0) {

@@ -1,6 +1,6 @@
 #include "datapath/simulated/endpoint.h"
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 namespace weft::datapath::simulated {
@@ -30,7 +30,7 @@ void Endpoint::post(Time now, transport::Tag tag, std::span<std::uint8_t> destin
         posted_.emplace(tag, cookie);
         return;
     }
-    std::memcpy(destination.data(), early->second.bytes.data(), early->second.bytes.size());
+    std::copy(early->second.bytes.begin(), early->second.bytes.end(), destination.begin());
     accept(now, early->second.message, cookie);
     unexpected_.erase(early);
 }
@@ -73,7 +73,7 @@ void Endpoint::land(Time now, const wire::Data& data, transport::Landed landed,
     if (landed.landing == transport::Landing::kLand) {
         std::uint8_t* base = landed.accepted ? destinations_[landed.cookie].bytes.data()
                                              : unexpected_[tag].bytes.data();
-        std::memcpy(base + data.offset, payload.data(), payload.size());
+        std::copy(payload.begin(), payload.end(), base + data.offset);
     }
 }
 

@@ -102,7 +102,7 @@ TEST_CASE("whoever waits for nothing does not notice; whoever expects something 
     pair.client().connection().expect(start, true);
     CHECK(pair.run([&] { return failed(pair.client()); }, start + 10 * kSecond));
     CHECK(pair.now() - start == 1500 * kMillisecond);
-    CHECK(pair.client().connection().stats().probes_sent == 3);
+    CHECK(pair.client().connection().stats().probes_sent == 7);
 }
 
 TEST_CASE("an idle peer that answers probes is alive for as long as one likes") {
