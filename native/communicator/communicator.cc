@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <numeric>
+#include <thread>
 
 #include "collectives/algorithms/algorithm.h"
 #include "collectives/verify.h"
@@ -20,6 +22,7 @@ using engine::Operation;
 using engine::Time;
 
 constexpr std::uint64_t kNoticeMessage = (std::uint64_t{1} << 62) | 2;
+constexpr std::size_t kTypicalAllToAllV = 1 << 16;  // elements
 constexpr Time kConnectTimeout = 30 * engine::kSecond;
 
 // What a failing member tells the others.
@@ -132,6 +135,7 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
         self->flat_ = engine.call([&] { return std::make_unique<FlatBoard>(*self, *shm); });
     }
     Greeting own{.rank = rank, .size = size, .members = fingerprint(ids), .tuning = fingerprint(tuning)};
+    own.processors = static_cast<std::int32_t>(std::max(1U, std::thread::hardware_concurrency()));
     own.board = self->flat_ ? self->flat_->offset() : 0;
     own.board_bytes = self->flat_ ? self->flat_->bytes() : 0;
     const Time deadline = engine::deadline_after(engine::clock_now(), self->options_.connect_timeout);
@@ -142,6 +146,11 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
         self->close();
         throw Error(establish->error());
     }
+    std::int32_t processors = own.processors;
+    for (std::int32_t r = 0; r < size; ++r) {
+        processors = std::min(processors, establish->greeting(r).processors);
+    }
+    self->make_tuner(processors);
     engine.call([&] {
         bool everywhere = self->flat_ != nullptr;
         for (std::int32_t r = 0; r < size && everywhere; ++r) {
@@ -267,7 +276,7 @@ std::shared_ptr<Operation> Communicator::start(Arguments arguments, const Operat
     if (fits_flat(arguments, options)) {
         operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout), std::move(arguments), FlatState{});
     } else {
-        const Choice choice = choose(arguments, options);
+        const collectives::Tuner::Choice choice = choose(arguments, options);
         auto plan = plans_.get(choice.algorithm, arguments.collective, arguments.root, choice.slices);
         operation = std::make_shared<ScheduleRun>(shared_from_this(), deadline(options.timeout), std::move(plan), std::move(arguments),
                                                   sequence_.fetch_add(1), options.priority);
@@ -345,18 +354,55 @@ std::shared_ptr<Operation> Communicator::message(Message::Direction direction, s
     return operation;
 }
 
-Choice Communicator::choose(const Arguments& arguments, const OperationOptions& options) const {
-    if (!options.algorithm.empty()) {
-        return {options.algorithm, 1};
+// All ranks must choose alike, so only what all of them know may count: the members' addresses and the fewest processors.
+void Communicator::make_tuner(std::int32_t processors) {
+    collectives::CostModel model;
+    model.processors = processors;
+    collectives::Hosts hosts;
+    std::map<std::string, std::int32_t> numbers;
+    for (std::int32_t r = 0; r < size(); ++r) {
+        const std::string* shm = members_[static_cast<std::size_t>(r)].find("shm");
+        const std::string host = shm != nullptr ? datapath::ShmDatapath::host_of(*shm) : "rank " + std::to_string(r);
+        hosts.push_back(numbers.emplace(host, r).first->second);
     }
-    if (const auto it = options_.algorithms.find(arguments.collective); it != options_.algorithms.end()) {
-        return {it->second, 1};
-    }
-    return {arguments.collective == Collective::kBarrier ? "dissemination" : "direct", 1};
+    tuner_ = std::make_unique<const collectives::Tuner>(model, std::move(hosts), options_.algorithms);
 }
 
-std::string Communicator::explain(Collective, std::size_t) {
-    return "{}";
+collectives::Tuner::Choice Communicator::choose(const Arguments& a, const OperationOptions& options) const {
+    std::size_t elements = a.count;
+    switch (a.collective) {
+        case Collective::kAllGatherV:
+        case Collective::kReduceScatterV:
+            elements = std::accumulate(a.send_counts.begin(), a.send_counts.end(), std::size_t{0});
+            break;
+        case Collective::kAllToAllV:
+            elements = kTypicalAllToAllV;  // each rank has its own total, but all must choose alike
+            break;
+        case Collective::kAllReduce:
+        case Collective::kReduce:
+        case Collective::kBroadcast:
+        case Collective::kBarrier:
+            break;
+        default:
+            elements *= static_cast<std::size_t>(size());
+    }
+    collectives::Tuner::Choice choice = tuner_->choose(a.collective, elements * weft_dtype_size(a.dtype));
+    if (!options.algorithm.empty() && options.algorithm != choice.algorithm) {
+        choice = {options.algorithm, 1};
+    }
+    return choice;
+}
+
+std::string Communicator::explain(Collective collective, std::size_t bytes) const {
+    const std::string schedules = collectives::to_json(tuner_->explain(collective, bytes));
+    const Arguments typical{.collective = collective, .count = bytes / static_cast<std::size_t>(size())};
+    if (!fits_flat(typical, {}) || bytes > FlatBoard::kCapacity) {
+        return schedules;
+    }
+    return "{\"collective\":\"" + std::string(collective_name(collective)) + "\",\"size\":" + std::to_string(size()) +
+           ",\"bytes\":" + std::to_string(bytes) +
+           ",\"chosen\":\"boards\",\"slices\":1,\"reason\":\"all ranks are on this host and every contribution fits into a board of " +
+           std::to_string(FlatBoard::kCapacity) + " bytes, so no message is needed\",\"candidates\":[],\"otherwise\":" + schedules + "}";
 }
 
 // ---------------------------------------------------------------- derived groups, schedules

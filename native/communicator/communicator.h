@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "collectives/tuner.h"
 #include "communicator/arguments.h"
 #include "communicator/group_operation.h"
 #include "communicator/plan_cache.h"
@@ -22,12 +23,6 @@
 namespace weft::communicator {
 
 class FlatBoard;
-
-// What runs a collective.
-struct Choice {
-    std::string algorithm;
-    std::int32_t slices = 1;
-};
 
 struct CommunicatorOptions {
     std::string name = "world";
@@ -81,7 +76,7 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     // The error that ended the group, or null.
     ErrorPtr error() const;
     // Which algorithm would run, and why (JSON).
-    std::string explain(Collective collective, std::size_t bytes);
+    std::string explain(Collective collective, std::size_t bytes) const;
 
     engine::Time default_timeout() const noexcept { return options_.timeout; }
 
@@ -110,7 +105,8 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     std::shared_ptr<engine::Operation> message(Message::Direction direction, std::byte* data, std::size_t length, std::int32_t rank,
                                                std::uint32_t tag, const OperationOptions& options);
     bool fits_flat(const Arguments& arguments, const OperationOptions& options) const noexcept;
-    Choice choose(const Arguments& arguments, const OperationOptions& options) const;
+    collectives::Tuner::Choice choose(const Arguments& arguments, const OperationOptions& options) const;
+    void make_tuner(std::int32_t processors);
 
     struct Notice;  // an incoming message that another member's group failed
 
@@ -121,6 +117,7 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     CommunicatorOptions options_;
 
     std::vector<engine::Peer*> peers_;  // [rank]; null for ourselves
+    std::unique_ptr<const collectives::Tuner> tuner_;
     PlanCache plans_;
     PointToPoint p2p_;
     ScratchPool scratch_;

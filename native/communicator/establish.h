@@ -15,7 +15,7 @@ struct Greeting {
     std::uint32_t version = 1;
     std::int32_t rank = 0;
     std::int32_t size = 0;
-    std::uint32_t reserved = 0;
+    std::int32_t processors = 1;  // that the sender may use
     std::uint64_t members = 0;  // fingerprint of the ordered list of peer ids
     std::uint64_t board = 0;    // offset of the sender's board in its segment
     std::uint64_t board_bytes = 0;

@@ -16,6 +16,10 @@ ShmDatapath::~ShmDatapath() { core_->shut_down(); }
 
 std::string ShmDatapath::address() const { return core_->address().encode(); }
 
+std::string ShmDatapath::host_of(std::string_view address) {
+    return std::string(address.substr(0, address.rfind('/')));
+}
+
 bool ShmDatapath::reaches(std::string_view peer_address) const {
     ShmAddress peer;
     return ShmAddress::decode(peer_address, peer) && peer.host == core_->address().host &&

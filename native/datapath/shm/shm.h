@@ -86,6 +86,8 @@ class ShmDatapath final : public Datapath {
     std::string_view name() const noexcept override { return "shm"; }
     std::string address() const override;
     bool reaches(std::string_view peer_address) const override;
+    // The part of an address that is equal for processes that can share memory.
+    static std::string host_of(std::string_view address);
     std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address, ChannelOwner& owner, Time deadline) override;
     bool progress(Time now) override;
     Time next_wakeup() const noexcept override;
