@@ -45,6 +45,7 @@ class Classifier:
         self._angles: list[int] = []  # bracket depth of each open type list
         self._parens = 0
         self._braces = 0
+        self._new_types: set[int] = set()  # ids of the tokens that name typedefs and enums
         self._pending = ""  # kind of the block that the next brace opens
 
     def run(self) -> list[Token]:
@@ -174,6 +175,7 @@ class Classifier:
             if kind == stop and depth == 0:
                 if self._is_word(j - 1):
                     self._declare(self._tokens[j - 1].text, True)
+                    self._new_types.add(id(self._tokens[j - 1]))
                 return
             depth += (kind == "LBRACE") - (kind == "_RBRACE")
             if depth < 0:
@@ -211,7 +213,8 @@ class Classifier:
             token.type = "IDENTIFIER"
             return
         is_type = self._is_type(token.text)
-        if is_type and previous in _TYPE_ENDS and following in _NAME_ENDS:
+        declares = previous in _TYPE_ENDS and following in _NAME_ENDS
+        if is_type and declares and id(token) not in self._new_types:
             self._declare(token.text, False)
             is_type = False
         token.type = "TYPE_IDENTIFIER" if is_type else "IDENTIFIER"

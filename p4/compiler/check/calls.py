@@ -275,12 +275,10 @@ class CallChecker:
             if argument is None or argument.value is None:
                 continue
             wanted = t.substitute(parameter.type, bound)
+            if not self._writable(parameter, argument.value):
+                return None
             if not unify(wanted, argument.value.type, unknown, bound):
-                self._c.error(
-                    argument.location,
-                    f"argument '{parameter.name}': expected {t.substitute(wanted, bound)}, "
-                    f"found {argument.value.type}",
-                )
+                self._does_not_fit(parameter, argument.value, t.substitute(wanted, bound))
                 return None
         if not self._inferred(location, unknown, bound):
             return None
@@ -347,12 +345,36 @@ class CallChecker:
     def _block_argument(self, value: ast.Expression, wanted: t.Block, what: str) -> ast.Expression:
         assert isinstance(value.type, t.Block)
         if not unify_blocks(wanted, value.type, set(), {}):
+            self._bad_block(value, wanted, what)
+        return value
+
+    def _bad_block(self, value: ast.Expression, wanted: t.Block, what: str) -> None:
+        assert isinstance(value.type, t.Block)
+        self._c.error(
+            value.location,
+            f"{what}: {value.type} does not fit {wanted}: {_difference(wanted, value.type)}",
+            ("declared here", value.type.declaration.location),
+        )
+
+    def _writable(self, parameter: ast.Parameter, value: ast.Expression) -> bool:
+        if parameter.direction not in ("out", "inout") or value.is_lvalue:
+            return True
+        if not isinstance(value.type, t.Unknown):
             self._c.error(
                 value.location,
-                f"{what}: {value.type} does not fit {wanted}: {_difference(wanted, value.type)}",
-                ("declared here", value.type.declaration.location),
+                f"argument '{parameter.name}' is {parameter.direction}: it must be something "
+                "that can be written to",
             )
-        return value
+        return False
+
+    def _does_not_fit(
+        self, parameter: ast.Parameter, value: ast.Expression, wanted: t.Type
+    ) -> None:
+        what = f"argument '{parameter.name}'"
+        if isinstance(wanted, t.Block) and isinstance(value.type, t.Block):
+            self._bad_block(value, wanted, what)
+            return
+        self._c.error(value.location, f"{what}: expected {wanted}, found {value.type}")
 
     # ------------------------------------------------------------------------ constructors
 

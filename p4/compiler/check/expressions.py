@@ -105,6 +105,7 @@ class ExpressionChecker:
         e = self.check(e)
         if not e.is_lvalue and not isinstance(e.type, t.Unknown):
             self._c.error(e.location, f"{what} must be something that can be written to")
+            e.type = t.UNKNOWN
         return e
 
     # ---------------------------------------------------------------------------- literals

@@ -41,6 +41,10 @@ class TableChecker:
         inner = t.resolve_new(type_)
         if isinstance(inner, t.Unknown):
             return
+        if not (_has_own_name(key.expression) or any(a.name == "name" for a in key.annotations)):
+            self._c.error(
+                key.location, 'this key needs a name for the control plane: add @name("...")'
+            )
         if isinstance(inner, t.Int):
             self._c.error(key.location, "give this key a width; int is for constants only")
         elif not isinstance(inner, t.Bits | t.Enum | t.Varbit) and inner not in (t.BOOL, t.ERROR):
@@ -203,3 +207,17 @@ class TableChecker:
                 inverse = ~mask & values.bounds(t.Bits(type_.width))[1]
                 if inverse & (inverse + 1):
                     self._c.error(part.mask.location, "the mask of an lpm key must be a prefix")
+
+
+def _has_own_name(e: ast.Expression) -> bool:
+    """Does the expression itself serve as control-plane name (section 18.3.2.1)?"""
+    match e:
+        case ast.Name() | ast.Integer() | ast.TypeMember():
+            return True
+        case ast.Member(base=base) | ast.Slice(base=base):
+            return _has_own_name(base)
+        case ast.Index(base=base, index=index):
+            return index.value is not None and _has_own_name(base)
+        case ast.Call(callee=ast.Member(base=base, name="isValid")):
+            return _has_own_name(base)
+    return False

@@ -45,13 +45,13 @@ class ProgramElaborator:
             if not isinstance(d, ast.Instantiation):
                 continue
             meaning = self.blocks.instantiation(d, self.environment, "")
-            if isinstance(meaning, ir.ExternInstance):
-                self._externs.append(meaning)
-            elif d.name == "main":
+            if d.name == "main":
                 main = self._main(d, meaning)
+            elif isinstance(meaning, ir.ExternInstance):
+                self._externs.append(meaning)
         if main is None:
             raise self.diagnostics.fatal(
-                self._program.location, "the program does not declare a package named 'main'"
+                Location(source, 1, 1), "the program does not declare a package named 'main'"
             )
         self.diagnostics.raise_if_errors()
         return ir.Program(
