@@ -83,8 +83,8 @@ bool ShmAddress::decode(std::string_view text, ShmAddress& address) {
 
 Core::Core(const Identity& identity, Acceptor& acceptor, const ShmOptions& options)
     : acceptor_(acceptor),
-      context_(std::make_shared<EdgeContext>(checked(options), identity.peer_timeout)),
-      segment_(std::make_shared<ProcessSegment>(identity.id, options.board_bytes)) {
+      segment_(std::make_shared<ProcessSegment>(identity.id, options.board_bytes)),
+      context_(std::make_shared<EdgeContext>(checked(options), identity.peer_timeout)) {
     doorbell_ = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
     if (!doorbell_ || !epoll_) {

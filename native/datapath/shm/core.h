@@ -66,8 +66,8 @@ class Core {
 
     Acceptor& acceptor_;
     Local local_;
-    const std::shared_ptr<EdgeContext> context_;
     std::shared_ptr<ProcessSegment> segment_;
+    const std::shared_ptr<EdgeContext> context_;
     UniqueFd doorbell_;
     UniqueFd epoll_;
     UniqueFd listener_;
