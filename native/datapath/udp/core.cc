@@ -23,6 +23,11 @@ constexpr std::size_t kMostAddresses = 16;
 constexpr std::uint32_t kMaxTrainPayload = 64'000;
 constexpr std::uint64_t kWindowBytes =
     16 << 20;  // in flight on one edge at most: more than any host's bandwidth times delay
+// Of a message that nobody waits for yet; the rest of it waits at the sender.
+constexpr std::uint64_t kEagerLimit = 256 << 10;
+constexpr Time kLatestTimer = 10'000'000;
+// A host that shares its cores answers late now and then; tail-loss probes find real losses sooner.
+constexpr Time kLeastTimeout = 20'000'000;
 constexpr Time kRetryInterval = 100'000;
 constexpr Time kLongestGoodbye = 500'000'000;
 
@@ -74,6 +79,8 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
     config_.key = key_;
     config_.paths = options_.paths;
     config_.peer_timeout = identity_.peer_timeout;
+    config_.rto_min = kLeastTimeout;
+    config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
     config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
     config_.congestion = {options_.congestion, options_.congestion_parameters};
     config_.recovery = {options_.recovery, options_.recovery_parameters};
@@ -158,6 +165,7 @@ transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
         }
     }
     config.chunk_size = chunk_size_for(packet_size);
+    config.eager_limit = kEagerLimit / config.chunk_size * config.chunk_size;
     config.window = static_cast<std::uint32_t>(
         std::clamp<std::uint64_t>(kWindowBytes / config.chunk_size, 256, 4096));
     const auto train =
@@ -295,8 +303,9 @@ bool Core::progress(Time now) {
         return false;
     }
     bool moved = pump(now);
-    moved = receive(now) || moved;
-    if (now >= earliest_wake_) {
+    moved = receive() || moved;
+    // Acknowledgements that wait in the sockets must not look late because we were.
+    if (now >= earliest_wake_ && (!more_waits_ || now - earliest_wake_ > kLatestTimer)) {
         run_timers(now);
     }
     moved = pump(moved ? clock_now() : now) || moved;
@@ -306,16 +315,17 @@ bool Core::progress(Time now) {
     return moved;
 }
 
-bool Core::receive(Time now) {
+bool Core::receive() {
     std::array<epoll_event, kSocketsPerRound> ready;
     const int count = epoll_wait(poll_fd_, ready.data(), static_cast<int>(ready.size()), 0);
     bool moved = false;
+    more_waits_ = count == static_cast<int>(ready.size());
     for (int i = 0; i < count; ++i) {
         Socket& socket = *sockets_[ready[static_cast<std::size_t>(i)].data.u64];
-        if (in_.receive(socket) > 0) {
+        if (const std::size_t trains = in_.receive(socket); trains > 0) {
             moved = true;
-            now = clock_now();
-            in_.for_each([&](const Arrived& datagram) { dispatch(now, socket, datagram); });
+            more_waits_ = more_waits_ || trains == ReceiveBatch::kTrains;
+            in_.for_each([&](const Arrived& datagram) { dispatch(datagram.at, socket, datagram); });
         }
     }
     return moved;

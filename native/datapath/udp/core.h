@@ -46,7 +46,6 @@ class Core : public std::enable_shared_from_this<Core> {
     // Null once the datapath goes away.
     Acceptor* acceptor() noexcept { return acceptor_; }
     const transport::Key& key() const noexcept { return key_; }
-    std::size_t eager_limit() const noexcept { return config_.eager_limit; }
     const std::vector<LocalAddress>& local() const noexcept { return local_; }
     Socket& socket(std::size_t local, std::size_t index) {
         return *sockets_[local * sockets_per_address_ + index];
@@ -81,7 +80,7 @@ class Core : public std::enable_shared_from_this<Core> {
     };
 
     void open_sockets();
-    bool receive(Time now);
+    bool receive();
     void dispatch(Time now, Socket& socket, const Arrived& datagram);
     void on_hello(Time now, Socket& socket, const Arrived& datagram);
     void on_note(Time now, Socket& socket, const Arrived& datagram, const Note& note);
@@ -108,6 +107,7 @@ class Core : public std::enable_shared_from_this<Core> {
     ReceiveBatch in_{io_};
     Time retry_at_ = kNever;  // the kernel had no room and will not tell when it has
     bool awaits_writable_ = false;
+    bool more_waits_ = false;  // the last round left datagrams in the sockets
     bool closed_ = false;
     Counters counters_;
     std::array<std::uint64_t, 32> random_{};

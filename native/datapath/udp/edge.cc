@@ -46,8 +46,10 @@ Edge::Edge(Core& core, const wire::Packet& hello, const Way& way)
       ways_(core.options().paths, way),
       remote_connection_(hello.handshake.source_connection) {
     const Time now = clock_now();
-    connection_ = transport::Connection::server(
-        core.config(core.identity().id, 0), [&core] { return core.random(); }, now, hello);
+    const transport::Config config = core.config(core.identity().id, 0);
+    eager_limit_ = config.eager_limit;
+    connection_ =
+        transport::Connection::server(config, [&core] { return core.random(); }, now, hello);
     core.register_edge(connection_->id(), *this);
     wake_at_ = connection_->next_timeout();
 }
@@ -137,6 +139,7 @@ void Edge::begin_connection(Time now) {
         ways_.push_back(way);
     }
     transport::Config config = core_.config(peer_, finder_->packet_size());
+    eager_limit_ = config.eager_limit;
     config.handshake_timeout =
         std::clamp<Time>(deadline_ - now, transport::kMillisecond, 3600 * transport::kSecond);
     config.handshake_interval = std::min(config.handshake_interval, config.handshake_timeout);

@@ -4,10 +4,10 @@
 // channel's last messages are still delivered); the Core deletes it, never from inside one of its
 // own calls.
 //
-// Landing: bytes of a message go to the posted destination if there is one when the message opens,
-// else to a buffer of the message (the transport bounds how much may come so:
-// Config::eager_window). A message that began in a buffer stays there until it is complete. A
-// reducing receive combines each chunk as it lands: a chunk lands once, and is a whole number of
+// Landing: bytes of a message go to the posted destination if there is one when the message opens.
+// Otherwise its front, which the transport lets come unasked (Config::eager_limit), goes to a
+// buffer, all of it, until the message is complete; the rest waits at the sender for a destination.
+// A reducing receive combines each chunk as it lands: a chunk lands once, and is a whole number of
 // elements because chunk sizes are multiples of 64.
 #pragma once
 
@@ -148,11 +148,11 @@ class Edge {
         std::size_t size = 0;
         std::size_t landed = 0;        // bytes
         Transfer* transfer = nullptr;  // once matched
-        bool buffered = false;         // bytes go to `buffer`
+        std::size_t buffered = 0;      // bytes at the front that go to `buffer`
         std::unique_ptr<std::byte[]> buffer;
         Incoming* next = nullptr;
         Incoming* previous = nullptr;
-        void reset() { transfer = nullptr, landed = 0, buffered = false, buffer.reset(); }
+        void reset() { transfer = nullptr, landed = 0, buffered = 0, buffer.reset(); }
         bool complete() const { return landed == size; }
     };
 
@@ -186,6 +186,8 @@ class Edge {
     bool agree(const Incoming& message, Transfer& transfer, Time now);
     void land(Incoming& message, std::uint64_t offset, std::span<const std::uint8_t> payload,
               Time now);
+    static void put(Transfer& transfer, std::size_t offset, const std::byte* bytes,
+                    std::size_t size);
     void deliver(Incoming& message);
     Incoming* find_unaccepted(transport::MessageId id);
     void fail_receives(const ErrorPtr& why);
@@ -223,6 +225,7 @@ class Edge {
     TagQueue<Transfer> posted_;
     TagQueue<Incoming> unmatched_;
     std::unordered_map<transport::MessageId, Incoming*> unaccepted_;
+    std::size_t eager_limit_ = 0;    // bytes of a message that may come unasked
     std::uint64_t last_opened_ = 0;  // handle
     std::unordered_set<std::uint64_t> forgotten_;
     std::deque<std::uint64_t> forgotten_order_;

@@ -198,26 +198,35 @@ bool Edge::agree(const Incoming& message, Transfer& transfer, Time now) {
 // A chunk's first and only arrival.
 void Edge::land(Incoming& message, std::uint64_t offset, std::span<const std::uint8_t> payload,
                 Time now) {
+    if (message.transfer == nullptr && !message.buffer) {
+        message.buffered = std::min(message.size, eager_limit_);
+        message.buffer = std::make_unique_for_overwrite<std::byte[]>(message.buffered);
+    }
     const auto* bytes = reinterpret_cast<const std::byte*>(payload.data());
+    const std::size_t kept =
+        offset < message.buffered ? std::min(payload.size(), message.buffered - offset) : 0;
+    const std::size_t direct = payload.size() - kept;
     const bool whole_units = offset % kUnit == 0 && (payload.size() % kUnit == 0 ||
                                                      offset + payload.size() == message.size);
-    const bool direct = message.transfer != nullptr && !message.buffered;
     if (offset + payload.size() > message.size || !whole_units ||
-        (!direct && message.size > core_.eager_limit())) {
+        (direct > 0 && message.transfer == nullptr)) {
         connection_->abort(now, kProtocol);
         return;
     }
     message.landed += payload.size();
-    if (!direct) {
-        if (!message.buffer) {
-            message.buffered = true;
-            message.buffer = std::make_unique_for_overwrite<std::byte[]>(message.size);
-        }
-        std::memcpy(message.buffer.get() + offset, bytes, payload.size());
-    } else if (message.transfer->reducer != nullptr) {
-        message.transfer->reducer->combine(message.transfer->data + offset, bytes, payload.size());
+    if (kept > 0) {
+        std::memcpy(message.buffer.get() + offset, bytes, kept);
+    }
+    if (direct > 0) {
+        put(*message.transfer, offset + kept, bytes + kept, direct);
+    }
+}
+
+void Edge::put(Transfer& transfer, std::size_t offset, const std::byte* bytes, std::size_t size) {
+    if (transfer.reducer != nullptr) {
+        transfer.reducer->combine(transfer.data + offset, bytes, size);
     } else {
-        std::memcpy(message.transfer->data + offset, bytes, payload.size());
+        std::memcpy(transfer.data + offset, bytes, size);
     }
 }
 
@@ -230,10 +239,8 @@ void Edge::on_received(const transport::Event& event) {
 // All bytes are here.
 void Edge::deliver(Incoming& message) {
     Transfer& transfer = *message.transfer;
-    if (message.buffered && transfer.reducer != nullptr) {
-        transfer.reducer->combine(transfer.data, message.buffer.get(), message.size);
-    } else if (message.buffered) {
-        std::memcpy(transfer.data, message.buffer.get(), message.size);
+    if (message.buffered > 0) {
+        put(transfer, 0, message.buffer.get(), message.buffered);
     }
     release(message);
     finish(transfer, nullptr);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <utility>
 
@@ -17,6 +18,8 @@ namespace {
 
 constexpr int kEctZero = 2;  // RFC 3168: ECN-capable transport, codepoint ECT(0)
 constexpr int kCongestionExperienced = 3;
+// Time stamps older than that tell of a clock that was set, not of a wait.
+constexpr std::int64_t kLongestWait = 1'000'000'000;
 
 [[noreturn]] void fail(const Endpoint& local, const char* call) {
     const int error = errno;
@@ -40,6 +43,16 @@ int get(int fd, int level, int option) {
     int value = 0;
     socklen_t size = sizeof value;
     return getsockopt(fd, level, option, &value, &size) == 0 ? value : 0;
+}
+
+std::int64_t nanoseconds(const timespec& time) {
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+std::int64_t read_clock(clockid_t clock) {
+    timespec time;
+    clock_gettime(clock, &time);
+    return nanoseconds(time);
 }
 
 // The kernel doubles the value for its own bookkeeping and reports the double.
@@ -79,6 +92,7 @@ Socket::Socket(const Endpoint& local, const SocketSettings& settings) : local_(l
         v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE);
     set(fd_, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, kEctZero);
     set(fd_, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, 1);
+    set(fd_, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     send_buffer_ = grant_buffer(fd_, SO_SNDBUF, SO_SNDBUFFORCE, settings.buffer);
     receive_buffer_ = grant_buffer(fd_, SO_RCVBUF, SO_RCVBUFFORCE, settings.buffer);
     gso_ = settings.gso &&
@@ -343,16 +357,20 @@ std::size_t ReceiveBatch::receive(const Socket& socket) noexcept {
     counters_.receive_calls += 1;
     const int got = recvmmsg(socket.fd(), messages_.data(), kTrains, MSG_DONTWAIT, nullptr);
     count_ = got > 0 ? static_cast<std::size_t>(got) : 0;
+    if (count_ > 0) {
+        now_ = read_clock(CLOCK_MONOTONIC);
+        clock_shift_ = now_ - read_clock(CLOCK_REALTIME);
+    }
     counters_.empty_receives += count_ == 0;
     return count_;
 }
 
 ReceiveBatch::Shape ReceiveBatch::shape_of(std::size_t train) noexcept {
     msghdr& message = messages_[train].msg_hdr;
-    Shape shape{messages_[train].msg_len, messages_[train].msg_len, false};
+    Shape shape{messages_[train].msg_len, messages_[train].msg_len, false, now_};
     if ((message.msg_flags & MSG_TRUNC) != 0) {
         counters_.truncated += 1;
-        return {0, 1, false};
+        return {0, 1, false, now_};
     }
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
          header = CMSG_NXTHDR(&message, header)) {
@@ -360,6 +378,10 @@ ReceiveBatch::Shape ReceiveBatch::shape_of(std::size_t train) noexcept {
             int segment = 0;
             std::memcpy(&segment, CMSG_DATA(header), sizeof segment);
             shape.segment = segment > 0 ? static_cast<std::size_t>(segment) : shape.size;
+        } else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
+            timespec stamp;
+            std::memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
+            shape.at = std::clamp(nanoseconds(stamp) + clock_shift_, now_ - kLongestWait, now_);
         } else if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TOS) {
             shape.marked = (*CMSG_DATA(header) & 3) == kCongestionExperienced;
         } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_TCLASS) {

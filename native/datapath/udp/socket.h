@@ -136,10 +136,15 @@ struct Arrived {
     std::span<const std::uint8_t> bytes;
     const Endpoint& from;
     bool marked;  // ECN: congestion experienced
+    // When the kernel got it (CLOCK_MONOTONIC, ns): the time since then, in which this process was
+    // busy or not scheduled, is no delay of the network.
+    std::int64_t at;
 };
 
 class ReceiveBatch {
   public:
+    static constexpr std::size_t kTrains = 8;
+
     explicit ReceiveBatch(SocketCounters& counters);
 
     // Takes what waits at the socket, up to kTrains trains; the number taken, 0 when nothing was
@@ -154,19 +159,20 @@ class ReceiveBatch {
             for (std::size_t at = 0; at < shape.size; at += shape.segment) {
                 f(Arrived{{buffer(i) + at, std::min(shape.segment, shape.size - at)},
                           from_[i],
-                          shape.marked});
+                          shape.marked,
+                          shape.at});
             }
         }
     }
 
   private:
-    static constexpr std::size_t kTrains = 8;
     static constexpr std::size_t kTrainSize = 65536;
     static constexpr std::size_t kControlSize = 128;
 
     struct Shape {
         std::size_t size, segment;
         bool marked;
+        std::int64_t at;
     };
     Shape shape_of(std::size_t train) noexcept;
     std::uint8_t* buffer(std::size_t train) noexcept { return buffers_.get() + train * kTrainSize; }
@@ -178,6 +184,8 @@ class ReceiveBatch {
     std::array<Endpoint, kTrains> from_;
     alignas(cmsghdr) std::array<std::array<std::uint8_t, kControlSize>, kTrains> control_{};
     std::size_t count_ = 0;
+    std::int64_t now_ = 0;          // CLOCK_MONOTONIC
+    std::int64_t clock_shift_ = 0;  // from the kernel's time stamps (CLOCK_REALTIME) to it
 };
 
 }  // namespace weft::datapath::udp
