@@ -21,8 +21,9 @@ class MessageTable {
     const Record& at(std::uint32_t slot) const { return slab_[slot]; }
 
     std::uint32_t find(MessageId id) const {
-        // Chunks come in runs of one message.
-        if (last_ < slab_.size() && slab_[last_].id == id) {
+        // Chunks come in runs of one message. (Erased records bear kNoMessage, which nobody may
+        // find.)
+        if (last_ < slab_.size() && slab_[last_].id == id && id != kNoMessage) {
             return last_;
         }
         if (index_.empty()) {

@@ -80,6 +80,10 @@ Landed Receiver::on_packet(Time now, const wire::Packet& packet, const Arrival& 
         note_arrival(now, packet, arrival, true, wire::kEchoTrimmed);
         return {};
     }
+    if (!within_credit(packet)) {
+        shared_.drop(now, Drop::kMalformed);
+        return {};
+    }
     Landed landed;
     bool completes = false;
     if (packet.kind == wire::PacketKind::kData) {
@@ -108,6 +112,22 @@ Landed Receiver::on_packet(Time now, const wire::Packet& packet, const Arrival& 
         bury_dead();
     }
     return landed;
+}
+
+// Counts eager bytes; false when the peer takes more than it was ever granted, which would cost us
+// memory.
+bool Receiver::within_credit(const wire::Packet& packet) {
+    if ((packet.flags & wire::kFlagEager) == 0) {
+        return true;
+    }
+    const bool data = packet.kind == wire::PacketKind::kData;
+    const bool skip = packet.kind == wire::PacketKind::kSkip;
+    const std::uint64_t bytes = data ? packet.data.length : skip ? packet.abandon.code : 0;
+    if (eager_received_ + bytes > shared_.config.eager_window + eager_consumed_) {
+        return false;
+    }
+    eager_received_ += bytes;
+    return true;
 }
 
 // The record of the chunk's message, made now if this is its first chunk; kNone when the chunk

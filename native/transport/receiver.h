@@ -58,6 +58,7 @@ class Receiver {
         std::uint32_t slot = 0;
     };
 
+    bool within_credit(const wire::Packet& packet);
     std::uint32_t find_or_open(const wire::Packet& packet);
     Landed on_data(const wire::Packet& packet, std::uint32_t slot, bool opened);
     void on_cancel(const wire::Packet& packet, Sequence sequence);
@@ -75,6 +76,7 @@ class Receiver {
     RingQueue<Tombstone> tombstones_;
     std::size_t awaited_ = 0;
 
+    std::uint64_t eager_received_ = 0;  // eager bytes that ever came
     std::uint64_t eager_consumed_ = 0;  // eager bytes that found their destination, or were dropped
     std::uint64_t eager_advertised_ = 0;  // of them, reported in the last acknowledgement
 

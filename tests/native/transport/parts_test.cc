@@ -71,6 +71,7 @@ TEST_CASE("MessageTable is a map, whatever the numbers") {
                 table.erase(slot);
                 model.erase(id);
                 REQUIRE(table.find(id) == MessageTable<Record>::kNone);
+                REQUIRE(table.find(kNoMessage) == MessageTable<Record>::kNone);
             }
             REQUIRE(table.size() == model.size());
         }
