@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from cffi import FFI
 
+from weft._native import path
 from weft.transport.errors import raise_for
 
 
@@ -22,7 +21,6 @@ def _declarations(header: str) -> str:
     constants = dict(re.findall(r"^#define (WEFT_\w+) (\d+)$", header, flags=re.MULTILINE))
     body = re.sub(r"^#.*$", "", header, flags=re.MULTILINE)
     body = body.replace('extern "C" {', "", 1).replace("WEFT_API", "")
-    body = body[: body.rindex("weft_schedule_free") + len("weft_schedule_free(weft_schedule* s);")]
     body = body[: body.rindex(";") + 1]
     for name, value in constants.items():
         body = re.sub(rf"\[{name}\]", f"[{value}]", body)
@@ -32,10 +30,9 @@ def _declarations(header: str) -> str:
 @cache
 def load() -> tuple[FFI, Any]:
     """The declarations and the library. Loading it twice gives the same library."""
-    native = Path(str(files("weft._native")))
     ffi = FFI()
-    ffi.cdef(_declarations((native / "include" / "weft" / "weft.h").read_text()))
-    return ffi, ffi.dlopen(str(native / "libweft.so"))
+    ffi.cdef(_declarations((path("include") / "weft" / "weft.h").read_text(encoding="utf-8")))
+    return ffi, ffi.dlopen(str(path("libweft.so")))
 
 
 def check(status: int) -> int:

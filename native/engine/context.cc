@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "datapath/udp/udp.h"
 #include "wire/siphash.h"
 
 namespace weft::engine {
@@ -113,6 +114,9 @@ Context::Context(ContextOptions options)
             auto shm = std::make_unique<datapath::ShmDatapath>(identity, mesh_);
             shm_ = shm.get();
             engine_.add(std::move(shm));
+        } else if (name == "udp") {
+            auto udp = datapath::UdpOptions::parse(options_.transport, options_.interfaces);
+            engine_.add(std::make_unique<datapath::UdpDatapath>(identity, mesh_, std::move(udp)));
         } else {
             throw Error(WEFT_ERR_INVALID, "no datapath \"" + name + "\"; there are: shm, udp");
         }
