@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "collectives/places.h"
 #include "collectives/schedule.h"
 
 namespace weft::collectives {
@@ -13,15 +14,7 @@ namespace {
 class ConflictScan {
   public:
     ConflictScan(const Spec& spec, const Program& program, bool in_place)
-        : alias_(own_alias(spec, program.rank)) {
-        const std::int32_t input = blocks(spec, program.rank, Buffer::kInput) * spec.chunks;
-        const std::int32_t output = blocks(spec, program.rank, Buffer::kOutput) * spec.chunks;
-        base_[0] = 0;
-        base_[1] = input;
-        base_[2] = input + output;
-        chunks_.resize(static_cast<std::size_t>(base_[2] + program.scratch_chunks));
-        if (!in_place) alias_.count = 0;
-    }
+        : places_(spec, program.rank, program.scratch_chunks, in_place), chunks_(places_.count()) {}
 
     // Calls wait_for(earlier) for the conflicts of step `index`, possibly more than once for one
     // step.
@@ -51,24 +44,14 @@ class ConflictScan {
         std::vector<std::uint32_t> readers;  // since the last write
     };
 
-    std::size_t place(Buffer buffer, std::int32_t chunk) const noexcept {
-        if (buffer == Buffer::kInput && chunk >= alias_.input_first &&
-            chunk < alias_.input_first + alias_.count) {
-            return static_cast<std::size_t>(base_[1] + chunk - alias_.input_first +
-                                            alias_.output_first);
-        }
-        return static_cast<std::size_t>(base_[static_cast<std::size_t>(buffer)] + chunk);
-    }
-
     bool same_place(const Step& step) const noexcept {
-        return place(step.source.buffer, step.source.first) ==
-               place(step.target.buffer, step.target.first);
+        return places_.of(step.source.buffer, step.source.first) ==
+               places_.of(step.target.buffer, step.target.first);
     }
 
-    Chunk& at(Buffer buffer, std::int32_t chunk) { return chunks_[place(buffer, chunk)]; }
+    Chunk& at(Buffer buffer, std::int32_t chunk) { return chunks_[places_.of(buffer, chunk)]; }
 
-    Alias alias_;
-    std::int32_t base_[kBuffers];
+    Places places_;
     std::vector<Chunk> chunks_;
 };
 

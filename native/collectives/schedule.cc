@@ -138,17 +138,22 @@ Alias own_alias(const Spec& spec, std::int32_t rank) noexcept {
 
 void check(const Spec& spec) {
     const std::string name(collective_name(spec.collective));
-    if (spec.size < 1)
-        throw Error(WEFT_ERR_INVALID,
-                    name + ": a group needs at least 1 rank, not " + std::to_string(spec.size));
+    if (spec.size < 1 || spec.size > kMaxChunks) {
+        throw Error(WEFT_ERR_INVALID, name + ": a group has at least 1 rank and at most " +
+                                          std::to_string(kMaxChunks) + ", not " +
+                                          std::to_string(spec.size));
+    }
     if (spec.chunks < 1) {
         throw Error(WEFT_ERR_INVALID, name + ": blocks are cut into at least 1 chunk, not " +
                                           std::to_string(spec.chunks));
     }
-    if (std::int64_t{spec.chunks} * spec.size > std::numeric_limits<std::int32_t>::max() / 4) {
-        throw Error(WEFT_ERR_INVALID, name + ": " + std::to_string(spec.chunks) + " chunks times " +
-                                          std::to_string(spec.size) +
-                                          " ranks is too many; use fewer chunks");
+    const std::int32_t most_blocks =
+        std::max(blocks(spec, spec.root, Buffer::kInput), blocks(spec, spec.root, Buffer::kOutput));
+    if (std::int64_t{spec.chunks} * most_blocks > kMaxChunks) {
+        throw Error(WEFT_ERR_INVALID, name + ": " + std::to_string(spec.chunks) +
+                                          " chunks for each of " + std::to_string(most_blocks) +
+                                          " blocks are more than " + std::to_string(kMaxChunks) +
+                                          "; use fewer chunks");
     }
     const std::int32_t roots = is_rooted(spec.collective) ? spec.size : 1;
     if (spec.root < 0 || spec.root >= roots) {
@@ -183,7 +188,10 @@ class ProgramCheck {
     }
 
     void check_scratch() const {
-        if (program_.scratch_chunks < 0) refuse("a negative number of scratch chunks");
+        if (program_.scratch_chunks < 0 || program_.scratch_chunks > kMaxChunks) {
+            refuse(std::to_string(program_.scratch_chunks) + " scratch chunks are not in 0.." +
+                   std::to_string(kMaxChunks));
+        }
         if (program_.scratch_chunks == 0) return;
         if (spec_.collective == Collective::kAllToAllV) {
             refuse(

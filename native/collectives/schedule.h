@@ -94,6 +94,7 @@ constexpr bool receives(StepKind kind) noexcept {
 constexpr std::int32_t kNoPeer = -1;
 constexpr std::int32_t kNoStep = -1;
 constexpr std::int32_t kMaxLanes = 256;
+constexpr std::int32_t kMaxChunks = 1 << 22;  // of one buffer
 
 struct Step {
     StepKind kind = StepKind::kCopy;

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "collectives/expression.h"
+#include "collectives/places.h"
 #include "datapath/error.h"
 
 namespace weft::collectives {
@@ -31,7 +32,7 @@ class Verifier {
         make_plans();
         match_messages();
         for (bool in_place : {false, true}) {
-            Memory(*this, in_place).swap(memory_);
+            memory_ = Memory(*this, in_place);
             execute();
             check_outputs();
         }
@@ -53,13 +54,11 @@ class Verifier {
         bool same(std::int32_t rank, const Slice& a, const Slice& b) {
             return &at(rank, a.buffer, a.first) == &at(rank, b.buffer, b.first);
         }
-        void swap(Memory& other) noexcept { ranks_.swap(other.ranks_); }
 
       private:
         struct Rank {
+            Places places;
             std::vector<Chunk> chunks;
-            std::int32_t base[kBuffers] = {};
-            Alias alias;
         };
         std::vector<Rank> ranks_;
     };
@@ -125,13 +124,9 @@ class Verifier {
 Verifier::Memory::Memory(const Verifier& verifier, bool in_place) {
     const Spec& spec = verifier.spec_;
     for (const Plan& plan : verifier.plans_) {
-        Rank& rank = ranks_.emplace_back();
+        const Places places(spec, plan.rank, plan.scratch_chunks, in_place);
+        ranks_.push_back({places, std::vector<Chunk>(places.count())});
         const std::int32_t inputs = blocks(spec, plan.rank, Buffer::kInput) * spec.chunks;
-        const std::int32_t outputs = blocks(spec, plan.rank, Buffer::kOutput) * spec.chunks;
-        rank.base[1] = inputs;
-        rank.base[2] = inputs + outputs;
-        rank.chunks.resize(static_cast<std::size_t>(rank.base[2] + plan.scratch_chunks));
-        if (in_place) rank.alias = own_alias(spec, plan.rank);
         for (std::int32_t chunk = 0; chunk < inputs; ++chunk) {
             at(plan.rank, Buffer::kInput, chunk).value =
                 verifier.expressions_.leaf(plan.rank, chunk);
@@ -142,13 +137,7 @@ Verifier::Memory::Memory(const Verifier& verifier, bool in_place) {
 Verifier::Memory::Chunk& Verifier::Memory::at(std::int32_t rank, Buffer buffer,
                                               std::int32_t chunk) {
     Rank& of = ranks_[static_cast<std::size_t>(rank)];
-    const Alias& alias = of.alias;
-    if (buffer == Buffer::kInput && chunk >= alias.input_first &&
-        chunk < alias.input_first + alias.count) {
-        return of.chunks[static_cast<std::size_t>(of.base[1] + chunk - alias.input_first +
-                                                  alias.output_first)];
-    }
-    return of.chunks[static_cast<std::size_t>(of.base[static_cast<std::size_t>(buffer)] + chunk)];
+    return of.chunks[of.places.of(buffer, chunk)];
 }
 
 void Verifier::make_plans() {

@@ -23,6 +23,7 @@ void raise_in_python(const weft::ErrorInfo& info) {
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Weft's native values, for Python to look into.";
+    // pybind11 wants the pointer by value. NOLINTNEXTLINE(performance-unnecessary-value-param)
     py::register_exception_translator([](std::exception_ptr thrown) {
         try {
             if (thrown) std::rethrow_exception(thrown);
