@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from weft.p4.compiler import ast
+from weft.p4.compiler.comments import Comment
 from weft.p4.compiler.printer_expressions import (
     annotation_text,
     arguments_text,
@@ -26,9 +27,9 @@ _WIDTH = 100
 
 
 def format_program(
-    program: ast.Program, file: str | None = None, comments: Sequence[tuple[int, str]] = ()
+    program: ast.Program, file: str | None = None, comments: Sequence[Comment] = ()
 ) -> str:
-    """The declarations of `file` (all when None) as text; `comments` are (line, text) to keep."""
+    """The declarations of `file` (all when None) as text, with the comments of that file."""
     printer = Printer(list(comments) if file is not None else [])
     for declaration in program.declarations:
         if file is None or declaration.location.file == file:
@@ -40,7 +41,7 @@ def format_program(
 class Printer:
     """Collects lines; one method per kind of node."""
 
-    def __init__(self, comments: list[tuple[int, str]]) -> None:
+    def __init__(self, comments: list[Comment]) -> None:
         self._lines: list[str] = []
         self._depth = 0
         self._comments = comments
@@ -51,12 +52,19 @@ class Printer:
     def line(self, text: str, node: ast.Node | None = None) -> None:
         if node is not None:
             self.flush_comments(node.location.line)
-        self._lines.append(_INDENT * self._depth + text if text else "")
+        tail = ""
+        if node is not None and self._comments and text.endswith((";", ",")):
+            following = self._comments[0]
+            if following.trailing and following.line == node.location.line:
+                tail = "  " + self._comments.pop(0).text
+        self._lines.append(_INDENT * self._depth + text + tail if text else "")
 
     def flush_comments(self, before: int) -> None:
-        while self._comments and self._comments[0][0] < before:
-            for part in self._comments.pop(0)[1].split("\n"):
-                self._lines.append(_INDENT * self._depth + part.strip())
+        while self._comments and self._comments[0].line < before:
+            for part in self._comments.pop(0).text.split("\n"):
+                part = part.strip()
+                pad = " " if part.startswith("*") else ""
+                self._lines.append(_INDENT * self._depth + pad + part if part else "")
 
     @contextmanager
     def braces(self, head: str, node: ast.Node | None = None, tail: str = "}") -> Iterator[None]:

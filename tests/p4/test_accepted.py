@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of P4 source
 """Valid programs of every feature: each must compile to IR without a warning."""
 
 from __future__ import annotations

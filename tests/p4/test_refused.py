@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of P4 source
 """Invalid programs: each must end in a diagnostic that names the thing, with its line and column."""
 
 from __future__ import annotations

@@ -321,12 +321,7 @@ class CallChecker:
         if isinstance(value.type, t.Unknown):
             return value
         if parameter.direction in ("out", "inout"):
-            if not value.is_lvalue:
-                self._c.error(
-                    value.location,
-                    f"{what} is {parameter.direction}: it must be something that can be written to",
-                )
-            elif value.type != wanted:
+            if value.type != wanted:
                 self._c.error(value.location, f"{what}: expected {wanted}, found {value.type}")
             return value
         if isinstance(wanted, t.Block) and isinstance(value.type, t.Block):

@@ -57,8 +57,16 @@ class ProgramElaborator:
         return ir.Program(
             main, tuple(self.types.declared), tuple(self._checker.errors),
             tuple(self._checker.match_kinds), tuple(self._functions.values()),
-            tuple(self._externs), tuple(self._actions), source,
+            tuple(self._externs), tuple(self._actions), self._new_types(), source,
         )  # fmt: skip
+
+    def _new_types(self) -> dict[str, ir.NewType]:
+        found: dict[str, ir.NewType] = {}
+        for d, type_ in self._checker.declarations.declared.items():
+            if isinstance(d, ast.Typedef) and isinstance(type_, t.New):
+                underlying = self.types.lower(type_.underlying)
+                found[d.name] = ir.NewType(d.name, underlying, self.annotations.read(d))
+        return found
 
     def _main(self, d: ast.Instantiation, meaning: object) -> ir.Package:
         if not isinstance(meaning, ir.Package):

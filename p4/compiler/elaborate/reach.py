@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 
 from weft.p4.compiler import ir
@@ -36,21 +35,3 @@ _LEAVES = (
     ir.Function, ir.Control, ir.Parser, ir.Table, ir.ExternInstance, ir.StructType, ir.HeaderType,
     ir.HeaderUnionType, ir.EnumType, ir.Annotation,
 )  # fmt: skip
-
-
-def statements(block: Iterable[ir.Statement]) -> Iterable[ir.Statement]:
-    """All statements of a block, nested ones included, in order."""
-    for statement in block:
-        yield statement
-        match statement:
-            case ir.If(then=then, otherwise=otherwise):
-                yield from statements(then)
-                yield from statements(otherwise)
-            case ir.Switch(cases=cases):
-                for case in cases:
-                    yield from statements(case.body)
-            case ir.Loop(head=head, body=body, step=step):
-                for part in (head, body, step):
-                    yield from statements(part)
-            case ir.Call(copy_out=copy_out):
-                yield from statements(copy_out)

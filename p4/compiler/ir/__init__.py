@@ -326,6 +326,9 @@ from weft.p4.compiler.ir.types import (
     NamedType as NamedType,
 )
 from weft.p4.compiler.ir.types import (
+    NewType as NewType,
+)
+from weft.p4.compiler.ir.types import (
     PacketType as PacketType,
 )
 from weft.p4.compiler.ir.types import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from weft.p4.compiler.ir.expressions import Expression
 from weft.p4.compiler.ir.statements import Block
-from weft.p4.compiler.ir.types import Annotation, Field, NamedType, Type, Variable
+from weft.p4.compiler.ir.types import Annotation, Field, NamedType, NewType, Type, Variable
 from weft.p4.compiler.source import NOWHERE, Location
 
 
@@ -255,4 +255,5 @@ class Program:
     functions: tuple[Function, ...] = ()  # callees before callers
     externs: tuple[ExternInstance, ...] = ()  # global ones
     actions: tuple[Action, ...] = ()  # global ones that are used
+    new_types: Mapping[str, NewType] = field(default_factory=dict)  # by name
     source: str = ""  # path of the main file

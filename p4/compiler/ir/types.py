@@ -82,6 +82,15 @@ class Field:
     annotations: tuple[Annotation, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NewType:
+    """`type underlying name`: erased from types, kept for P4Info (translation annotations)."""
+
+    name: str
+    underlying: Type
+    annotations: tuple[Annotation, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StructType:
     name: str
