@@ -33,8 +33,8 @@ struct Event {
     StepId id;
 
     bool operator>(const Event& other) const noexcept {
-        return std::tuple(time, kind, id.step, id.rank) >
-               std::tuple(other.time, other.kind, other.id.step, other.id.rank);
+        if (time != other.time) return time > other.time;
+        return std::tuple(kind, id.step, id.rank) > std::tuple(other.kind, other.id.step, other.id.rank);
     }
 };
 

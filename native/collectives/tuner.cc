@@ -15,9 +15,11 @@ namespace {
 // Below this size a block is never cut into slices: the overhead of a message costs more than any
 // overlap gains.
 constexpr std::size_t kSmallestSliced = 64 << 10;
+constexpr std::size_t kSmallestFinelySliced = 4 << 20;
 
 std::vector<std::int32_t> slice_counts(std::size_t bytes) {
     if (bytes < kSmallestSliced) return {1};
+    if (bytes < kSmallestFinelySliced) return {1, 4};
     return {1, 4, 16};
 }
 
