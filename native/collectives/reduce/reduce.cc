@@ -1,5 +1,9 @@
 #include "collectives/reduce/reduce.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <array>
 #include <string>
 
@@ -28,13 +32,24 @@ const Kernels* kernels_for(Isa isa) noexcept {
     return nullptr;
 }
 
+#if defined(__x86_64__)
+// Older compilers' __builtin_cpu_supports does not know this one.
+bool has_f16c() noexcept {
+    unsigned int eax = 0;
+    unsigned int ebx = 0;
+    unsigned int ecx = 0;
+    unsigned int edx = 0;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 bool cpu_can(Isa isa) noexcept {
 #if defined(__x86_64__)
     switch (isa) {
         case Isa::kPortable:
             return true;
         case Isa::kAvx2:
-            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+            return __builtin_cpu_supports("avx2") && has_f16c();
         case Isa::kAvx512:
             return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
