@@ -243,6 +243,9 @@ Backend::WorkPtr Backend::broadcast(Tensors& tensors, const c10d::BroadcastOptio
 Backend::WorkPtr Backend::allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) {
     constexpr const char* kName = "all_reduce";
     const at::Tensor& tensor = only(kName, tensors);
+    if (tensor.is_sparse()) {
+        return allreduce_sparse(tensors, options);
+    }
     check_dense(kName, tensors);
     Call call = begin(kName, c10d::OpType::ALLREDUCE, tensors, tensors, options);
     add_all_reduce(call, tensor, options.reduceOp);

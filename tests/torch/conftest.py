@@ -99,7 +99,9 @@ class World:
         return int(self._processes[rank].pid)
 
     def close(self) -> None:
-        for pipe in self._pipes:
+        for pipe in self._pipes:  # said, not only closed: ranks forked later hold copies of these ends
+            with contextlib.suppress(OSError):
+                pipe.send(None)
             pipe.close()
         for process in self._processes:
             process.join(0 if self.broken else 10)
@@ -112,7 +114,7 @@ class World:
 def _serve(
     rank: int, size: int, pipe: Any, folder: str, timeout: float, compare: bool, options: Any
 ) -> None:
-    """A rank's life: build the groups, then run what comes through the pipe until it closes."""
+    """A rank's life: build the groups, then run what comes through the pipe until it says stop."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         dist.init_process_group(
@@ -130,9 +132,12 @@ def _serve(
         start_failure = traceback.format_exc()
     while True:
         try:
-            function, arguments = pipe.recv()
+            order = pipe.recv()
         except EOFError:
             break
+        if order is None:
+            break
+        function, arguments = order
         if start_failure is not None:
             pipe.send((False, start_failure))
             continue
