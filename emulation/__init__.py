@@ -1,1 +1,27 @@
-"""Topologies, scenarios, the lab of network namespaces, the simulator's front end and reports."""
+"""Topologies, scenarios, the simulator's front end, the lab of network namespaces, and reports."""
+
+from weft.emulation.document import ScenarioError
+from weft.emulation.events import Event
+from weft.emulation.policy import Policy, Queues, Transport
+from weft.emulation.scenario import Scenario
+from weft.emulation.simulation import Result, simulate
+from weft.emulation.sweep import Axis, Point, sweep
+from weft.emulation.topology import LinkSpec, Topology
+from weft.emulation.workload import Workload
+
+__all__ = [
+    "Axis",
+    "Event",
+    "LinkSpec",
+    "Point",
+    "Policy",
+    "Queues",
+    "Result",
+    "Scenario",
+    "ScenarioError",
+    "Topology",
+    "Transport",
+    "Workload",
+    "simulate",
+    "sweep",
+]

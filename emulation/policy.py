@@ -1,0 +1,132 @@
+"""How the simulated transport and the fabric's queues behave: options, defaults, units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import weft._native._core as _core
+from weft.emulation.topology import picoseconds
+
+_simulator = _core.simulator
+_fabric = _core.fabric
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy by name, with its own parameters (see the policy's header in native/transport)."""
+
+    name: str
+    parameters: dict[str, float] = field(default_factory=dict)
+
+    def native(self) -> object:
+        return _simulator.PolicyChoice(self.name, list(self.parameters.items()))
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Options of every connection. Times in seconds, sizes in bytes.
+
+    The defaults suit simulated data centres (microseconds); those of real sockets are wider.
+    """
+
+    paths: int = 32
+    """Entropy values a connection uses, 1 .. 4096."""
+    chunk_size: int = 4096
+    """Payload of a packet."""
+    window: int = 256
+    """Packets in flight or out of order, 64 .. 4096."""
+    burst: int = 4096
+    """Bytes that follow one decision of the path scheduler."""
+    scheduler: Policy = Policy("round_robin")
+    congestion: Policy = Policy("swift", {"initial_window": 64, "base_target_us": 25})
+    recovery: Policy = Policy("selective_repeat")
+    ack_every: int = 8
+    """Packets per acknowledgement while nothing is out of order."""
+    ack_delay: float = 20e-6
+    rto_initial: float = 500e-6
+    rto_min: float = 200e-6
+    rto_max: float = 20e-3
+    attempts: int = 32
+    """Transmissions of one packet before its connection fails."""
+    peer_timeout: float = 0.5
+    """Silence that means death."""
+    probe_interval: float = 500e-6
+    """Of suspect paths."""
+    overhead: int = 66
+    """Bytes around a transport packet: Ethernet with preamble and gap 38, IPv4 20, UDP 8."""
+    warm: bool = True
+    """Connections exist when the run begins; otherwise the handshake is part of it."""
+    source_routed: bool = False
+    """Path p is path number p of the fabric instead of a hash."""
+
+    HEADER = 80
+    """Bytes of a data packet's transport header (native/wire)."""
+
+    @property
+    def packet_overhead(self) -> int:
+        """All bytes of a data packet on the wire but its payload."""
+        return self.HEADER + self.overhead
+
+    def apply(self, options: object) -> None:
+        """Write into native SimulationOptions."""
+        config = options.transport  # type: ignore[attr-defined]
+        config.paths = self.paths
+        config.chunk_size = self.chunk_size
+        config.window = self.window
+        config.max_burst = max(self.burst, self.chunk_size)
+        config.scheduler = self.scheduler.native()
+        config.congestion = self.congestion.native()
+        config.recovery = self.recovery.native()
+        config.ack_every = self.ack_every
+        config.ack_delay = round(self.ack_delay * 1e9)
+        config.rto_initial = round(self.rto_initial * 1e9)
+        config.rto_min = round(self.rto_min * 1e9)
+        config.rto_max = round(self.rto_max * 1e9)
+        config.max_attempts = self.attempts
+        config.peer_timeout = round(self.peer_timeout * 1e9)
+        config.probe_interval = round(self.probe_interval * 1e9)
+        options.overhead = self.overhead  # type: ignore[attr-defined]
+        options.warm = self.warm  # type: ignore[attr-defined]
+        options.source_routed = self.source_routed  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Queues:
+    """Output queues of the switches. Sizes in bytes of waiting packets, per port and class."""
+
+    capacity: int = 400_000
+    ecn_min: int = 0
+    ecn_max: int = 0
+    """Marking begins at ecn_min and is certain from ecn_max on; equal: a step; 0: off."""
+    ecn_probability: float = 1.0
+    """Of a mark just below ecn_max."""
+    trimming: bool = False
+    """A packet that does not fit loses its payload instead of its life."""
+    header_capacity: int = 64_000
+    shared_buffer: int = 0
+    """Bytes that all ports of a switch share; replaces `capacity`."""
+    shared_alpha: float = 1.0
+    pfc_xoff: int = 0
+    """Priority flow control: pause a neighbour from so many bytes of its on; 0: off."""
+    pfc_xon: int = 0
+    forwarding: str = "hash"
+    """"hash" (ECMP by five-tuple) or "spray" (every packet at random)."""
+    reroute_after: float | None = None
+    """Seconds from a failure until all switches route around it; None: they never do."""
+    control_first: bool = True
+    """Acknowledgements travel in a class of their own that goes first."""
+
+    def apply(self, options: object, seed: int) -> None:
+        """Write into native SimulationOptions."""
+        fabric = options.fabric  # type: ignore[attr-defined]
+        queue = fabric.queue
+        for name in (
+            "capacity", "ecn_min", "ecn_max", "ecn_probability", "trimming", "header_capacity",
+            "shared_buffer", "shared_alpha", "pfc_xoff", "pfc_xon",
+        ):  # fmt: skip
+            setattr(queue, name, getattr(self, name))
+        fabric.seed = seed
+        fabric.forwarding = getattr(_fabric.Forwarding, self.forwarding)
+        if self.reroute_after is not None:
+            fabric.reroute_after = picoseconds(self.reroute_after)
+        options.control_first = self.control_first  # type: ignore[attr-defined]
