@@ -266,7 +266,7 @@ Landed Connection::handle_packet(Time now, const wire::Packet& packet, const Arr
 void Connection::handle_undecodable(wire::DecodeStatus status) {
     const bool corrupt =
         status == wire::DecodeStatus::kCorrupt || status == wire::DecodeStatus::kUnsealed;
-    parts_->shared.drop(0, corrupt ? Drop::kCorrupt : Drop::kMalformed);
+    parts_->shared.drop(parts_->shared.last_heard, corrupt ? Drop::kCorrupt : Drop::kMalformed);
 }
 
 void Connection::handle_timeout(Time now) {

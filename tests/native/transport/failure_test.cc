@@ -187,5 +187,33 @@ TEST_CASE("a path that dies is left, and used again when it is back") {
     up.check_bytes();
 }
 
+TEST_CASE("when every path is silent one of them stays in use") {
+    PairOptions options = options_with(8);
+    options.link.rate = 10e6;
+    for (Config* config : {&options.client, &options.server}) {
+        config->rto_min = kMillisecond;
+        config->rto_initial = 5 * kMillisecond;
+    }
+    Pair pair(options);
+    REQUIRE(pair.connect(pair.now() + kSecond));
+    Traffic up(pair, Side::kClient, 1);
+    up.add(2000000, true);
+    pair.run([] { return false; }, pair.now() + 5 * kMillisecond);
+    set_all_links(pair, 8, true);
+    pair.run([] { return false; }, pair.now() + kSecond);
+    std::size_t good = 0;
+    for (const Path& path : pair.client().connection().stats().paths) {
+        good += path.health == PathHealth::kGood ? 1 : 0;
+    }
+    CHECK(good == 1);
+    set_all_links(pair, 8, false);
+    CHECK(pair.run([&] { return up.complete(); }, pair.now() + 5 * kSecond));
+    up.check_bytes();
+    pair.run([] { return false; }, pair.now() + kSecond);
+    for (const Path& path : pair.client().connection().stats().paths) {
+        CHECK(path.health == PathHealth::kGood);
+    }
+}
+
 }  // namespace
 }  // namespace weft::transport::test

@@ -60,6 +60,7 @@ TEST_CASE("credit comes back however messages end, over a network that loses") {
     Connection& client = pair.client().connection();
     Connection& server = pair.server()->connection();
     const std::vector<std::uint8_t> bytes = random_bytes(6000, 3);
+    std::vector<std::uint8_t> scratch(6000);
     std::mt19937_64 random(4);
     std::size_t seen = 0;
     for (std::uint64_t i = 0; i < 300; ++i) {
@@ -72,8 +73,14 @@ TEST_CASE("credit comes back however messages end, over a network that loses") {
         }
         for (; seen < pair.server()->events().size(); ++seen) {
             const Event event = pair.server()->events()[seen];
-            if (event.kind == EventKind::kMessageOpened && random() % 2 == 0) {
+            if (event.kind != EventKind::kMessageOpened) {
+                continue;
+            }
+            const std::uint64_t choice = random() % 3;
+            if (choice == 0) {
                 server.refuse(pair.now(), event.message, 2);
+            } else if (choice == 1) {
+                pair.server()->post(pair.now(), event.tag, scratch);
             }
         }
     }
@@ -171,6 +178,37 @@ TEST_CASE("a message cancelled before its first chunk leaves no trace") {
     CHECK(pair.run([&] { return first.complete(); }, pair.now() + kSecond));
     CHECK(count(pair.server()->events(), EventKind::kMessageOpened) == 1);
     CHECK_FALSE(pair.client().connection().has_unfinished_messages());
+}
+
+TEST_CASE("a straggler does not revive a message whose cancel overtook it") {
+    Pair pair(options_with(1));
+    REQUIRE(pair.connect(pair.now() + kSecond));
+    Connection& server = pair.server()->connection();
+    // Steal the client's next packets, and deliver them in the wrong order.
+    Connection& client = pair.client().connection();
+    SendRequest request;
+    request.size = 10;
+    const MessageId id = client.send(pair.now(), request);
+    Transmit data;
+    Transmit cancel;
+    REQUIRE(client.poll_transmit(pair.now(), data));
+    REQUIRE(data.packet.kind == wire::PacketKind::kData);
+    REQUIRE(client.cancel(pair.now(), id, 3));
+    REQUIRE(client.poll_transmit(pair.now(), cancel));
+    REQUIRE(cancel.packet.kind == wire::PacketKind::kCancel);
+    server.handle_packet(pair.now(), cancel.packet, {});
+    const Landed landed = server.handle_packet(pair.now(), data.packet, {});
+    CHECK(landed.landing == Landing::kNothing);
+    CHECK_FALSE(landed.opened);
+    Event event;
+    CHECK_FALSE(server.poll_event(event));
+    CHECK_FALSE(server.accept(pair.now(), id, 0));
+    // Its number is used up all the same, and its credit is back.
+    CHECK(server.stats().chunks_received == 2);
+    Traffic next(pair, Side::kClient, 1);
+    next.add(5000, true);
+    CHECK(pair.run([&] { return next.complete(); }, pair.now() + kSecond));
+    CHECK(client.stats().eager_credit_left >= Config{}.eager_window - 5000);
 }
 
 TEST_CASE("a refused message ends at its sender with the receiver's reason") {
