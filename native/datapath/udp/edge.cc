@@ -165,7 +165,7 @@ void Edge::on_connected(Time now) {
     }
     owner_ = core_.acceptor() != nullptr ? core_.acceptor()->owner_for(peer_) : nullptr;
     if (owner_ == nullptr) {
-        overrule();
+        refuse();
         return;
     }
     phase_ = Phase::kOpen;
@@ -221,6 +221,9 @@ void Edge::on_note(Time now, const Note& note, const Way& from) {
 
 void Edge::on_packet(Time now, const wire::Packet& packet, std::span<const std::uint8_t> payload,
                      bool marked) {
+    if (!connection_) {
+        return;  // overruled just now
+    }
     const transport::Landed landed = connection_->handle_packet(now, packet, {.marked = marked});
     if (landed.landing == transport::Landing::kLand) {
         Incoming* message = nullptr;
@@ -246,6 +249,12 @@ void Edge::on_packet(Time now, const wire::Packet& packet, std::span<const std::
     }
     drain_events(now);
     touch();
+}
+
+void Edge::on_undecodable(wire::DecodeStatus status) {
+    if (connection_) {
+        connection_->handle_undecodable(status);
+    }
 }
 
 bool Edge::pump(Time now) {
@@ -321,17 +330,27 @@ void Edge::depart() {
     owner_ = nullptr;
     forget_transfers();
     if (phase_ == Phase::kConnecting) {
-        overrule();
+        refuse();
     } else {
         close();
     }
 }
 
+// A word to the peer would make its call fail, which is to go on waiting: ours will take its place.
 void Edge::overrule() {
+    connection_.reset();
+    end_unopened();
+}
+
+void Edge::refuse() {
     if (connection_) {
         connection_->abort(clock_now(), 0);
         touch();
     }
+    end_unopened();
+}
+
+void Edge::end_unopened() {
     owner_ = nullptr;
     end(make_error(WEFT_ERR_ABORTED, "udp: the edge to peer " + hex(peer_) + " was given up here",
                    peer_));
@@ -340,6 +359,9 @@ void Edge::overrule() {
 
 void Edge::drop() noexcept {
     owner_ = nullptr;
+    if (!error_) {
+        error_ = make_error(WEFT_ERR_STATE, "udp: the datapath of this edge is gone", peer_);
+    }
     forget_transfers();
     connection_.reset();
     finder_.reset();

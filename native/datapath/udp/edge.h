@@ -99,7 +99,7 @@ class Edge {
     // --- What the core passes on
     void on_packet(Time now, const wire::Packet& packet, std::span<const std::uint8_t> payload,
                    bool marked);
-    void on_undecodable(wire::DecodeStatus status) { connection_->handle_undecodable(status); }
+    void on_undecodable(wire::DecodeStatus status);
     void on_note(Time now, const Note& note, const Way& from);
     void on_time(Time now);
     // Reads events and hands packets to the batch, a bounded number; true when it did anything.
@@ -109,7 +109,7 @@ class Edge {
     Time wake_at() const noexcept { return wake_at_; }
     // The datapath goes away: no callbacks, no goodbye.
     void drop() noexcept;
-    // Gives up at once and without a word to the owner (an accepted call that was overruled).
+    // A call of the peer is given up in favour of our own.
     void overrule();
 
     bool dirty = false;  // the core's: it is in the list of edges to pump
@@ -157,6 +157,8 @@ class Edge {
     };
 
     // Life (edge.cc)
+    void refuse();
+    void end_unopened();
     void begin_connection(Time now);
     void on_connected(Time now);
     void on_peer_closed(Time now);

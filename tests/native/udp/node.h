@@ -78,7 +78,7 @@ struct Node final : ChannelOwner, Acceptor {
         ++failures;
         failure = why;
     }
-    ChannelOwner* owner_for(PeerId) override { return refuses ? nullptr : this; }
+    ChannelOwner* owner_for(PeerId) override { return takes && !takes() ? nullptr : this; }
     void accepted(std::unique_ptr<Channel> channel) override {
         channels.push_back(std::move(channel));
     }
@@ -109,7 +109,7 @@ struct Node final : ChannelOwner, Acceptor {
     std::vector<std::unique_ptr<Channel>> channels;
     std::function<void(Channel&, const Tag&, std::size_t)> on_unmatched;
     int opened = 0, unmatched = 0, failures = 0;
-    bool refuses = false;
+    std::function<bool()> takes;  // calls; null: all of them
     ErrorPtr failure;
 };
 
@@ -158,6 +158,15 @@ struct Pair {
         : a(1, options, "secret", peer_timeout), b(2, options, "secret", peer_timeout) {
         a.connect(b);
         REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
+    }
+    // Both say goodbye while both listen, which saves each of them the wait for an answer.
+    ~Pair() {
+        a.channel().close();
+        b.channel().close();
+        const auto ended = [](Node& node) {
+            return node.channel().stats_json().find("\"ended\"") != std::string::npos;
+        };
+        run_until({&a, &b}, [&] { return ended(a) && ended(b); }, kSecond);
     }
     // Sends one message each way and checks the bytes.
     void exchange(std::size_t size, std::uint64_t seed = 1) {
