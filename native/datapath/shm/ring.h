@@ -67,15 +67,15 @@ static_assert(sizeof(Message::Link) == kInlineBytes);
 
 // In shared memory, zeroed at birth.
 struct Direction {
-    // Written by the consumer, read by the producer when it runs out of room.
+    // Written by the consumer; read by the producer when it runs out of room, or is about to sleep.
     struct alignas(kCacheLine) Consumed {
         std::atomic<std::uint64_t> slots;
         std::atomic<std::uint64_t> bytes;
+        std::atomic<std::uint32_t> watching;  // somebody waits for the producer: keep the heartbeat going
     } consumed;
-    // Written by the consumer, rarely; read by the producer at every send (so it stays in its cache).
+    // Written by the consumer, rarely; read by the producer at every send, so it must stay in the producer's cache.
     struct alignas(kCacheLine) Wishes {
         std::atomic<std::uint32_t> no_eager;  // the consumer's heap is full: send by rendezvous only
-        std::atomic<std::uint32_t> watching;  // somebody waits for the producer: keep the heartbeat going
     } wishes;
     // Written by the producer, rarely.
     struct alignas(kCacheLine) Notices {
@@ -131,7 +131,7 @@ class Producer {
     }
 
     bool eager_refused() const noexcept { return ring_.wishes.no_eager.load(std::memory_order_relaxed) != 0; }
-    bool watched() const noexcept { return ring_.wishes.watching.load(std::memory_order_relaxed) != 0; }
+    bool watched() const noexcept { return ring_.consumed.watching.load(std::memory_order_relaxed) != 0; }
 
     // Before sleeping with something left to send; true when there is room after all. Pairs with Consumer::publish.
     bool wait_for_room(std::size_t payload) noexcept {
@@ -220,7 +220,7 @@ class Consumer {
     void refuse_eager(bool refuse) noexcept {
         ring_.wishes.no_eager.store(refuse ? 1 : 0, std::memory_order_release);
     }
-    void watch(bool on) noexcept { ring_.wishes.watching.store(on ? 1 : 0, std::memory_order_release); }
+    void watch(bool on) noexcept { ring_.consumed.watching.store(on ? 1 : 0, std::memory_order_release); }
 
     // Read after the bytes of an offer were pulled. The read-modify-write keeps those reads before it (a plain load would not).
     std::uint64_t cancels() noexcept { return ring_.notices.cancels.fetch_add(0, std::memory_order_acq_rel); }
