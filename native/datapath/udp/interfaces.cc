@@ -28,8 +28,9 @@ std::uint32_t mtu_of(const char* name) {
 }
 
 std::uint8_t prefix_of(const sockaddr* netmask) {
+    const Endpoint mask = Endpoint::from_sockaddr(netmask);  // ip() looks into it
     int bits = 0;
-    for (const std::uint8_t byte : Endpoint::from_sockaddr(netmask).ip()) {
+    for (const std::uint8_t byte : mask.ip()) {
         bits += std::popcount(byte);
     }
     return static_cast<std::uint8_t>(bits);
