@@ -111,6 +111,7 @@ TEST_CASE("what one path lost goes out again on another") {
         options.client.path_timeouts = 255;  // all paths stay in use
         Pair pair(options);
         REQUIRE(pair.connect(pair.now() + 5 * kSecond));
+        watch.lost_on.clear();
         pair.client().connection().set_trace(&watch);
         Traffic up(pair, Side::kClient, 1);
         up.add(1000000, true);
