@@ -1,4 +1,5 @@
-// The parts by themselves: options, addresses, notes, the search for paths, queues by tag, handles that go stale.
+// The parts by themselves: options, addresses, notes, the search for paths, queues by tag, handles
+// that go stale.
 #include <set>
 
 #include "datapath/error.h"
@@ -17,7 +18,9 @@ using udp::Endpoint;
 using udp::LocalAddress;
 using udp::PathFinder;
 
-Endpoint ip(const char* text) { return Endpoint::parse(text).value(); }
+Endpoint ip(const char* text) {
+    return Endpoint::parse(text).value();
+}
 
 // The message of the INVALID error that f throws.
 template <typename F>
@@ -32,11 +35,19 @@ std::string refusal(F f) {
     return "";
 }
 
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+}
 
 TEST_CASE("options are read from text, and refused by name") {
-    const UdpOptions options = UdpOptions::parse({{"paths", "32"}, {"sockets", "5"}, {"port", "4000"}, {"mtu", "1500"}, {"checksum", "crc32c"},
-                                                  {"gso", "off"}, {"scheduler", "round_robin"}, {"congestion.base_target_us", "12.5"}},
+    const UdpOptions options = UdpOptions::parse({{"paths", "32"},
+                                                  {"sockets", "5"},
+                                                  {"port", "4000"},
+                                                  {"mtu", "1500"},
+                                                  {"checksum", "crc32c"},
+                                                  {"gso", "off"},
+                                                  {"scheduler", "round_robin"},
+                                                  {"congestion.base_target_us", "12.5"}},
                                                  " eth0, 10.0.0.1,,");
     CHECK(options.paths == 32);
     CHECK(options.sockets == 5);
@@ -46,17 +57,27 @@ TEST_CASE("options are read from text, and refused by name") {
     CHECK_FALSE(options.gso);
     CHECK(options.gro);
     CHECK(options.scheduler == "round_robin");
-    CHECK(options.congestion_parameters == std::vector<std::pair<std::string, double>>{{"base_target_us", 12.5}});
+    CHECK(options.congestion_parameters ==
+          std::vector<std::pair<std::string, double>>{{"base_target_us", 12.5}});
     CHECK(options.interfaces == std::vector<std::string>{"eth0", "10.0.0.1"});
 
-    for (const auto& [key, value] : std::map<std::string, std::string>{
-             {"paths", "0"}, {"paths ", "1"}, {"mtu", "100"}, {"mtu", "abc"}, {"port", "70000"}, {"gso", "1"}, {"checksum", "md5"},
-             {"congestion.beta", "x"}, {"congestion.", "1"}, {"buffer", "-1"}}) {
+    for (const auto& [key, value] : std::map<std::string, std::string>{{"paths", "0"},
+                                                                       {"paths ", "1"},
+                                                                       {"mtu", "100"},
+                                                                       {"mtu", "abc"},
+                                                                       {"port", "70000"},
+                                                                       {"gso", "1"},
+                                                                       {"checksum", "md5"},
+                                                                       {"congestion.beta", "x"},
+                                                                       {"congestion.", "1"},
+                                                                       {"buffer", "-1"}}) {
         CAPTURE(key);
-        const std::string message = refusal([&, k = key, v = value] { UdpOptions::parse({{k, v}}); });
+        const std::string message =
+            refusal([&, k = key, v = value] { UdpOptions::parse({{k, v}}); });
         CHECK(contains(message, key.c_str()));
     }
-    CHECK(contains(refusal([] { UdpOptions::parse({{"path", "1"}}); }), "scheduler"));  // lists what there is
+    CHECK(contains(refusal([] { UdpOptions::parse({{"path", "1"}}); }),
+                   "scheduler"));  // lists what there is
 }
 
 TEST_CASE("bad options are refused before anything is opened") {
@@ -71,9 +92,11 @@ TEST_CASE("bad options are refused before anything is opened") {
     };
     CHECK(contains(refused([](UdpOptions& o) { o.scheduler = "fastest"; }), "fastest"));
     CHECK(contains(refused([](UdpOptions& o) { o.congestion = "magic"; }), "swift"));
-    CHECK(contains(refused([](UdpOptions& o) { o.congestion_parameters = {{"warp", 9}}; }), "warp"));
+    CHECK(
+        contains(refused([](UdpOptions& o) { o.congestion_parameters = {{"warp", 9}}; }), "warp"));
     CHECK(contains(refused([](UdpOptions& o) { o.paths = 300; }), "paths"));
-    CHECK(contains(refused([](UdpOptions& o) { o.interfaces = {"no-such-interface"}; }), "no-such-interface"));
+    CHECK(contains(refused([](UdpOptions& o) { o.interfaces = {"no-such-interface"}; }),
+                   "no-such-interface"));
     CHECK(contains(refused([](UdpOptions& o) { o.interfaces = {"192.0.2.77"}; }), "192.0.2.77"));
 }
 
@@ -98,7 +121,8 @@ TEST_CASE("endpoints") {
 }
 
 TEST_CASE("addresses survive the blob, and no blob breaks the reader") {
-    const std::vector<LocalAddress> addresses{{ip("10.0.0.1"), 0, 24, 9000, {1000, 1001}}, {ip("fd00::1"), 1, 64, 1500, {65535}}};
+    const std::vector<LocalAddress> addresses{{ip("10.0.0.1"), 0, 24, 9000, {1000, 1001}},
+                                              {ip("fd00::1"), 1, 64, 1500, {65535}}};
     const std::string blob = udp::encode_addresses(addresses);
     const auto decoded = udp::decode_addresses(blob);
     REQUIRE(decoded.size() == 2);
@@ -146,7 +170,8 @@ TEST_CASE("notes survive their bytes; their proof depends on every field and on 
     proofs.insert(udp::prove({udp::NoteKind::kBind, 7, 65, note.id, 42}, key));
     proofs.insert(udp::prove({udp::NoteKind::kBind, 7, 64, note.id + 1, 42}, key));
     CHECK(proofs.size() == 6);
-    CHECK(udp::prove({udp::NoteKind::kBind, 7, 64, note.id, 43}, key) == udp::prove(note, key));  // the proof's own field
+    CHECK(udp::prove({udp::NoteKind::kBind, 7, 64, note.id, 43}, key) ==
+          udp::prove(note, key));  // the proof's own field
 }
 
 // ---------------------------------------------------------------- the search for paths
@@ -157,7 +182,8 @@ struct Search {
         : finder(std::move(local), std::move(remote), mtu) {}
 
     // Runs it to its end; answers come `delay` after the check.
-    void run(const std::function<bool(const udp::Candidate&, std::uint32_t)>& passes, Time delay = 100'000) {
+    void run(const std::function<bool(const udp::Candidate&, std::uint32_t)>& passes,
+             Time delay = 100'000) {
         struct Answer {
             Time at;
             std::uint16_t index;
@@ -183,7 +209,8 @@ struct Search {
     int checks = 0;
 };
 
-LocalAddress on(const char* address, std::uint8_t device, std::uint32_t mtu = 9000, std::uint8_t prefix = 24) {
+LocalAddress on(const char* address, std::uint8_t device, std::uint32_t mtu = 9000,
+                std::uint8_t prefix = 24) {
     return {ip(address), device, prefix, mtu, {1}};
 }
 
@@ -201,7 +228,8 @@ TEST_CASE("two rails that both answer are two routes, each on its own subnet") {
 
 TEST_CASE("with one rail dead the other is used, after a moment's grace") {
     Search search({on("10.0.0.1", 0), on("10.0.1.1", 1)}, {on("10.0.0.2", 0), on("10.0.1.2", 1)});
-    search.run([](const udp::Candidate& c, std::uint32_t) { return c.local == 1 && c.remote == 1; });
+    search.run(
+        [](const udp::Candidate& c, std::uint32_t) { return c.local == 1 && c.remote == 1; });
     const auto routes = search.finder.routes();
     REQUIRE(routes.size() == 1);
     CHECK(routes[0].local == 1);
@@ -220,7 +248,8 @@ TEST_CASE("two families on one cable are one route, and loopback is the last res
     search.run([](const udp::Candidate&, std::uint32_t) { return true; });
     REQUIRE(search.finder.routes().size() == 1);
     CHECK(search.finder.routes()[0].local == 1);
-    Search lonely({on("127.0.0.1", 0, 65536, 8), on("10.0.0.1", 1)}, {on("127.0.0.1", 0, 65536, 8), on("10.0.0.2", 1)});
+    Search lonely({on("127.0.0.1", 0, 65536, 8), on("10.0.0.1", 1)},
+                  {on("127.0.0.1", 0, 65536, 8), on("10.0.0.2", 1)});
     lonely.run([](const udp::Candidate& c, std::uint32_t) { return c.local == 0; });
     REQUIRE(lonely.finder.routes().size() == 1);
     CHECK(lonely.finder.routes()[0].local == 0);
@@ -239,7 +268,8 @@ TEST_CASE("the packet size is what passes, the options allow and both ends have"
     CHECK(hole.finder.packet_size() == 1280);
     Search lossy({on("10.0.0.1", 0, 9000)}, {on("10.0.0.2", 0, 9000)});
     int large = 0;
-    lossy.run([&](const udp::Candidate&, std::uint32_t bytes) { return bytes <= 1500 || ++large == 3; });
+    lossy.run(
+        [&](const udp::Candidate&, std::uint32_t bytes) { return bytes <= 1500 || ++large == 3; });
     CHECK(lossy.finder.packet_size() == 9000);  // the third try came through
 }
 
@@ -272,7 +302,8 @@ TEST_CASE("a tag queue gives out the oldest of a tag") {
             queue.remove(node);
             model.erase(held);
         } else {
-            const auto oldest = std::ranges::find_if(model, [&](const Transfer* t) { return t->tag == tag; });
+            const auto oldest =
+                std::ranges::find_if(model, [&](const Transfer* t) { return t->tag == tag; });
             Transfer* const expected = oldest == model.end() ? nullptr : *oldest;
             REQUIRE(queue.take(tag) == expected);
             if (expected != nullptr) {
