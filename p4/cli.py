@@ -138,6 +138,16 @@ def graph(
     _write(render(graphs(program)), output)
 
 
+@app.command("ir")
+def show_ir(
+    source: Source, include: Includes = None, define: Defines = None, output: Output = None
+) -> None:
+    """Print the typed intermediate form that back ends read."""
+    from weft.p4.compiler.ir.text import program_text
+
+    _write(program_text(_compile(source, include, define)), output)
+
+
 @app.command()
 def info(
     source: Source,

@@ -21,10 +21,10 @@ PRECEDENCE: dict[str, int] = {
 }  # fmt: skip
 
 #: Longer operator chains end in a diagnostic: the passes recurse over them.
-MAX_OPERANDS = 4000
+MAX_OPERANDS = 500
 
 #: Literals beyond this many bits have no use and would only burn time.
-MAX_LITERAL_DIGITS = 5000
+MAX_LITERAL_DIGITS = 4000
 
 _BASES = {"x": 16, "X": 16, "o": 8, "O": 8, "b": 2, "B": 2, "d": 10, "D": 10}
 

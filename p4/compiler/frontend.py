@@ -15,8 +15,9 @@ from weft.p4.compiler.parse import parse
 from weft.p4.compiler.preprocess import Macro, Preprocessor
 from weft.p4.compiler.source import Location
 
-#: Deep enough for programs at the limits of the lexer and parser; Python frames live on the heap.
-RECURSION_LIMIT = 60_000
+#: Deep enough for programs at the limits of the lexer, parser and checker, and shallow enough that
+#: the part of it that goes through C functions fits a thread's usual stack of 8 MiB.
+RECURSION_LIMIT = 10_000
 
 
 @contextmanager

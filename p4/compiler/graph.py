@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from weft.p4.compiler import ir
+from weft.p4.compiler.ir.text import pattern_text, text
 from weft.p4.compiler.ir.walk import blocks
 
 #: Longer labels are cut: the graph shows structure, the program shows text.
@@ -74,7 +75,7 @@ def _parser(parser: ir.Parser) -> Graph:
                 _go(graph, state.name, target, "")
             case ir.Select(cases=cases):
                 for case in cases:
-                    label = ", ".join(_pattern(p) for p in case.patterns)
+                    label = ", ".join(map(pattern_text, case.patterns))
                     _go(graph, state.name, case.target, label)
                 if not cases or any(not isinstance(p, ir.Any) for p in cases[-1].patterns):
                     _go(graph, state.name, ir.REJECT, "no match")
@@ -85,20 +86,6 @@ def _go(graph: Graph, source: str, target: str, label: str) -> None:
     if target in (ir.ACCEPT, ir.REJECT):
         graph.add(target, target, "final")
     graph.connect(source, target, label)
-
-
-def _pattern(pattern: ir.Pattern) -> str:
-    match pattern:
-        case ir.Any():
-            return "_"
-        case ir.Exact(value=value):
-            return text(value)
-        case ir.Masked(value=value, mask=mask):
-            return f"{text(value)} &&& {text(mask)}"
-        case ir.Range(low=low, high=high):
-            return f"{text(low)}..{text(high)}"
-        case ir.InValueSet(value_set=value_set):
-            return value_set.name
 
 
 # ---------------------------------------------------------------------------------- controls
@@ -185,33 +172,3 @@ def _shows(block: ir.Block) -> bool:
             case ir.Loop(body=body) if _shows(body):
                 return True
     return False
-
-
-def text(e: ir.Expression) -> str:
-    """An expression in source-like form, for labels."""
-    match e:
-        case ir.Const(value=value, type=type_):
-            if isinstance(type_, ir.BoolType):
-                return "true" if value else "false"
-            if isinstance(type_, ir.EnumType) and type_.underlying is None:
-                return type_.members[value]
-            return hex(value) if value > 9 else str(value)
-        case ir.VarRef(variable=variable):
-            return variable.name
-        case ir.Member(base=base, field=name):
-            return f"{text(base)}.{name}"
-        case ir.Index(base=base, index=index):
-            return f"{text(base)}[{text(index)}]"
-        case ir.NextIndex(stack=stack):
-            return f"{text(stack)}.nextIndex"
-        case ir.Slice(base=base, high=high, low=low):
-            return f"{text(base)}[{high}:{low}]"
-        case ir.Unary(op=op, operand=operand):
-            return f"{op.value}{text(operand)}"
-        case ir.Binary(op=op, left=left, right=right):
-            return f"{text(left)} {op.value} {text(right)}"
-        case ir.IsValid(header=header):
-            return f"{text(header)}.isValid()"
-        case ir.Cast(operand=operand):
-            return text(operand)
-    return "\u2026"

@@ -99,7 +99,7 @@ class Preprocessor:
             raise self.diagnostics.fatal(
                 location, f"the program has more than {MAX_LINES} lines after preprocessing"
             )
-        if self.macros:
+        if self.macros or "__" in line:
             line = self._expand(line, location, frozenset())
         self.lines.append(Line(location.file, location.line, line))
 

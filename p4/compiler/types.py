@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from weft.p4.compiler import ast
 
@@ -324,6 +325,19 @@ def variables(type_: Type) -> set[ast.TypeParameter]:
         case Stack(element, _) | List(element) | Set(element):
             return variables(element)
     return set()
+
+
+@lru_cache(maxsize=4096)
+def leaves(type_: Type) -> int:
+    """How many scalars a value of this type has; what bounds the size of generated code."""
+    match resolve_new(type_):
+        case Struct() as struct:
+            return sum(leaves(f) for _, f in struct.fields())
+        case Tuple(items):
+            return sum(leaves(i) for i in items)
+        case Stack(element, size):
+            return leaves(element) * size
+    return 1
 
 
 def is_header(type_: Type) -> bool:

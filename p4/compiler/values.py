@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from weft.p4.compiler import types as t
 
-#: Shifting a compile-time int further than this would only burn memory.
-MAX_SHIFT = 1 << 16
+#: Larger compile-time numbers would only burn time and memory.
+MAX_BITS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,12 @@ def wrap(number: int, type_: t.Type) -> int:
     if type_.signed and number >> (type_.width - 1):
         number -= 1 << type_.width
     return number
+
+
+def shown(number: int) -> str:
+    """The number for a message; long ones are cut."""
+    text = str(number) if abs(number) < 1 << 64 else hex(number)
+    return text if len(text) <= 40 else f"{text[:20]}...{text[-8:]}"
 
 
 def fits(number: int, type_: t.Bits) -> bool:
@@ -78,7 +84,10 @@ def binary(op: str, left: Value, right: Value, type_: t.Type, right_type: t.Type
         assert isinstance(type_, t.Bits)
         low, high = bounds(type_)
         return max(low, min(high, left + right if op == "|+|" else left - right))
-    return wrap(_arithmetic(op, left, right, type_), type_)
+    result = wrap(_arithmetic(op, left, right, type_), type_)
+    if result.bit_length() > MAX_BITS:
+        raise ArithmeticError(f"a number of more than {MAX_BITS} bits")
+    return result
 
 
 def _arithmetic(op: str, left: int, right: int, type_: t.Type) -> int:
@@ -104,11 +113,11 @@ def _shift(op: str, left: int, right: int, type_: t.Type) -> int:
     if right < 0:
         raise ArithmeticError("shift by a negative amount")
     if op == ">>":
-        return left >> min(right, MAX_SHIFT)
+        return left >> min(right, MAX_BITS)
     if isinstance(type_, t.Bits) and right >= type_.width:
         return 0
-    if right > MAX_SHIFT:
-        raise ArithmeticError(f"shift by more than {MAX_SHIFT} bits")
+    if right > MAX_BITS:
+        raise ArithmeticError(f"shift by more than {MAX_BITS} bits")
     return left << right
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from p4_programs import v1model
 from weft.p4.compiler import Diagnostics, compile_text
+from weft.p4.compiler.ir.verify import verify
 
 INGRESS = {
     # ------------------------------------------------------------------ literals and operators
@@ -299,5 +300,6 @@ def test_programs(name: str) -> None:
 
 def accept(source: str) -> None:
     diagnostics = Diagnostics()
-    compile_text(source, diagnostics=diagnostics)
+    program = compile_text(source, diagnostics=diagnostics)
     assert not diagnostics.messages, diagnostics.render()
+    assert verify(program) == []

@@ -46,7 +46,11 @@ def _sized(e: ast.Expression, target: t.Bits, d: Diagnostics) -> ast.Expression:
     value = e.value
     if isinstance(value, int) and not values.fits(value, target):
         low, high = values.bounds(target)
-        d.warning(e.location, f"{value} does not fit {target} ({low}..{high}) and is truncated")
+        d.warning(
+            e.location,
+            f"{values.shown(value)} does not fit {target} "
+            f"({values.shown(low)}..{values.shown(high)}) and is truncated",
+        )
     return _implicit(e, target)
 
 

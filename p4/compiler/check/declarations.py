@@ -16,6 +16,9 @@ from weft.p4.compiler.check.statements import storable, terminates
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
 
+#: Nested types double in size with every line of a hostile program.
+MAX_LEAVES = 1 << 16
+
 _FINAL_STATES = ("accept", "reject")
 
 
@@ -101,6 +104,10 @@ class DeclarationChecker:
                         f"a field of a {d.kind.replace('_', ' ')} cannot have type {field.type}",
                     )
                     field.type = t.UNKNOWN
+                elif t.leaves(field.type) > MAX_LEAVES:
+                    raise self._c.diagnostics.fatal(
+                        field.location, f"a type of more than {MAX_LEAVES} fields in all"
+                    )
         self._c.declare(d.name, d, d.name_location)
 
     def _field_fits(self, kind: str, type_: t.Type) -> bool:

@@ -81,7 +81,9 @@ class KeysetChecker:
     def _empty_range(self, e: ast.Range) -> None:
         low, high = e.low.value, e.high.value
         if isinstance(low, int) and isinstance(high, int) and low > high:
-            self._c.diagnostics.warning(e.location, f"the range {low}..{high} is empty")
+            self._c.diagnostics.warning(
+                e.location, f"the range {values.shown(low)}..{values.shown(high)} is empty"
+            )
 
     def _value_set(self, e: ast.Expression, key: t.Type) -> bool:
         """Is `e` a value set? Then its element must fit the key(s)."""

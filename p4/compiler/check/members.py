@@ -155,7 +155,10 @@ class MemberChecker:
                 return e
         if isinstance(known, int) and not isinstance(known, bool):
             if not 0 <= known < size:
-                self._c.error(index.location, f"index {known} is out of range; the size is {size}")
+                self._c.error(
+                    index.location,
+                    f"index {values.shown(known)} is out of range; the size is {size}",
+                )
             elif isinstance(base.value, tuple):
                 e.value = base.value[known] if known < len(base.value) else None
         return e
@@ -180,10 +183,16 @@ class MemberChecker:
         high, low = bounds
         width = inner.width if isinstance(inner, t.Bits) else max(high + 1, 1)
         if high < low or low < 0:
-            self._c.error(e.location, f"the slice [{high}:{low}] is empty; write [high:low]")
+            self._c.error(
+                e.location,
+                f"the slice [{values.shown(high)}:{values.shown(low)}] is empty; write [high:low]",
+            )
             return e
         if high >= width:
-            self._c.error(e.location, f"the slice [{high}:{low}] goes beyond {base.type}")
+            self._c.error(
+                e.location,
+                f"the slice [{values.shown(high)}:{values.shown(low)}] goes beyond {base.type}",
+            )
             return e
         e.type = t.Bits(high - low + 1)
         e.is_lvalue = base.is_lvalue

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
 
 
+#: Else-ifs nest in the tree, so honest programs have some hundreds.
+MAX_NESTING = 400
+
+
 class StatementChecker:
     def __init__(self, checker: Checker) -> None:
         self._c = checker
+        self._depth = 0
 
     def block(self, block: ast.Block) -> None:
         with self._c.nested():
@@ -60,8 +65,14 @@ class StatementChecker:
 
     def _nested(self, s: ast.Statement) -> None:
         """The branch of an if or the body of a loop: a scope of its own."""
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise self._c.diagnostics.fatal(
+                s.location, f"statements nested deeper than {MAX_NESTING} levels"
+            )
         with self._c.nested():
             self.statement(s)
+        self._depth -= 1
 
     def _only(self, s: ast.Node, word: str, places: set[Where]) -> None:
         if self._c.place.where not in places:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft.p4.compiler import ast
+from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.source import Location
 
@@ -55,7 +55,8 @@ class TypeResolver:
         if not least <= width <= MAX_WIDTH:
             self._c.error(
                 ref.width.location,
-                f"the width of {ref.kind}<> must be between {least} and {MAX_WIDTH}, not {width}",
+                f"the width of {ref.kind}<> must be between {least} and {MAX_WIDTH}, "
+                f"not {values.shown(width)}",
             )
             return t.UNKNOWN
         return t.Varbit(width) if ref.kind == "varbit" else t.Bits(width, ref.kind == "int")
@@ -73,7 +74,8 @@ class TypeResolver:
         if not 1 <= size <= MAX_STACK:
             self._c.error(
                 ref.size.location,
-                f"the size of a header stack must be between 1 and {MAX_STACK}, not {size}",
+                f"the size of a header stack must be between 1 and {MAX_STACK}, "
+                f"not {values.shown(size)}",
             )
             return t.UNKNOWN
         return t.Stack(element, size)

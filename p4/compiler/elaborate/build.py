@@ -53,13 +53,13 @@ def binary(
     if op is ir.BinaryOp.LAND:
         if isinstance(left, ir.Const):
             return right if left.value else FALSE
-        if right == TRUE:
-            return left
+        if isinstance(right, ir.Const):
+            return left if right.value else FALSE
     if op is ir.BinaryOp.LOR:
         if isinstance(left, ir.Const):
             return TRUE if left.value else right
-        if right == FALSE:
-            return left
+        if isinstance(right, ir.Const):
+            return TRUE if right.value else left
     return ir.Binary(op, left, right, type_, location)
 
 
@@ -77,7 +77,7 @@ def negate(e: ir.Expression, location: Location) -> ir.Expression:
 def conjunction(parts: list[ir.Expression], location: Location) -> ir.Expression:
     result: ir.Expression = TRUE
     for part in parts:
-        result = part if result == TRUE else binary(ir.BinaryOp.LAND, result, part, location)
+        result = binary(ir.BinaryOp.LAND, result, part, location)
     return result
 
 

@@ -166,7 +166,8 @@ class ExpressionLowering:
 
     def _index(self, e: ast.Index) -> ir.Expression:
         if isinstance(e.base.type, t.Stack):
-            stack, index = self.sequence([e.base, e.index])
+            stack = self.lower(e.base)  # names storage: what the index does is seen through it
+            index = self.lower(e.index)
             if isinstance(index, ir.Const):
                 return build.element(stack, index.value, e.location)
             if isinstance(index.type, ir.EnumType) and index.type.underlying is not None:
@@ -346,7 +347,8 @@ class ExpressionLowering:
                 return e if fixed is base else ir.Slice(fixed, high, low, type_, location)
             case ir.Index(base, index, type_, location):
                 fixed = self._fix(base)  # type: ignore[arg-type]
-                index = self._u.save(index, location)
+                if not isinstance(index, ir.NextIndex):  # moves only when a statement says so
+                    index = self._u.save(index, location)
                 return ir.Index(fixed, index, type_, location)
 
     def union_members_to_clear(self, target: ir.LValue) -> list[ir.LValue]:
