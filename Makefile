@@ -71,7 +71,7 @@ sanitize: build/address,undefined build/thread ## native tests under ASan+UBSan 
 fuzz: build/.tools ## every fuzz target for FUZZ_SECONDS
 	.ci/system-deps fuzz
 	CC=clang CXX=clang++ cmake -S native -B build/fuzz -DWEFT_FUZZ=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-	cmake --build build/fuzz -j $(JOBS)
+	cmake --build build/fuzz --target fuzz_targets -j $(JOBS)
 	for target in build/fuzz/fuzz/fuzz_*; do \
 	  [ ! -x $$target ] || $$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1; \
 	done
