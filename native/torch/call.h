@@ -38,7 +38,7 @@ public:
 };
 
 struct Call {
-    const char* name;  // as users know it: "all_reduce"
+    const char* name;  // a literal, as torch names it: "all_reduce"
     c10d::OpType type;
     std::chrono::milliseconds timeout = c10d::kUnsetTimeout;
     bool async = true;               // somebody may wait later or never: the engine's thread carries it on

@@ -25,7 +25,7 @@ c10::intrusive_ptr<GroupOptions> make_options(std::string secret, std::string da
 }
 
 // Torch keeps name and time-out of a group outside of its options, so the user's options are copied and completed.
-c10::intrusive_ptr<c10d::Backend> make_backend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+c10::intrusive_ptr<Backend> make_backend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                                                std::chrono::milliseconds timeout, const std::string& group_name,
                                                const std::vector<uint64_t>& global_ranks,
                                                const c10::intrusive_ptr<GroupOptions>& user_options) {
@@ -55,6 +55,9 @@ PYBIND11_MODULE(WEFT_TORCH_MODULE, module) {
         .def("__copy__", [](const GroupOptions& options) { return c10::make_intrusive<GroupOptions>(options); })
         .def("__deepcopy__",
              [](const GroupOptions& options, const py::dict&) { return c10::make_intrusive<GroupOptions>(options); });
+
+    py::class_<Backend, c10d::Backend, c10::intrusive_ptr<Backend>>(module, "Backend")
+        .def_property_readonly("options", &Backend::getBackendOptions);
 
     module.def("make_backend", &make_backend, py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("timeout"),
                py::arg("group_name"), py::arg("global_ranks"), py::arg("options").none(true),

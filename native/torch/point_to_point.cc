@@ -76,7 +76,7 @@ Backend::WorkPtr Backend::recv(Tensors& tensors, int from, int tag) {
 
 Backend::WorkPtr Backend::recvAnysource(Tensors& tensors, int tag) {
     const at::Tensor& tensor = message("recv", tensors);
-    Call call = begin("recv", c10d::OpType::RECVANYSOURCE, tensor);
+    Call call = begin("recvAnySource", c10d::OpType::RECVANYSOURCE, tensor);
     call.stages.push_back(recv_stage(tensor, WEFT_ANY_SOURCE, user_tag(tag)));
     return issue(std::move(call), false);
 }

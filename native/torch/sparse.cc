@@ -56,7 +56,7 @@ Backend::WorkPtr Backend::allreduce_sparse(Tensors& tensors, const c10d::Allredu
         per_entry *= static_cast<size_t>(values_shape[dimension]);
     }
 
-    Call call{"all_reduce_sparse", c10d::OpType::_ALLREDUCE_SPARSE};
+    Call call{"sparse_all_reduce", c10d::OpType::_ALLREDUCE_SPARSE};
     call.timeout = options.timeout;
     call.async = options.asyncOp;
     call.inputs = tensors;

@@ -1,6 +1,8 @@
 #include "torch/work.h"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 #include "torch/completion.h"
 #include "torch/errors.h"
@@ -19,6 +21,14 @@ std::optional<std::vector<at::Tensor>> for_profiler(const std::vector<at::Tensor
     return inputs.empty() ? std::nullopt : std::make_optional(inputs);
 }
 
+// The operation as profilers show it, "weft:all_reduce". They keep the pointer, so titles are never freed.
+const char* profiler_title(const char* name) {
+    static std::mutex mutex;
+    static auto& titles = *std::make_unique<std::map<std::string_view, std::string>>().release();
+    const std::lock_guard lock(mutex);
+    return titles.try_emplace(name, std::string("weft:") + name).first->second.c_str();
+}
+
 c10d::WorkResult work_result(weft_status status) {
     switch (status) {
         case WEFT_OK:
@@ -35,7 +45,7 @@ c10d::WorkResult work_result(weft_status status) {
 // ---------------------------------------------------------------- Work
 
 Work::Work(const Call& call, WorkContext context)
-    : c10d::Work(context.group->membership().rank, call.type, call.name, for_profiler(call.inputs)),
+    : c10d::Work(context.group->membership().rank, call.type, profiler_title(call.name), for_profiler(call.inputs)),
       name_(call.name),
       context_(std::move(context)),
       results_(call.results) {}
