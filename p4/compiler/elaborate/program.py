@@ -9,7 +9,7 @@ from weft.p4.compiler import types as t
 from weft.p4.compiler.check import Checker
 from weft.p4.compiler.check.scope import ResolvedCall
 from weft.p4.compiler.diagnostics import Diagnostics
-from weft.p4.compiler.elaborate.annotations import AnnotationReader
+from weft.p4.compiler.elaborate.annotations import AnnotationReader, find
 from weft.p4.compiler.elaborate.blocks import BlockElaborator, join
 from weft.p4.compiler.elaborate.tables import TableElaborator
 from weft.p4.compiler.elaborate.typemap import TypeMap
@@ -53,12 +53,19 @@ class ProgramElaborator:
             raise self.diagnostics.fatal(
                 Location(source, 1, 1), "the program does not declare a package named 'main'"
             )
+        self._controller_headers()
         self.diagnostics.raise_if_errors()
         return ir.Program(
             main, tuple(self.types.declared), tuple(self._checker.errors),
             tuple(self._checker.match_kinds), tuple(self._functions.values()),
             tuple(self._externs), tuple(self._actions), self._new_types(), source,
         )  # fmt: skip
+
+    def _controller_headers(self) -> None:
+        """Headers of packets to and from the controller belong to P4Info even when unused."""
+        for d in self._program.declarations:
+            if isinstance(d, ast.Struct) and not d.type_parameters and find(d, "controller_header"):
+                self.types.lower(t.Struct(d))
 
     def _new_types(self) -> dict[str, ir.NewType]:
         found: dict[str, ir.NewType] = {}
