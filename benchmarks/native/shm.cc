@@ -1,9 +1,13 @@
-// What the shared-memory datapath can do, between two processes pinned to two cores: latency of small messages, bandwidth of large ones by
-// each way, with a plain receive and with a float sum, in one direction and in both at once.
+// What the shared-memory datapath can do, between two processes pinned to two cores: latency of
+// small messages, bandwidth of large ones by each way, with a plain receive and with a float sum,
+// in one direction and in both at once.
 //
 //   bench_shm [latency|bandwidth|exchange|all] [BYTES]     (BYTES: this size only)
 //
-// One line per measurement: median and best of several rounds. Bandwidth counts a message's bytes once per direction.
+// One line per measurement: median and best of several rounds. Bandwidth counts a message's bytes
+// once per direction.
+#include "datapath/shm/shm.h"
+
 #include <immintrin.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -20,8 +24,6 @@
 #include <new>
 #include <string>
 #include <vector>
-
-#include "datapath/shm/shm.h"
 
 namespace {
 
@@ -43,8 +45,10 @@ void add(float* x, const float* y, std::size_t count) {
 }
 
 struct FloatSum final : Reducer {
-    void combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept override {
-        add(reinterpret_cast<float*>(acc), reinterpret_cast<const float*>(incoming), bytes / sizeof(float));
+    void combine(std::byte* acc, const std::byte* incoming,
+                 std::size_t bytes) const noexcept override {
+        add(reinterpret_cast<float*>(acc), reinterpret_cast<const float*>(incoming),
+            bytes / sizeof(float));
     }
 };
 
@@ -156,7 +160,8 @@ void latency(Side& side, std::size_t size) {
     }
     if (side.rank() == 0) {
         const auto [median, best] = median_and_best(rounds);
-        std::printf("latency    %9zu B                       one way %9.1f ns (best %.1f)\n", size, median, best);
+        std::printf("latency    %9zu B                       one way %9.1f ns (best %.1f)\n", size,
+                    median, best);
     }
 }
 
@@ -175,17 +180,20 @@ void bandwidth(Side& side, const char* way, std::size_t size, bool reduce, bool 
         const long sent_before = sent.count, got_before = got.count;
         const Time begin = clock_now();
         side.drive([&] {
-            while (sends && send_posted < count && send_posted - (sent.count - sent_before) < kWindow) {
+            while (sends && send_posted < count &&
+                   send_posted - (sent.count - sent_before) < kWindow) {
                 Transfer& t = send[send_posted++ % kWindow];
                 t = transfer(out.data(), size, sent);
                 side.channel().send(t);
             }
-            while (receives && recv_posted < count && recv_posted - (got.count - got_before) < kWindow) {
+            while (receives && recv_posted < count &&
+                   recv_posted - (got.count - got_before) < kWindow) {
                 Transfer& t = recv[recv_posted++ % kWindow];
                 t = transfer(in.data(), size, got, reduce ? &sum : nullptr);
                 side.channel().recv(t);
             }
-            return (!sends || sent.count - sent_before == count) && (!receives || got.count - got_before == count);
+            return (!sends || sent.count - sent_before == count) &&
+                   (!receives || got.count - got_before == count);
         });
         side.barrier();
         rounds.push_back(static_cast<double>(clock_now() - begin) / static_cast<double>(count));
@@ -193,8 +201,9 @@ void bandwidth(Side& side, const char* way, std::size_t size, bool reduce, bool 
     if (side.rank() == 0) {
         const auto [median, best] = median_and_best(rounds);
         const double bytes = static_cast<double>(size);
-        std::printf("bandwidth  %9zu B  %-8s %-4s %-8s %7.2f GB/s (best %.2f)  %10.2f us each\n", size, way, reduce ? "sum" : "copy",
-                    both ? "both" : "one way", bytes / median, bytes / best, median / 1000);
+        std::printf("bandwidth  %9zu B  %-8s %-4s %-8s %7.2f GB/s (best %.2f)  %10.2f us each\n",
+                    size, way, reduce ? "sum" : "copy", both ? "both" : "one way", bytes / median,
+                    bytes / best, median / 1000);
         std::fflush(stdout);
     }
 }
@@ -214,11 +223,15 @@ void exchange(Side& side, const char* way, std::size_t size) {
         const Time begin = clock_now();
         for (int i = 0; i < count; ++i) {
             for (int phase = 0; phase < 2; ++phase) {
-                Transfer recv = transfer(phase == 0 ? mine : other, half, done, phase == 0 ? &sum : nullptr);
+                Transfer recv =
+                    transfer(phase == 0 ? mine : other, half, done, phase == 0 ? &sum : nullptr);
                 Transfer send = transfer(phase == 0 ? other : mine, half, done);
                 side.channel().recv(recv);
                 side.channel().send(send);
-                side.drive([&] { return recv.state == Transfer::State::kDone && send.state == Transfer::State::kDone; });
+                side.drive([&] {
+                    return recv.state == Transfer::State::kDone &&
+                           send.state == Transfer::State::kDone;
+                });
             }
         }
         side.barrier();
@@ -227,14 +240,17 @@ void exchange(Side& side, const char* way, std::size_t size) {
     if (side.rank() == 0) {
         const auto [median, best] = median_and_best(rounds);
         const double bytes = static_cast<double>(size);
-        std::printf("all-reduce %9zu B  %-8s               %7.2f GB/s (best %.2f)  %10.2f us each\n", size, way, bytes / median,
-                    bytes / best, median / 1000);
+        std::printf(
+            "all-reduce %9zu B  %-8s               %7.2f GB/s (best %.2f)  %10.2f us each\n", size,
+            way, bytes / median, bytes / best, median / 1000);
         std::fflush(stdout);
     }
 }
 
 void measure(int rank, Meeting* meetings, const std::string& what, std::size_t only) {
-    const auto wanted = [&](const char* name, std::size_t size) { return (what == name || what == "all") && (only == 0 || only == size); };
+    const auto wanted = [&](const char* name, std::size_t size) {
+        return (what == name || what == "all") && (only == 0 || only == size);
+    };
     static const struct {
         const char* name;
         ShmOptions::Large large;
@@ -243,20 +259,22 @@ void measure(int rank, Meeting* meetings, const std::string& what, std::size_t o
         ShmOptions options;
         options.large = way.large;
         Side side(*meetings++, rank, options);
-        for (const std::size_t size : std::initializer_list<std::size_t>{0, 8, 24, 64, 512, 4096, 16384, 16385, 65536, 262144}) {
+        for (const std::size_t size : std::initializer_list<std::size_t>{
+                 0, 8, 24, 64, 512, 4096, 16384, 16385, 65536, 262144}) {
             if (wanted("latency", size)) {
                 latency(side, size);
             }
         }
-        for (const std::size_t size :
-             std::initializer_list<std::size_t>{8, 1024, 16384, 65536, 262144, 1 << 20, 4 << 20, 16 << 20, 64 << 20}) {
+        for (const std::size_t size : std::initializer_list<std::size_t>{
+                 8, 1024, 16384, 65536, 262144, 1 << 20, 4 << 20, 16 << 20, 64 << 20}) {
             for (int mode = 0; mode < 4; ++mode) {
                 if (wanted("bandwidth", size)) {
                     bandwidth(side, way.name, size, mode % 2 != 0, mode / 2 != 0);
                 }
             }
         }
-        for (const std::size_t size : std::initializer_list<std::size_t>{65536, 1 << 20, 4 << 20, 16 << 20, 64 << 20}) {
+        for (const std::size_t size :
+             std::initializer_list<std::size_t>{65536, 1 << 20, 4 << 20, 16 << 20, 64 << 20}) {
             if (wanted("exchange", size)) {
                 exchange(side, way.name, size);
             }
@@ -269,7 +287,9 @@ void measure(int rank, Meeting* meetings, const std::string& what, std::size_t o
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "all";
     const std::size_t only = argc > 2 ? std::stoul(argv[2]) : 0;
-    auto* const meetings = new (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Meeting[2];
+    auto* const meetings =
+        new (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
+            Meeting[2];
     const pid_t child = fork();
     const int rank = child == 0 ? 1 : 0;
     cpu_set_t core;

@@ -19,37 +19,42 @@ namespace weft::datapath::shm {
 namespace {
 
 constexpr Time kMillisecond = 1'000'000;
-constexpr Time kPollInterval = kMillisecond;             // of the sockets, while somebody spins
+constexpr Time kPollInterval = kMillisecond;  // of the sockets, while somebody spins
 constexpr Time kPollInHandshake = kMillisecond / 20;
 constexpr Time kAnswerDeadline = 10'000 * kMillisecond;  // for callers to prove themselves
 constexpr std::size_t kMostStrangers = 1024;             // callers that have proved nothing yet
 
-std::string system_error(const char* call) { return std::string(call) + ": " + std::strerror(errno); }
+std::string system_error(const char* call) {
+    return std::string(call) + ": " + std::strerror(errno);
+}
 
 std::string boot_id() {
     std::ifstream file("/proc/sys/kernel/random/boot_id");
     std::string id;
     file >> id;
     if (id.empty()) {
-        throw Error(WEFT_ERR_SYSTEM, "cannot read /proc/sys/kernel/random/boot_id, by which processes of one host know each other; "
-                                     "mount /proc, or leave `shm` out of the `datapaths` option");
+        throw Error(WEFT_ERR_SYSTEM,
+                    "cannot read /proc/sys/kernel/random/boot_id, by which processes of one host "
+                    "know each other; "
+                    "mount /proc, or leave `shm` out of the `datapaths` option");
     }
     return id;
 }
 
 std::uint64_t network_namespace() {
-    struct stat info {};
+    struct stat info{};
     if (stat("/proc/self/ns/net", &info) != 0) {
-        throw Error(WEFT_ERR_SYSTEM, system_error("cannot look at /proc/self/ns/net") +
-                                         "; mount /proc, or leave `shm` out of the `datapaths` option");
+        throw Error(WEFT_ERR_SYSTEM,
+                    system_error("cannot look at /proc/self/ns/net") +
+                        "; mount /proc, or leave `shm` out of the `datapaths` option");
     }
     return info.st_ino;
 }
 
 ShmOptions checked(const ShmOptions& options) {
     if (options.eager_limit > kMaxEagerLimit) {
-        throw Error(WEFT_ERR_INVALID, "shm: eager_limit is " + std::to_string(options.eager_limit) + " bytes; the most is " +
-                                          std::to_string(kMaxEagerLimit));
+        throw Error(WEFT_ERR_INVALID, "shm: eager_limit is " + std::to_string(options.eager_limit) +
+                                          " bytes; the most is " + std::to_string(kMaxEagerLimit));
     }
     return options;
 }
@@ -58,7 +63,9 @@ ShmOptions checked(const ShmOptions& options) {
 
 // ---------------------------------------------------------------- addresses
 
-std::string ShmAddress::encode() const { return "shm1/" + host + "/" + std::to_string(network) + "/" + socket; }
+std::string ShmAddress::encode() const {
+    return "shm1/" + host + "/" + std::to_string(network) + "/" + socket;
+}
 
 bool ShmAddress::decode(std::string_view text, ShmAddress& address) {
     constexpr std::string_view kPrefix = "shm1/";
@@ -72,11 +79,12 @@ bool ShmAddress::decode(std::string_view text, ShmAddress& address) {
         return false;
     }
     const std::string_view network = text.substr(first + 1, second - first - 1);
-    const auto [end, error] = std::from_chars(network.data(), network.data() + network.size(), address.network);
+    const auto [end, error] =
+        std::from_chars(network.data(), network.data() + network.size(), address.network);
     address.host = text.substr(0, first);
     address.socket = text.substr(second + 1);
-    return error == std::errc() && end == network.data() + network.size() && !address.socket.empty() &&
-           address.socket.size() < sizeof(sockaddr_un::sun_path) - 1;
+    return error == std::errc() && end == network.data() + network.size() &&
+           !address.socket.empty() && address.socket.size() < sizeof(sockaddr_un::sun_path) - 1;
 }
 
 // ---------------------------------------------------------------- life
@@ -88,7 +96,8 @@ Core::Core(const Identity& identity, Acceptor& acceptor, const ShmOptions& optio
     doorbell_ = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
     if (!doorbell_ || !epoll_) {
-        throw Error(WEFT_ERR_RESOURCES, "shm: " + system_error("eventfd or epoll_create1") + "; raise the limit on open files (ulimit -n)");
+        throw Error(WEFT_ERR_RESOURCES, "shm: " + system_error("eventfd or epoll_create1") +
+                                            "; raise the limit on open files (ulimit -n)");
     }
     local_.identity = identity;
     local_.cross_memory_attach = options.large != ShmOptions::Large::kStream;
@@ -97,7 +106,8 @@ Core::Core(const Identity& identity, Acceptor& acceptor, const ShmOptions& optio
     random_bytes(local_.probe.data(), local_.probe.size());
     listen();
     if (!add_to_poll(doorbell_.get()) || !add_to_poll(listener_.get())) {
-        throw Error(WEFT_ERR_RESOURCES, "shm: " + system_error("epoll_ctl") + "; raise fs.epoll.max_user_watches");
+        throw Error(WEFT_ERR_RESOURCES,
+                    "shm: " + system_error("epoll_ctl") + "; raise fs.epoll.max_user_watches");
     }
 }
 
@@ -116,11 +126,14 @@ void Core::listen() {
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
     std::memcpy(name.sun_path + 1, address_.socket.data(), address_.socket.size());
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + address_.socket.size());
-    if (!listener_ || bind(listener_.get(), reinterpret_cast<const sockaddr*>(&name), length) != 0 ||
+    const auto length =
+        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + address_.socket.size());
+    if (!listener_ ||
+        bind(listener_.get(), reinterpret_cast<const sockaddr*>(&name), length) != 0 ||
         ::listen(listener_.get(), 1024) != 0) {
-        throw Error(WEFT_ERR_RESOURCES, "shm: " + system_error("cannot listen on an abstract Unix socket") +
-                                            "; raise the limit on open files (ulimit -n)");
+        throw Error(WEFT_ERR_RESOURCES,
+                    "shm: " + system_error("cannot listen on an abstract Unix socket") +
+                        "; raise the limit on open files (ulimit -n)");
     }
 }
 
@@ -141,7 +154,8 @@ void Core::shut_down() {
     pending_.clear();
 }
 
-// In a forked child. The parent's descriptors must not stay open here: as long as they are, nobody could see the parent die.
+// In a forked child. The parent's descriptors must not stay open here: as long as they are, nobody
+// could see the parent die.
 void Core::abandon() noexcept {
     context_->abandoned = true;
     for (const auto& edge : edges_) {
@@ -163,10 +177,12 @@ bool Core::add_to_poll(int fd) noexcept {
 
 // ---------------------------------------------------------------- opening edges
 
-std::shared_ptr<Edge> Core::connect(PeerId peer, const ShmAddress& address, ChannelOwner& owner, Time deadline) {
+std::shared_ptr<Edge> Core::connect(PeerId peer, const ShmAddress& address, ChannelOwner& owner,
+                                    Time deadline) {
     ++count_.called;
     auto edge = std::make_shared<Edge>(context_, peer, owner);
-    auto pending = std::make_unique<Pending>(Pending{Handshake::call(local_, peer, address.socket, deadline), edge});
+    auto pending = std::make_unique<Pending>(
+        Pending{Handshake::call(local_, peer, address.socket, deadline), edge});
     const Handshake& handshake = pending->handshake;
     if (handshake.state() == Handshake::State::kFailed) {
         edge->fail(handshake.error());
@@ -185,13 +201,15 @@ void Core::welcome(Time now) {
         if (!socket) {
             return;  // none left, or no descriptors left: the caller's deadline ends its wait
         }
-        const auto strangers = std::count_if(pending_.begin(), pending_.end(), [](const auto& p) { return !p->edge; });
+        const auto strangers =
+            std::count_if(pending_.begin(), pending_.end(), [](const auto& p) { return !p->edge; });
         if (static_cast<std::size_t>(strangers) >= kMostStrangers || !add_to_poll(socket.get())) {
             ++count_.turned_away;
             continue;
         }
         ++count_.answered;
-        pending_.push_back(std::make_unique<Pending>(Pending{Handshake::answer(local_, std::move(socket), now + kAnswerDeadline), nullptr}));
+        pending_.push_back(std::make_unique<Pending>(
+            Pending{Handshake::answer(local_, std::move(socket), now + kAnswerDeadline), nullptr}));
     }
 }
 
@@ -324,7 +342,9 @@ Time Core::next_wakeup() const noexcept {
     }
     for (const auto& pending : pending_) {
         // A full backlog raises no event.
-        next = std::min(next, pending->handshake.waits_for_backlog() ? next_poll_ : pending->handshake.deadline());
+        next =
+            std::min(next, pending->handshake.waits_for_backlog() ? next_poll_
+                                                                  : pending->handshake.deadline());
     }
     return next;
 }

@@ -1,6 +1,8 @@
-// The process's side of the shared-memory datapath: its segment, listening socket, doorbell, and all handshakes and edges.
+// The process's side of the shared-memory datapath: its segment, listening socket, doorbell, and
+// all handshakes and edges.
 //
-// Invariant: edges may be added and channels destroyed from inside any callback; edges that are over leave the list only between two rounds.
+// Invariant: edges may be added and channels destroyed from inside any callback; edges that are
+// over leave the list only between two rounds.
 #pragma once
 
 #include <memory>
@@ -14,11 +16,12 @@
 
 namespace weft::datapath::shm {
 
-// What ShmDatapath::address() says, for people and programs alike: same host and same network namespace (abstract sockets belong to it)?
+// What ShmDatapath::address() says, for people and programs alike: same host and same network
+// namespace (abstract sockets belong to it)?
 struct ShmAddress {
-    std::string host;    // boot id
+    std::string host;           // boot id
     std::uint64_t network = 0;  // inode of the network namespace
-    std::string socket;  // abstract name
+    std::string socket;         // abstract name
 
     std::string encode() const;
     // False: not an address.
@@ -33,7 +36,8 @@ class Core {
     ~Core();
 
     const ShmAddress& address() const noexcept { return address_; }
-    std::shared_ptr<Edge> connect(PeerId peer, const ShmAddress& address, ChannelOwner& owner, Time deadline);
+    std::shared_ptr<Edge> connect(PeerId peer, const ShmAddress& address, ChannelOwner& owner,
+                                  Time deadline);
     bool progress(Time now);
     Time next_wakeup() const noexcept;
     bool arm();
@@ -86,7 +90,9 @@ class Core {
 // The handle that owners hold.
 class ShmChannel final : public Channel {
   public:
-    explicit ShmChannel(std::shared_ptr<Edge> edge) : edge_(std::move(edge)) { edge_->channel = this; }
+    explicit ShmChannel(std::shared_ptr<Edge> edge) : edge_(std::move(edge)) {
+        edge_->channel = this;
+    }
     ShmChannel(const ShmChannel&) = delete;
     ShmChannel& operator=(const ShmChannel&) = delete;
     ~ShmChannel() override {

@@ -1,9 +1,9 @@
 // Waking a peer that sleeps, without a system call while it is awake.
 //
-// Sleeper: sleeping = 1 (seq_cst); look at everything that may have come (seq_cst); sleep on the eventfd.
-// Poster:  publish; full_fence(); if sleeping, write the eventfd.
-// Either the poster sees the flag or the sleeper sees what was published (the store-load pattern of Dekker's algorithm); the fence
-// between the poster's store and its load is what makes that so.
+// Sleeper: sleeping = 1 (seq_cst); look at everything that may have come (seq_cst); sleep on the
+// eventfd. Poster:  publish; full_fence(); if sleeping, write the eventfd. Either the poster sees
+// the flag or the sleeper sees what was published (the store-load pattern of Dekker's algorithm);
+// the fence between the poster's store and its load is what makes that so.
 #pragma once
 
 #include <atomic>

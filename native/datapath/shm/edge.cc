@@ -8,9 +8,9 @@
 namespace weft::datapath::shm {
 namespace {
 
-constexpr std::size_t kPiece = 32768;                 // of a stream: small enough that sender and receiver overlap
-constexpr std::size_t kStreamPerCall = 4 * kPiece;    // then incoming gets its turn
-constexpr std::size_t kMostForgotten = 4096;          // late messages come soon or never
+constexpr std::size_t kPiece = 32768;  // of a stream: small enough that sender and receiver overlap
+constexpr std::size_t kStreamPerCall = 4 * kPiece;  // then incoming gets its turn
+constexpr std::size_t kMostForgotten = 4096;        // late messages come soon or never
 
 }  // namespace
 
@@ -92,8 +92,10 @@ void Edge::fail(ErrorPtr error) {
 }
 
 void Edge::broken(const char* what) {
-    fail(make_error(WEFT_ERR_SYSTEM, who() + " broke the shared-memory protocol (" + what +
-                                         "): its memory is corrupted, or it is not a Weft process of this version", peer_));
+    fail(make_error(WEFT_ERR_SYSTEM,
+                    who() + " broke the shared-memory protocol (" + what +
+                        "): its memory is corrupted, or it is not a Weft process of this version",
+                    peer_));
 }
 
 // The peer ended. What it had published before still counts.
@@ -108,14 +110,17 @@ void Edge::hung_up() {
         release();
         return;
     }
-    fail(make_error(WEFT_ERR_PEER_DEAD, who() + " died: its end of the shared-memory edge was closed without a farewell; see that process's own output",
+    fail(make_error(WEFT_ERR_PEER_DEAD,
+                    who() + " died: its end of the shared-memory edge was closed without a "
+                            "farewell; see that process's own output",
                     peer_));
 }
 
 void Edge::close() {
     if (state_ == Channel::State::kConnecting) {
         state_ = Channel::State::kClosed;
-        error_ = make_error(WEFT_ERR_STATE, "the channel to " + who() + " was closed before it was open", peer_);
+        error_ = make_error(WEFT_ERR_STATE,
+                            "the channel to " + who() + " was closed before it was open", peer_);
         end_all(error_);
         return;
     }
@@ -154,7 +159,8 @@ void Edge::close() {
 
 // The farewell goes out once all that was to be sent has left.
 void Edge::finish_closing() {
-    if (state_ == Channel::State::kClosed && alive() && !close_sent_ && !busy() && outgoing_.size() == 0 && out_->room(0)) {
+    if (state_ == Channel::State::kClosed && alive() && !close_sent_ && !busy() &&
+        outgoing_.size() == 0 && out_->room(0)) {
         out_->push(Message(Kind::kClose));
         close_sent_ = published_ = true;
     }
@@ -165,11 +171,13 @@ void Edge::detach() {
     if (context_->abandoned) {
         return;
     }
-    const ErrorPtr error = make_error(WEFT_ERR_ABORTED, "the channel to " + who() + " was destroyed", peer_);
+    const ErrorPtr error =
+        make_error(WEFT_ERR_ABORTED, "the channel to " + who() + " was destroyed", peer_);
     if (alive()) {
         if (!close_sent_ && out_->room(0)) {
             if (outgoing_.size() > 0) {
-                out_->count_cancel();  // whatever the peer is reading is no longer good; the farewell tells it so
+                out_->count_cancel();  // whatever the peer is reading is no longer good; the
+                                       // farewell tells it so
             }
             out_->push(Message(Kind::kClose));
             published_ = true;
@@ -208,8 +216,9 @@ void Edge::send(Transfer& t) {
     sends_.insert_after(before, t);
 }
 
-// Puts it into the ring, as a whole (place kNowhere: done) or as an offer. False: no room. The sender of a message looks at the
-// peer's wish after it looked for room: so a consumer that stopped wishing for eager messages gets no more than one ring of them.
+// Puts it into the ring, as a whole (place kNowhere: done) or as an offer. False: no room. The
+// sender of a message looks at the peer's wish after it looked for room: so a consumer that stopped
+// wishing for eager messages gets no more than one ring of them.
 bool Edge::try_send(Transfer& t) {
     Message message(Kind::kEager);
     message.size = t.size;
@@ -345,7 +354,8 @@ void Edge::cancel(Transfer& t) {
             table_.withdraw(t);
             break;
         case kOffered: {
-            // The count comes first: from here on the receiver trusts nothing it pulled until it has seen the message.
+            // The count comes first: from here on the receiver trusts nothing it pulled until it
+            // has seen the message.
             Message message(Kind::kCancel, {t.cookie[1], 0, 0});
             message.tag = t.tag;
             out_->count_cancel();
@@ -375,7 +385,8 @@ void Edge::forget_group(std::uint64_t group) {
         forgotten_order_.pop_front();
     }
     std::int64_t freed = 0;
-    for (const Unmatched& unmatched : table_.take_all([&](const Message& m) { return m.tag.group == group; })) {
+    for (const Unmatched& unmatched :
+         table_.take_all([&](const Message& m) { return m.tag.group == group; })) {
         if (unmatched.message.kind == Kind::kOffer) {
             refuse(unmatched.message, WEFT_ERR_ABORTED);
         } else {
@@ -415,11 +426,15 @@ void Edge::watch(bool on) {
 }
 
 void Edge::look(Time now) {
-    if (now >= next_look() && !liveness_.look(segment_->header().heartbeat.load(std::memory_order_relaxed), now)) {
-        const std::string seconds = std::to_string(static_cast<double>(liveness_.silence()) * 1e-9).substr(0, 4);
-        fail(make_error(WEFT_ERR_PEER_DEAD, who() + " gave no sign of life for " + seconds +
-                                                " s although its process exists (stopped or overloaded?); raise "
-                                                "WEFT_PEER_TIMEOUT_MS if such pauses are normal", peer_));
+    if (now >= next_look() &&
+        !liveness_.look(segment_->header().heartbeat.load(std::memory_order_relaxed), now)) {
+        const std::string seconds =
+            std::to_string(static_cast<double>(liveness_.silence()) * 1e-9).substr(0, 4);
+        fail(make_error(WEFT_ERR_PEER_DEAD,
+                        who() + " gave no sign of life for " + seconds +
+                            " s although its process exists (stopped or overloaded?); raise "
+                            "WEFT_PEER_TIMEOUT_MS if such pauses are normal",
+                        peer_));
     }
 }
 

@@ -1,17 +1,24 @@
-// An open edge to one peer: matching, rendezvous, streaming, and the ways in which all of that can end.
+// An open edge to one peer: matching, rendezvous, streaming, and the ways in which all of that can
+// end.
 //
 // How a message travels
 //  - up to eager_limit: copied through the ring (kEager); the send is done at once.
-//  - longer: the sender offers it (kOffer). The receiver, once matched, either has it streamed (kPull, then kPieces through the ring: two
-//    copies, but both at cache speed and on both cores) or, while the sender sleeps, reads it out of the sender's memory
-//    in pieces and says kDone (one slower copy, which needs no help). If the kernel refuses a read in the middle, the rest is streamed.
-//  - what finds no receive waits here: eager payload on the heap, up to a bound beyond which the sender is told to offer everything
+//  - longer: the sender offers it (kOffer). The receiver, once matched, either has it streamed
+//  (kPull, then kPieces through the ring: two
+//    copies, but both at cache speed and on both cores) or, while the sender sleeps, reads it out
+//    of the sender's memory in pieces and says kDone (one slower copy, which needs no help). If the
+//    kernel refuses a read in the middle, the rest is streamed.
+//  - what finds no receive waits here: eager payload on the heap, up to a bound beyond which the
+//  sender is told to offer everything
 //    (so the ring always drains, and no order of receives can deadlock); offers cost a header.
 //
 // Invariants
-//  - A pending Transfer is in exactly one place, which its cookie[0] names (Place); cookie[1] is its id there, if it has one.
-//  - Callbacks may call anything. So nothing is held across a callback that a call could have changed, and after it `state_` is looked at again.
-//  - The ring is drained whatever else is stuck. All else that must be sent waits in controls_ or sends_.
+//  - A pending Transfer is in exactly one place, which its cookie[0] names (Place); cookie[1] is
+//  its id there, if it has one.
+//  - Callbacks may call anything. So nothing is held across a callback that a call could have
+//  changed, and after it `state_` is looked at again.
+//  - The ring is drained whatever else is stuck. All else that must be sent waits in controls_ or
+//  sends_.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +38,8 @@
 
 namespace weft::datapath::shm {
 
-// Pulled pieces wait here to be combined: fits the second-level cache together with as much of the destination.
+// Pulled pieces wait here to be combined: fits the second-level cache together with as much of the
+// destination.
 constexpr std::size_t kScratchBytes = 256u << 10;
 
 // What a kept message costs us beyond its bytes, roughly.
@@ -73,7 +81,9 @@ class Edge {
     int socket() const noexcept { return session_.socket.get(); }
     const std::shared_ptr<const PeerSegment>& segment() const noexcept { return segment_; }
     // Nothing is left to be done or delivered.
-    bool over() const noexcept { return session_.memory == nullptr && state_ != Channel::State::kConnecting; }
+    bool over() const noexcept {
+        return session_.memory == nullptr && state_ != Channel::State::kConnecting;
+    }
 
     void send(Transfer& t);
     void recv(Transfer& t);
@@ -89,7 +99,9 @@ class Edge {
     void hung_up();
     // Judges the peer's heartbeat, where it is watched.
     void look(Time now);
-    Time next_look() const noexcept { return watchers_ > 0 && state_ == Channel::State::kOpen ? liveness_.next_look() : kNever; }
+    Time next_look() const noexcept {
+        return watchers_ > 0 && state_ == Channel::State::kOpen ? liveness_.next_look() : kNever;
+    }
     bool watched() const noexcept { return out_ && out_->watched(); }
 
     // Before sleeping: false if there is something to do.
@@ -106,16 +118,18 @@ class Edge {
         std::uint64_t sent;     // streaming: bytes so far
         std::uint64_t peer_id;  // streaming: the peer's receive
     };
-    struct Incoming {  // a matched offer of the peer's
-        Transfer* transfer;      // null: cancelled here, bytes are dropped
-        std::uint64_t offer;     // the peer's id
+    struct Incoming {         // a matched offer of the peer's
+        Transfer* transfer;   // null: cancelled here, bytes are dropped
+        std::uint64_t offer;  // the peer's id
         std::uint64_t address;
         std::uint64_t size;
         std::uint64_t received;
-        bool pulling;            // by cross-memory attach; otherwise streamed
+        bool pulling;  // by cross-memory attach; otherwise streamed
     };
 
-    bool busy() const noexcept { return !controls_.empty() || !sends_.empty() || !streams_.empty() || !pulls_.empty(); }
+    bool busy() const noexcept {
+        return !controls_.empty() || !sends_.empty() || !streams_.empty() || !pulls_.empty();
+    }
     bool alive() const noexcept { return out_ != nullptr; }
     bool work();
     void ring() noexcept;
@@ -170,9 +184,9 @@ class Edge {
     bool published_ = false;  // something since the doorbell was last looked at
 
     MatchTable table_;
-    TransferList sends_;                // not yet in the ring
-    TransferList ending_;               // about to fail
-    std::deque<Message> controls_;      // not yet in the ring; before all sends
+    TransferList sends_;            // not yet in the ring
+    TransferList ending_;           // about to fail
+    std::deque<Message> controls_;  // not yet in the ring; before all sends
     SlotTable<Outgoing> outgoing_;
     SlotTable<Incoming> incoming_;
     std::vector<std::uint64_t> streams_;  // ids of outgoing that flow, in order of priority
@@ -187,7 +201,8 @@ class Edge {
     Liveness liveness_;
 
     struct {
-        std::uint64_t eager_sent, offered, streamed, eager_received, offers_received, pulled_bytes, streamed_bytes, kept, doorbells, cancelled;
+        std::uint64_t eager_sent, offered, streamed, eager_received, offers_received, pulled_bytes,
+            streamed_bytes, kept, doorbells, cancelled;
     } count_{};
 };
 

@@ -1,4 +1,5 @@
-// The receiving side of an edge: what comes out of the ring, and what is read from the peer's memory.
+// The receiving side of an edge: what comes out of the ring, and what is read from the peer's
+// memory.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -10,15 +11,19 @@
 namespace weft::datapath::shm {
 namespace {
 
-constexpr std::size_t kDrainPerCall = 128u << 10;  // payload bytes; then the outgoing side gets its turn
+constexpr std::size_t kDrainPerCall = 128u
+                                      << 10;  // payload bytes; then the outgoing side gets its turn
 constexpr int kMessagesPerCall = 64;
 constexpr std::size_t kPullPerCall = 1u << 20;
 
 std::size_t ring_payload(const Message& message) {
     switch (message.kind) {
-        case Kind::kEager: return message.size > kInlineBytes ? message.size : 0;
-        case Kind::kPiece: return message.size;
-        default: return 0;
+        case Kind::kEager:
+            return message.size > kInlineBytes ? message.size : 0;
+        case Kind::kPiece:
+            return message.size;
+        default:
+            return 0;
     }
 }
 
@@ -52,13 +57,20 @@ bool Edge::drain() {
 
 void Edge::handle(const Message& message) {
     switch (message.kind) {
-        case Kind::kEager: return on_eager(message);
-        case Kind::kOffer: return on_offer(message);
-        case Kind::kPull: return on_pull(message);
-        case Kind::kPiece: return on_piece(message);
-        case Kind::kDone: return on_done(message);
-        case Kind::kCancel: return on_cancel(message);
-        case Kind::kClose: return on_close();
+        case Kind::kEager:
+            return on_eager(message);
+        case Kind::kOffer:
+            return on_offer(message);
+        case Kind::kPull:
+            return on_pull(message);
+        case Kind::kPiece:
+            return on_piece(message);
+        case Kind::kDone:
+            return on_done(message);
+        case Kind::kCancel:
+            return on_cancel(message);
+        case Kind::kClose:
+            return on_close();
     }
     broken("an unknown kind of message");
 }
@@ -96,9 +108,11 @@ bool Edge::mismatch(Transfer& t, const Message& message) {
     t.peer_signature = message.signature;
     t.peer_size = message.size;
     end(t, make_error(WEFT_ERR_MISMATCH,
-                      who() + " sent " + std::to_string(message.size) + " bytes (signature " + hex(message.signature) + ") where " +
-                          std::to_string(t.size) + " bytes (signature " + hex(t.signature) +
-                          ") were expected: the two called different operations, counts or types", peer_));
+                      who() + " sent " + std::to_string(message.size) + " bytes (signature " +
+                          hex(message.signature) + ") where " + std::to_string(t.size) +
+                          " bytes (signature " + hex(t.signature) +
+                          ") were expected: the two called different operations, counts or types",
+                      peer_));
     return true;
 }
 
@@ -113,7 +127,8 @@ void Edge::deliver(Transfer& t, const Message& message, const Consumer::Payload&
 
 // Says that a message came which nobody waits for. True: it may still be of interest.
 bool Edge::announce(const Message& message) {
-    if (state_ == Channel::State::kOpen && !forgotten_.contains(message.tag.group) && channel != nullptr) {
+    if (state_ == Channel::State::kOpen && !forgotten_.contains(message.tag.group) &&
+        channel != nullptr) {
         owner_.message_unmatched(*channel, message.tag, message.signature, message.size);
     }
     return state_ == Channel::State::kOpen && !forgotten_.contains(message.tag.group);
@@ -143,7 +158,8 @@ void Edge::keep(const Message& message, const Consumer::Payload& payload) {
     if (message.size > kInlineBytes) {
         unmatched.payload = std::make_unique_for_overwrite<std::byte[]>(message.size);
         std::memcpy(unmatched.payload.get(), payload.first.data(), payload.first.size());
-        std::memcpy(unmatched.payload.get() + payload.first.size(), payload.second.data(), payload.second.size());
+        std::memcpy(unmatched.payload.get() + payload.first.size(), payload.second.data(),
+                    payload.second.size());
     }
     table_.keep(std::move(unmatched));
     ++count_.kept;
@@ -151,7 +167,8 @@ void Edge::keep(const Message& message, const Consumer::Payload& payload) {
 }
 
 void Edge::account_unmatched(std::int64_t bytes) {
-    unmatched_bytes_ = static_cast<std::size_t>(static_cast<std::int64_t>(unmatched_bytes_) + bytes);
+    unmatched_bytes_ =
+        static_cast<std::size_t>(static_cast<std::int64_t>(unmatched_bytes_) + bytes);
     const std::size_t bound = context_->options.unmatched_bytes;
     if (!alive()) {
         return;
@@ -160,7 +177,8 @@ void Edge::account_unmatched(std::int64_t bytes) {
         in_->refuse_eager(eager_refused_ = true);
     } else if (eager_refused_ && unmatched_bytes_ <= bound / 2) {
         in_->refuse_eager(eager_refused_ = false);
-    } else if (unmatched_bytes_ > bound + kRingBytes + kMaxEagerLimit + (kSlots + 1) * kKeptOverhead) {
+    } else if (unmatched_bytes_ >
+               bound + kRingBytes + kMaxEagerLimit + (kSlots + 1) * kKeptOverhead) {
         // More than what was in the ring when the wish was stated (Edge::try_send).
         broken("it floods us with messages that nobody receives, and ignores the stop sign");
     }
@@ -211,7 +229,8 @@ void Edge::receive_offer(Transfer& t, const Message& message) {
     const bool pulling =
         session_.pid != 0 && (asleep || context_->options.large == ShmOptions::Large::kPull);
     t.cookie[0] = kReceiving;
-    t.cookie[1] = incoming_.add({&t, message.link.id, message.link.where, message.size, 0, pulling});
+    t.cookie[1] =
+        incoming_.add({&t, message.link.id, message.link.where, message.size, 0, pulling});
     if (pulling) {
         auto at = pulls_.begin();
         while (at != pulls_.end()) {
@@ -232,7 +251,8 @@ void Edge::on_pull(const Message& message) {
     if (o == nullptr) {
         return;  // cancelled; kCancel is on its way
     }
-    if (o->streaming || message.link.where >= o->transfer->size || message.link.where % kCacheLine != 0) {
+    if (o->streaming || message.link.where >= o->transfer->size ||
+        message.link.where % kCacheLine != 0) {
         return broken("a request for a stream that makes no sense");
     }
     o->streaming = true;
@@ -255,7 +275,8 @@ void Edge::on_piece(const Message& message) {
         return;  // dropped at close
     }
     const bool last = i->size - i->received == size;
-    if (i->pulling || message.link.where != i->received || size > i->size - i->received || (!last && size % kCacheLine != 0)) {
+    if (i->pulling || message.link.where != i->received || size > i->size - i->received ||
+        (!last && size % kCacheLine != 0)) {
         return broken("a piece out of place");
     }
     Transfer* const t = i->transfer;
@@ -289,13 +310,19 @@ void Edge::on_done(const Message& message) {
         case WEFT_ERR_MISMATCH:
             t.peer_signature = message.signature;
             t.peer_size = message.size;
-            return end(t, make_error(WEFT_ERR_MISMATCH,
-                                     who() + " expected " + std::to_string(message.size) + " bytes (signature " +
-                                         hex(message.signature) + ") where " + std::to_string(t.size) + " bytes (signature " +
-                                         hex(t.signature) + ") were sent: the two called different operations, counts or types",
-                                     peer_));
+            return end(
+                t,
+                make_error(WEFT_ERR_MISMATCH,
+                           who() + " expected " + std::to_string(message.size) +
+                               " bytes (signature " + hex(message.signature) + ") where " +
+                               std::to_string(t.size) + " bytes (signature " + hex(t.signature) +
+                               ") were sent: the two called different operations, counts or types",
+                           peer_));
         default:
-            return end(t, make_error(WEFT_ERR_ABORTED, who() + " does not want this message (any more): it has left the group, or cancelled the receive", peer_));
+            return end(t, make_error(WEFT_ERR_ABORTED,
+                                     who() + " does not want this message (any more): it has left "
+                                             "the group, or cancelled the receive",
+                                     peer_));
     }
 }
 
@@ -317,7 +344,8 @@ void Edge::on_cancel(const Message& message) {
         std::erase(pulls_, id);
         incoming_.remove(id);
         if (t != nullptr) {
-            end(*t, make_error(WEFT_ERR_ABORTED, who() + " cancelled a message while its bytes were flowing", peer_));
+            end(*t, make_error(WEFT_ERR_ABORTED,
+                               who() + " cancelled a message while its bytes were flowing", peer_));
         }
     }
 }
@@ -327,7 +355,8 @@ void Edge::on_close() {
     const bool was_open = state_ == Channel::State::kOpen;
     if (was_open) {
         state_ = Channel::State::kClosed;
-        error_ = make_error(WEFT_ERR_PEER_DEAD, who() + " closed the edge: it has left, in order", peer_);
+        error_ = make_error(WEFT_ERR_PEER_DEAD, who() + " closed the edge: it has left, in order",
+                            peer_);
     }
     // Offers die with their sender; what we hold on the heap may still be received.
     static_cast<void>(table_.take_all([](const Message& m) { return m.kind == Kind::kOffer; }));
@@ -367,10 +396,12 @@ bool Edge::pull() {
 bool Edge::pull_piece(Incoming& i, std::size_t budget) {
     Transfer& t = *i.transfer;
     const bool reduce = t.reducer != nullptr;
-    const std::size_t size = std::min<std::size_t>(i.size - i.received, reduce ? std::min(budget, kScratchBytes) : budget);
+    const std::size_t size = std::min<std::size_t>(
+        i.size - i.received, reduce ? std::min(budget, kScratchBytes) : budget);
     std::byte* const to = reduce ? context_->scratch : t.data + i.received;
     if (read_peer(session_.pid, i.address + i.received, to, size) != 0) {
-        // ESRCH: it is about to be noticed that the peer died. Otherwise memory that cannot be read this way: let the peer send it.
+        // ESRCH: it is about to be noticed that the peer died. Otherwise memory that cannot be read
+        // this way: let the peer send it.
         i.pulling = false;
         std::erase(pulls_, t.cookie[1]);
         control(Message(Kind::kPull, {i.offer, t.cookie[1], i.received}));
@@ -384,7 +415,8 @@ bool Edge::pull_piece(Incoming& i, std::size_t budget) {
     return true;
 }
 
-// All bytes were read; but were they still the sender's message? If offers were withdrawn that we have not heard of yet, wait.
+// All bytes were read; but were they still the sender's message? If offers were withdrawn that we
+// have not heard of yet, wait.
 bool Edge::finish_pull(std::uint64_t id) {
     if (in_->cancels() != cancels_seen_) {
         return false;

@@ -25,11 +25,11 @@ struct Handshake::Packet {
     Step step{};
     PeerId from = 0;
     PeerId to = 0;
-    Nonce nonce{};                     // kHello, kChallenge
-    std::uint64_t proof = 0;           // kChallenge, kProof
-    std::uint64_t probe_address = 0;   // kProof, kAccept: where `probe` can be read
+    Nonce nonce{};                    // kHello, kChallenge
+    std::uint64_t proof = 0;          // kChallenge, kProof
+    std::uint64_t probe_address = 0;  // kProof, kAccept: where `probe` can be read
     Nonce probe{};
-    std::int32_t status = 0;           // kReject
+    std::int32_t status = 0;                        // kReject
     std::uint32_t edge_bytes = sizeof(EdgeMemory);  // both must have the same build of the ring
 };
 
@@ -57,14 +57,17 @@ Handshake::Handshake(const Local& local, bool caller, Time deadline)
     random_bytes(nonce_.data(), nonce_.size());
 }
 
-Handshake Handshake::call(const Local& local, PeerId peer, const std::string& socket_name, Time deadline) {
+Handshake Handshake::call(const Local& local, PeerId peer, const std::string& socket_name,
+                          Time deadline) {
     Handshake handshake(local, true, deadline);
     handshake.session_.peer = peer;
     handshake.socket_name_ = socket_name;
-    handshake.session_.socket = UniqueFd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    handshake.session_.socket =
+        UniqueFd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!handshake.session_.socket) {
         handshake.fail(WEFT_ERR_RESOURCES,
-                       std::string("cannot create a socket: ") + std::strerror(errno) + "; raise the limit on open files (ulimit -n)",
+                       std::string("cannot create a socket: ") + std::strerror(errno) +
+                           "; raise the limit on open files (ulimit -n)",
                        false);
     } else {
         handshake.dial(socket_name);
@@ -82,18 +85,21 @@ bool Handshake::dial(const std::string& socket_name) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;  // sun_path[0] == 0: the abstract namespace
     std::memcpy(address.sun_path + 1, socket_name.data(), socket_name.size());
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + socket_name.size());
+    const auto length =
+        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + socket_name.size());
     if (connect(fd(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
         if (errno != EAGAIN && errno != EINTR) {  // EAGAIN: its backlog is full, try again later
             fail(WEFT_ERR_UNREACHABLE,
-                 std::string("nobody listens at the peer's shared-memory address (") + std::strerror(errno) +
+                 std::string("nobody listens at the peer's shared-memory address (") +
+                     std::strerror(errno) +
                      "): its process has ended, or the address is an old one",
                  false);
         }
         return false;
     }
     dialled_ = true;
-    Packet hello{.step = Step::kHello, .from = local_->identity.id, .to = session_.peer, .nonce = nonce_};
+    Packet hello{
+        .step = Step::kHello, .from = local_->identity.id, .to = session_.peer, .nonce = nonce_};
     send(hello, nullptr, 0);
     return true;
 }
@@ -103,7 +109,11 @@ void Handshake::fail(weft_status status, const std::string& why, bool tell_peer)
         return;
     }
     if (tell_peer && session_.socket) {
-        send(Packet{.step = Step::kReject, .from = local_->identity.id, .to = session_.peer, .status = status}, nullptr, 0);
+        send(Packet{.step = Step::kReject,
+                    .from = local_->identity.id,
+                    .to = session_.peer,
+                    .status = status},
+             nullptr, 0);
     }
     state_ = State::kFailed;
     const std::string who = session_.peer != 0 ? "peer " + hex(session_.peer) : "a caller";
@@ -113,7 +123,8 @@ void Handshake::fail(weft_status status, const std::string& why, bool tell_peer)
 void Handshake::expire(Time now) {
     if (now >= deadline_ && (state_ == State::kWaiting || state_ == State::kProved)) {
         fail(WEFT_ERR_UNREACHABLE,
-             dialled_ || !caller_ ? "no answer before the deadline: the peer is stopped or overloaded, or does not progress"
+             dialled_ || !caller_ ? "no answer before the deadline: the peer is stopped or "
+                                    "overloaded, or does not progress"
                                   : "its listening socket had no room before the deadline",
              false);
     }
@@ -135,7 +146,8 @@ void Handshake::send(const Packet& packet, const int* fds, std::size_t fd_count)
         std::memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
     }
     // Four small packets always fit into a fresh socket's buffer, so an error is an error.
-    if (sendmsg(fd(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof packet) && packet.step != Step::kReject) {
+    if (sendmsg(fd(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof packet) &&
+        packet.step != Step::kReject) {
         fail(errno == EPIPE || errno == ECONNRESET ? WEFT_ERR_UNREACHABLE : WEFT_ERR_SYSTEM,
              std::string("sendmsg: ") + std::strerror(errno), false);
     }
@@ -156,12 +168,14 @@ bool Handshake::receive(Packet& packet) {
         return false;
     }
     if (got <= 0) {
-        fail(WEFT_ERR_UNREACHABLE, "the connection broke off: the other process ended or gave up", false);
+        fail(WEFT_ERR_UNREACHABLE, "the connection broke off: the other process ended or gave up",
+             false);
         return false;
     }
     // Descriptors first: whatever else is wrong, they must be closed again.
     std::size_t count = 0;
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
         if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
             const std::size_t fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
             for (std::size_t i = 0; i < fds; ++i) {
@@ -177,8 +191,11 @@ bool Handshake::receive(Packet& packet) {
     if (static_cast<std::size_t>(got) == sizeof packet) {
         std::memcpy(&packet, bytes, sizeof packet);
     }
-    if (static_cast<std::size_t>(got) != sizeof packet || packet.magic != kMagic || packet.edge_bytes != sizeof(EdgeMemory)) {
-        fail(WEFT_ERR_UNREACHABLE, "it speaks another version of the handshake; all processes must use the same Weft", true);
+    if (static_cast<std::size_t>(got) != sizeof packet || packet.magic != kMagic ||
+        packet.edge_bytes != sizeof(EdgeMemory)) {
+        fail(WEFT_ERR_UNREACHABLE,
+             "it speaks another version of the handshake; all processes must use the same Weft",
+             true);
         return false;
     }
     return true;
@@ -199,10 +216,8 @@ std::uint64_t Handshake::proof(bool of_caller) const {
         std::uint64_t role;
         PeerId caller, callee;
         Nonce caller_nonce, callee_nonce;
-    } text{of_caller ? 1u : 2u,
-           caller_ ? local_->identity.id : session_.peer,
-           caller_ ? session_.peer : local_->identity.id,
-           caller_ ? nonce_ : peer_nonce_,
+    } text{of_caller ? 1u : 2u, caller_ ? local_->identity.id : session_.peer,
+           caller_ ? session_.peer : local_->identity.id, caller_ ? nonce_ : peer_nonce_,
            caller_ ? peer_nonce_ : nonce_};
     static_assert(sizeof text == 56, "no padding may get into the hash");
     std::array<std::uint8_t, 16> key;
@@ -211,20 +226,31 @@ std::uint64_t Handshake::proof(bool of_caller) const {
 }
 
 void Handshake::handle(const Packet& packet) {
-    const char* const kBadProof = "it could not prove that it knows the group's secret; give all processes the same one (WEFT_SECRET)";
+    const char* const kBadProof =
+        "it could not prove that it knows the group's secret; give all processes the same one "
+        "(WEFT_SECRET)";
     const int step = step_++;
     if (packet.step == Step::kReject) {
         if (packet.status == WEFT_ERR_AUTH) {
-            fail(WEFT_ERR_AUTH, "the peer says that we do not know the group's secret; give all processes the same one (WEFT_SECRET)", false);
+            fail(WEFT_ERR_AUTH,
+                 "the peer says that we do not know the group's secret; give all processes the "
+                 "same one (WEFT_SECRET)",
+                 false);
         } else {
             fail(WEFT_ERR_UNREACHABLE, "the peer refused the connection", false);
         }
-    } else if (packet.to != local_->identity.id || (session_.peer != 0 && packet.from != session_.peer)) {
-        fail(WEFT_ERR_UNREACHABLE, "the call was meant for another process: the address is an old one", true);
+    } else if (packet.to != local_->identity.id ||
+               (session_.peer != 0 && packet.from != session_.peer)) {
+        fail(WEFT_ERR_UNREACHABLE,
+             "the call was meant for another process: the address is an old one", true);
     } else if (!caller_ && step == 0 && packet.step == Step::kHello && packet.from != 0) {
         session_.peer = packet.from;
         peer_nonce_ = packet.nonce;
-        send(Packet{.step = Step::kChallenge, .from = local_->identity.id, .to = session_.peer, .nonce = nonce_, .proof = proof(false)},
+        send(Packet{.step = Step::kChallenge,
+                    .from = local_->identity.id,
+                    .to = session_.peer,
+                    .nonce = nonce_,
+                    .proof = proof(false)},
              nullptr, 0);
     } else if (caller_ && step == 0 && packet.step == Step::kChallenge) {
         peer_nonce_ = packet.nonce;
@@ -269,7 +295,8 @@ void Handshake::send_proof() {
 
 void Handshake::take_descriptors() {
     if (!received_[0] || !received_[1] || (!caller_ && !received_[2])) {
-        fail(WEFT_ERR_RESOURCES, "descriptors got lost on the way; raise the limit on open files (ulimit -n)", true);
+        fail(WEFT_ERR_RESOURCES,
+             "descriptors got lost on the way; raise the limit on open files (ulimit -n)", true);
         return;
     }
     const int edge_fd = caller_ ? edge_fd_.get() : received_[2].get();
@@ -278,7 +305,8 @@ void Handshake::take_descriptors() {
         if (sealed_size(edge_fd) != sizeof(EdgeMemory)) {
             throw Error(WEFT_ERR_AUTH, "the peer's edge memory has a wrong size or can be shrunk");
         }
-        session_.memory = std::make_unique<Mapping>(edge_fd, sizeof(EdgeMemory), Access::kReadWrite);
+        session_.memory =
+            std::make_unique<Mapping>(edge_fd, sizeof(EdgeMemory), Access::kReadWrite);
     } catch (const Error& error) {
         fail(error.info()->status, error.info()->message, true);
         return;
@@ -293,11 +321,13 @@ void Handshake::take_descriptors() {
 void Handshake::probe(const Packet& packet) {
     ucred peer{};
     socklen_t length = sizeof peer;
-    if (!local_->cross_memory_attach || getsockopt(fd(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) {
+    if (!local_->cross_memory_attach ||
+        getsockopt(fd(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) {
         return;
     }
     Nonce seen{};
-    const int error = read_peer(peer.pid, packet.probe_address, reinterpret_cast<std::byte*>(seen.data()), seen.size());
+    const int error = read_peer(peer.pid, packet.probe_address,
+                                reinterpret_cast<std::byte*>(seen.data()), seen.size());
     session_.pid = error == 0 && seen == packet.probe ? peer.pid : 0;
 }
 

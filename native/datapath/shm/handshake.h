@@ -1,5 +1,5 @@
-// The handshake of an edge, over a non-blocking SOCK_SEQPACKET socket: proves in both directions that the other end knows the
-// group's key, and passes the descriptors of the shared memory.
+// The handshake of an edge, over a non-blocking SOCK_SEQPACKET socket: proves in both directions
+// that the other end knows the group's key, and passes the descriptors of the shared memory.
 //
 //   caller                                     callee
 //   Hello  {ids, nonce}              ---->
@@ -8,10 +8,11 @@
 //          doorbell, edge memory
 //                                    <----     Accept + segment, doorbell
 //
-// Either side sends Reject instead when it does not like what it heard. The proofs are keyed SipHashes that cover both
-// nonces, both ids and the role, so that neither replay nor reflection helps (what SipHash does not give: wire/siphash.h). Descriptors go only to a
-// peer that has proved itself. Each side then reads the other's nonce out of its memory: only if
-// that works is cross-memory attach used on this edge.
+// Either side sends Reject instead when it does not like what it heard. The proofs are keyed
+// SipHashes that cover both nonces, both ids and the role, so that neither replay nor reflection
+// helps (what SipHash does not give: wire/siphash.h). Descriptors go only to a peer that has proved
+// itself. Each side then reads the other's nonce out of its memory: only if that works is
+// cross-memory attach used on this edge.
 #pragma once
 
 #include <sys/types.h>
@@ -57,7 +58,8 @@ class Handshake {
     enum class State { kWaiting, kProved, kOpen, kFailed };
 
     // Calls the peer. Failure shows in state().
-    static Handshake call(const Local& local, PeerId peer, const std::string& socket_name, Time deadline);
+    static Handshake call(const Local& local, PeerId peer, const std::string& socket_name,
+                          Time deadline);
     // Answers whoever connected.
     static Handshake answer(const Local& local, UniqueFd socket, Time deadline);
 

@@ -1,7 +1,9 @@
-// Is a peer that we wait for still alive? Judged by the heartbeat in its segment, while it is watched.
+// Is a peer that we wait for still alive? Judged by the heartbeat in its segment, while it is
+// watched.
 //
-// Only time in which we ourselves ran counts as the peer's silence: after a pause of this process (SIGSTOP, a suspended
-// machine, a long absence from progress()) the peer gets a fresh chance to be heard.
+// Only time in which we ourselves ran counts as the peer's silence: after a pause of this process
+// (SIGSTOP, a suspended machine, a long absence from progress()) the peer gets a fresh chance to be
+// heard.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +14,14 @@
 namespace weft::datapath::shm {
 
 // Who is watched moves its heartbeat at least this often.
-constexpr Time heartbeat_interval(Time peer_timeout) { return std::min<Time>(100'000'000, peer_timeout / 6); }
+constexpr Time heartbeat_interval(Time peer_timeout) {
+    return std::min<Time>(100'000'000, peer_timeout / 6);
+}
 
 class Liveness {
   public:
-    explicit Liveness(Time peer_timeout) noexcept : timeout_(peer_timeout), interval_(heartbeat_interval(peer_timeout)) {}
+    explicit Liveness(Time peer_timeout) noexcept
+        : timeout_(peer_timeout), interval_(heartbeat_interval(peer_timeout)) {}
 
     void start() noexcept { next_look_ = 0; }
 

@@ -1,7 +1,7 @@
 // Matching of messages to receives by tag: oldest first for equal tags.
 //
-// Posted receives are linked through Transfer itself and cost no allocation. With the usual few outstanding, a look-up is one multiplication and one
-// comparison.
+// Posted receives are linked through Transfer itself and cost no allocation. With the usual few
+// outstanding, a look-up is one multiplication and one comparison.
 //
 // Invariant: for one tag there are never both posted receives and unmatched messages.
 #pragma once
@@ -78,7 +78,8 @@ class MatchTable {
 
     // Takes an unmatched offer that its sender withdraws.
     bool take_offer(const Tag& tag, std::uint64_t id, Unmatched& found) noexcept {
-        return take_if(tag, found, [&](const Message& m) { return m.kind == Kind::kOffer && m.link.id == id; });
+        return take_if(tag, found,
+                       [&](const Message& m) { return m.kind == Kind::kOffer && m.link.id == id; });
     }
 
     // Takes all for which condition(message) holds.
@@ -115,7 +116,8 @@ class MatchTable {
     static constexpr std::size_t kBuckets = 64;
 
     static std::size_t bucket(const Tag& tag) noexcept {
-        return static_cast<std::size_t>((tag.group ^ tag.message) * 0x9e3779b97f4a7c15u >> 58);  // Fibonacci hashing
+        return static_cast<std::size_t>((tag.group ^ tag.message) * 0x9e3779b97f4a7c15u >>
+                                        58);  // Fibonacci hashing
     }
 
     template <typename Condition>

@@ -29,19 +29,21 @@ Mapping::Mapping(int fd, std::size_t size, Access access) : size_(size) {
     data_ = static_cast<std::byte*>(at);
 }
 
-Mapping::~Mapping() { munmap(data_, size_); }
+Mapping::~Mapping() {
+    munmap(data_, size_);
+}
 
 UniqueFd create_memory(const char* label, std::size_t size) {
     UniqueFd fd(memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (!fd) {
-        throw Error(WEFT_ERR_RESOURCES, std::string("cannot create shared memory (memfd_create): ") +
-                                            std::strerror(errno) +
-                                            "; raise the limit on open files (ulimit -n)");
+        throw Error(WEFT_ERR_RESOURCES,
+                    std::string("cannot create shared memory (memfd_create): ") +
+                        std::strerror(errno) + "; raise the limit on open files (ulimit -n)");
     }
     if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
-        throw Error(WEFT_ERR_RESOURCES,
-                    "cannot size shared memory to " + mebibytes(size) + ": " + std::strerror(errno) +
-                        "; raise the limit on file size (ulimit -f)");
+        throw Error(WEFT_ERR_RESOURCES, "cannot size shared memory to " + mebibytes(size) + ": " +
+                                            std::strerror(errno) +
+                                            "; raise the limit on file size (ulimit -f)");
     }
     return fd;
 }
@@ -52,11 +54,12 @@ void reserve_memory(int fd, std::size_t offset, std::size_t size, const std::str
         result = fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(size));
     } while (result != 0 && errno == EINTR);
     if (result != 0) {
-        throw Error(WEFT_ERR_RESOURCES,
-                    "out of shared memory: " + std::to_string(size) + " bytes for " + purpose +
-                        " were refused (" + std::strerror(errno) +
-                        "); free memory, raise the container's memory limit, or leave `shm` out of the "
-                        "`datapaths` option");
+        throw Error(
+            WEFT_ERR_RESOURCES,
+            "out of shared memory: " + std::to_string(size) + " bytes for " + purpose +
+                " were refused (" + std::strerror(errno) +
+                "); free memory, raise the container's memory limit, or leave `shm` out of the "
+                "`datapaths` option");
     }
 }
 
@@ -71,13 +74,15 @@ void seal_memory(int fd, bool peers_read_only) {
     }
 #endif
     if (fcntl(fd, F_ADD_SEALS, seals) != 0) {
-        throw Error(WEFT_ERR_SYSTEM, std::string("cannot seal shared memory (fcntl F_ADD_SEALS): ") + std::strerror(errno));
+        throw Error(
+            WEFT_ERR_SYSTEM,
+            std::string("cannot seal shared memory (fcntl F_ADD_SEALS): ") + std::strerror(errno));
     }
 }
 
 std::size_t sealed_size(int fd) noexcept {
     const int seals = fcntl(fd, F_GET_SEALS);
-    struct stat info {};
+    struct stat info{};
     if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &info) != 0 || info.st_size <= 0) {
         return 0;
     }

@@ -1,7 +1,8 @@
 // Shared memory without a name: a sealed memfd and its mapping.
 //
-// Invariant: the file can neither shrink nor grow once it is shared, and every page that is touched was reserved before, so
-// that no access can raise SIGBUS, whatever the peer does and however short memory gets.
+// Invariant: the file can neither shrink nor grow once it is shared, and every page that is touched
+// was reserved before, so that no access can raise SIGBUS, whatever the peer does and however short
+// memory gets.
 #pragma once
 
 #include <cstddef>

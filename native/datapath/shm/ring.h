@@ -1,16 +1,19 @@
-// One direction of an edge: a ring of message headers, one cache line each, beside a ring of payload bytes.
+// One direction of an edge: a ring of message headers, one cache line each, beside a ring of
+// payload bytes.
 //
-// A short message travels inside its header's line, so that it costs one cache-line transfer. The header's sequence word is
-// both its content's validity and the signal: the consumer polls the word of the next line and needs no shared write index.
-// Headers have their own ring so that a sequence word is never overwritten by payload that could look like one.
+// A short message travels inside its header's line, so that it costs one cache-line transfer. The
+// header's sequence word is both its content's validity and the signal: the consumer polls the word
+// of the next line and needs no shared write index. Headers have their own ring so that a sequence
+// word is never overwritten by payload that could look like one.
 //
-// Memory ordering. Producer -> consumer: plain stores of the line and payload, then sequence.store(release); the consumer's
-// sequence.load(acquire) makes them visible. Consumer -> producer: reads, then consumed.store; the producer's load(acquire) before
-// it overwrites. The consumer publishes what it consumed only once a quarter of either ring has come together: fewer transfers of that line, and no
-// producer waits for more room than the other three quarters hold.
+// Memory ordering. Producer -> consumer: plain stores of the line and payload, then
+// sequence.store(release); the consumer's sequence.load(acquire) makes them visible. Consumer ->
+// producer: reads, then consumed.store; the producer's load(acquire) before it overwrites. The
+// consumer publishes what it consumed only once a quarter of either ring has come together: fewer
+// transfers of that line, and no producer waits for more room than the other three quarters hold.
 //
-// Invariant: nothing that the other side writes is trusted. Positions are private; what is read from shared memory
-// is copied out once and then checked.
+// Invariant: nothing that the other side writes is trusted. Positions are private; what is read
+// from shared memory is copied out once and then checked.
 #pragma once
 
 #include <algorithm>
@@ -25,8 +28,9 @@
 
 namespace weft::datapath::shm {
 
-constexpr std::size_t kSlots = 512;            // header lines; a power of two
-constexpr std::size_t kRingBytes = 256u << 10;  // payload; a power of two, so that it stays in the second-level cache
+constexpr std::size_t kSlots = 512;  // header lines; a power of two
+constexpr std::size_t kRingBytes =
+    256u << 10;  // payload; a power of two, so that it stays in the second-level cache
 constexpr std::size_t kInlineBytes = 24;
 
 enum class Kind : std::uint8_t {
@@ -34,9 +38,10 @@ enum class Kind : std::uint8_t {
     kOffer,      // a message that waits in the sender's memory: id, address
     kPull,       // "stream me your offer `id` from `offset` on, as my receive `peer_id`"
     kPiece,      // consecutive payload of receive `peer_id`, at `offset`
-    kDone,       // offer `id` ended at the receiver, with `status`; signature and size as the receiver had them
-    kCancel,     // offer `id` (with its tag) is withdrawn
-    kClose,      // the last message
+    kDone,    // offer `id` ended at the receiver, with `status`; signature and size as the receiver
+              // had them
+    kCancel,  // offer `id` (with its tag) is withdrawn
+    kClose,   // the last message
 };
 
 // One cache line. Both processes run on one host, so this is the wire format as well.
@@ -71,15 +76,19 @@ struct Direction {
     struct alignas(kCacheLine) Consumed {
         std::atomic<std::uint64_t> slots;
         std::atomic<std::uint64_t> bytes;
-        std::atomic<std::uint32_t> watching;  // somebody waits for the producer: keep the heartbeat going
+        std::atomic<std::uint32_t>
+            watching;  // somebody waits for the producer: keep the heartbeat going
     } consumed;
-    // Written by the consumer, rarely; read by the producer at every send, so it must stay in the producer's cache.
+    // Written by the consumer, rarely; read by the producer at every send, so it must stay in the
+    // producer's cache.
     struct alignas(kCacheLine) Wishes {
-        std::atomic<std::uint32_t> no_eager;  // the consumer's heap is full: send by rendezvous only
+        std::atomic<std::uint32_t>
+            no_eager;  // the consumer's heap is full: send by rendezvous only
     } wishes;
     // Written by the producer, rarely.
     struct alignas(kCacheLine) Notices {
-        std::atomic<std::uint64_t> cancels;         // offers withdrawn so far: bytes pulled before it changed are good
+        std::atomic<std::uint64_t>
+            cancels;  // offers withdrawn so far: bytes pulled before it changed are good
         std::atomic<std::uint32_t> waits_for_room;  // ring my doorbell when you have consumed
     } notices;
     struct Line {
@@ -89,7 +98,8 @@ struct Direction {
     alignas(kCacheLine) std::byte bytes[kRingBytes];
 
     std::atomic_ref<std::uint32_t> sequence(std::uint64_t position) noexcept {
-        return std::atomic_ref<std::uint32_t>(*reinterpret_cast<std::uint32_t*>(slots[position % kSlots].bytes));
+        return std::atomic_ref<std::uint32_t>(
+            *reinterpret_cast<std::uint32_t*>(slots[position % kSlots].bytes));
     }
     // Differs from what the slot held a lap earlier, and from zero at first.
     static std::uint32_t expected(std::uint64_t position) noexcept {
@@ -105,7 +115,8 @@ class Producer {
   public:
     explicit Producer(Direction& direction) noexcept : ring_(direction) {}
 
-    // Is there room for one header and `payload` bytes? (at most 3/4 of kRingBytes may be asked for)
+    // Is there room for one header and `payload` bytes? (at most 3/4 of kRingBytes may be asked
+    // for)
     bool room(std::size_t payload) noexcept {
         if (fits(payload)) {
             return true;
@@ -115,7 +126,8 @@ class Producer {
     }
 
     // Call only where there is room. The payload goes to the byte ring.
-    void push(const Message& message, const std::byte* payload = nullptr, std::size_t size = 0) noexcept {
+    void push(const Message& message, const std::byte* payload = nullptr,
+              std::size_t size = 0) noexcept {
         if (size > 0) {
             const std::size_t at = bytes_ % kRingBytes;
             const std::size_t first = std::min(size, kRingBytes - at);
@@ -124,24 +136,33 @@ class Producer {
             bytes_ += payload_room(size);
         }
         std::byte* const line = ring_.slots[slots_ % kSlots].bytes;
-        std::memcpy(line + sizeof message.sequence, reinterpret_cast<const std::byte*>(&message) + sizeof message.sequence,
+        std::memcpy(line + sizeof message.sequence,
+                    reinterpret_cast<const std::byte*>(&message) + sizeof message.sequence,
                     sizeof message - sizeof message.sequence);
         ring_.sequence(slots_).store(Direction::expected(slots_), std::memory_order_release);
         ++slots_;
     }
 
-    bool eager_refused() const noexcept { return ring_.wishes.no_eager.load(std::memory_order_relaxed) != 0; }
-    bool watched() const noexcept { return ring_.consumed.watching.load(std::memory_order_relaxed) != 0; }
+    bool eager_refused() const noexcept {
+        return ring_.wishes.no_eager.load(std::memory_order_relaxed) != 0;
+    }
+    bool watched() const noexcept {
+        return ring_.consumed.watching.load(std::memory_order_relaxed) != 0;
+    }
 
-    // Before sleeping with something left to send; true when there is room after all. Pairs with Consumer::publish.
+    // Before sleeping with something left to send; true when there is room after all. Pairs with
+    // Consumer::publish.
     bool wait_for_room(std::size_t payload) noexcept {
         ring_.notices.waits_for_room.store(1, std::memory_order_seq_cst);
         refresh();
         return fits(payload);
     }
-    void stop_waiting() noexcept { ring_.notices.waits_for_room.store(0, std::memory_order_relaxed); }
+    void stop_waiting() noexcept {
+        ring_.notices.waits_for_room.store(0, std::memory_order_relaxed);
+    }
 
-    // Must precede any reuse of the memory that was offered: a release for the receiver's Consumer::cancels.
+    // Must precede any reuse of the memory that was offered: a release for the receiver's
+    // Consumer::cancels.
     void count_cancel() noexcept { ring_.notices.cancels.fetch_add(1, std::memory_order_seq_cst); }
 
     // The peer claims to have consumed what was never sent.
@@ -149,12 +170,14 @@ class Producer {
 
   private:
     bool fits(std::size_t payload) const noexcept {
-        return slots_ - consumed_slots_ < kSlots && bytes_ + payload_room(payload) - consumed_bytes_ <= kRingBytes;
+        return slots_ - consumed_slots_ < kSlots &&
+               bytes_ + payload_room(payload) - consumed_bytes_ <= kRingBytes;
     }
     void refresh() noexcept {
         const std::uint64_t slots = ring_.consumed.slots.load(std::memory_order_seq_cst);
         const std::uint64_t bytes = ring_.consumed.bytes.load(std::memory_order_seq_cst);
-        if (slots_ - slots > slots_ - consumed_slots_ || bytes_ - bytes > bytes_ - consumed_bytes_) {
+        if (slots_ - slots > slots_ - consumed_slots_ ||
+            bytes_ - bytes > bytes_ - consumed_bytes_) {
             broken_ = true;  // ran backwards, or past the end
             return;
         }
@@ -181,11 +204,13 @@ class Consumer {
     explicit Consumer(Direction& direction) noexcept : ring_(direction) {}
 
     bool ready() const noexcept {
-        return ring_.sequence(slots_).load(std::memory_order_acquire) == Direction::expected(slots_);
+        return ring_.sequence(slots_).load(std::memory_order_acquire) ==
+               Direction::expected(slots_);
     }
     // The same, as the sleeper's half of the pattern in doorbell.h.
     bool ready_before_sleep() const noexcept {
-        return ring_.sequence(slots_).load(std::memory_order_seq_cst) == Direction::expected(slots_);
+        return ring_.sequence(slots_).load(std::memory_order_seq_cst) ==
+               Direction::expected(slots_);
     }
 
     // Call only when ready.
@@ -196,8 +221,8 @@ class Consumer {
         return message;
     }
 
-    // The payload of the message just popped, which the caller has checked to be at most kRingBytes. It stays in place until the
-    // next publish().
+    // The payload of the message just popped, which the caller has checked to be at most
+    // kRingBytes. It stays in place until the next publish().
     Payload take(std::size_t size) noexcept {
         const std::size_t at = bytes_ % kRingBytes;
         const std::size_t first = std::min(size, kRingBytes - at);
@@ -205,7 +230,8 @@ class Consumer {
         return {{ring_.bytes + at, first}, {ring_.bytes, size - first}};
     }
 
-    // Gives room back once enough has come together. True: the producer waits for it, ring its doorbell.
+    // Gives room back once enough has come together. True: the producer waits for it, ring its
+    // doorbell.
     bool publish() noexcept {
         if (slots_ - published_slots_ < kSlots / 4 && bytes_ - published_bytes_ < kRingBytes / 4) {
             return false;
@@ -220,10 +246,15 @@ class Consumer {
     void refuse_eager(bool refuse) noexcept {
         ring_.wishes.no_eager.store(refuse ? 1 : 0, std::memory_order_release);
     }
-    void watch(bool on) noexcept { ring_.consumed.watching.store(on ? 1 : 0, std::memory_order_release); }
+    void watch(bool on) noexcept {
+        ring_.consumed.watching.store(on ? 1 : 0, std::memory_order_release);
+    }
 
-    // Read after the bytes of an offer were pulled. The read-modify-write keeps those reads before it (a plain load would not).
-    std::uint64_t cancels() noexcept { return ring_.notices.cancels.fetch_add(0, std::memory_order_acq_rel); }
+    // Read after the bytes of an offer were pulled. The read-modify-write keeps those reads before
+    // it (a plain load would not).
+    std::uint64_t cancels() noexcept {
+        return ring_.notices.cancels.fetch_add(0, std::memory_order_acq_rel);
+    }
 
   private:
     Direction& ring_;

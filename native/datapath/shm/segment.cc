@@ -11,12 +11,15 @@ namespace {
 
 constexpr std::uint64_t kMagic = 0x31676573'74666577;  // "weftseg1"
 
-constexpr std::size_t round_up(std::size_t bytes) { return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine; }
+constexpr std::size_t round_up(std::size_t bytes) {
+    return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+}
 
 std::size_t checked_size(int fd) {
     const std::size_t size = sealed_size(fd);
     if (size < kBoardsBegin) {
-        throw Error(WEFT_ERR_AUTH, "the peer's shared segment is no sealed memfd of at least 4096 bytes");
+        throw Error(WEFT_ERR_AUTH,
+                    "the peer's shared segment is no sealed memfd of at least 4096 bytes");
     }
     return size;
 }
@@ -37,10 +40,14 @@ ProcessSegment::ProcessSegment(PeerId self, std::size_t board_bytes)
 
 std::size_t ProcessSegment::allocate_board(std::size_t bytes) {
     const std::size_t size = round_up(std::max<std::size_t>(bytes, 1));
-    const auto hole = std::find_if(free_.begin(), free_.end(), [&](const auto& range) { return range.second >= size; });
+    const auto hole = std::find_if(free_.begin(), free_.end(),
+                                   [&](const auto& range) { return range.second >= size; });
     if (hole == free_.end()) {
-        throw Error(WEFT_ERR_RESOURCES, "no room for a board of " + std::to_string(bytes) + " bytes: " + std::to_string(in_use_) +
-                                            " bytes are in use by others; release communicators that are no longer needed");
+        throw Error(
+            WEFT_ERR_RESOURCES,
+            "no room for a board of " + std::to_string(bytes) +
+                " bytes: " + std::to_string(in_use_) +
+                " bytes are in use by others; release communicators that are no longer needed");
     }
     const auto [offset, room] = *hole;
     reserve_memory(fd_.get(), offset, size, "a board of the flat collectives");
@@ -74,12 +81,14 @@ void ProcessSegment::release_board(std::size_t offset, std::size_t bytes) noexce
 
 PeerSegment::PeerSegment(int fd, PeerId peer) : mapping_(fd, checked_size(fd), Access::kReadOnly) {
     if (header().magic != kMagic || header().peer != peer) {
-        throw Error(WEFT_ERR_AUTH, "the shared segment that came with the handshake is not the peer's", peer);
+        throw Error(WEFT_ERR_AUTH,
+                    "the shared segment that came with the handshake is not the peer's", peer);
     }
 }
 
 const std::byte* PeerSegment::at(std::uint64_t offset, std::size_t bytes) const noexcept {
-    const bool inside = offset >= kBoardsBegin && offset <= mapping_.size() && bytes <= mapping_.size() - offset;
+    const bool inside =
+        offset >= kBoardsBegin && offset <= mapping_.size() && bytes <= mapping_.size() - offset;
     return inside ? mapping_.data() + offset : nullptr;
 }
 
@@ -102,6 +111,8 @@ Board::~Board() {
     }
 }
 
-std::byte* Board::data() const noexcept { return segment_ ? segment_->at(offset_) : nullptr; }
+std::byte* Board::data() const noexcept {
+    return segment_ ? segment_->at(offset_) : nullptr;
+}
 
 }  // namespace weft::datapath::shm

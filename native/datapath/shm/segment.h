@@ -1,4 +1,5 @@
-// What a process shows to all its same-host peers: a header (heartbeat, sleeping flag) and boards. Peers can only read it.
+// What a process shows to all its same-host peers: a header (heartbeat, sleeping flag) and boards.
+// Peers can only read it.
 #pragma once
 
 #include <atomic>
@@ -35,9 +36,12 @@ class ProcessSegment {
 
     int fd() const noexcept { return fd_.get(); }
     void close_fd() noexcept { fd_.reset(); }
-    SegmentHeader& header() const noexcept { return *reinterpret_cast<SegmentHeader*>(mapping_.data()); }
+    SegmentHeader& header() const noexcept {
+        return *reinterpret_cast<SegmentHeader*>(mapping_.data());
+    }
 
-    // First fit. Memory once taken stays with the segment for later boards. Throws Error: RESOURCES.
+    // First fit. Memory once taken stays with the segment for later boards. Throws Error:
+    // RESOURCES.
     std::size_t allocate_board(std::size_t bytes);
     void release_board(std::size_t offset, std::size_t bytes) noexcept;
     std::byte* at(std::size_t offset) const noexcept { return mapping_.data() + offset; }
@@ -56,7 +60,9 @@ class PeerSegment {
     // Throws Error AUTH (not a segment of this peer) or SYSTEM.
     PeerSegment(int fd, PeerId peer);
 
-    const SegmentHeader& header() const noexcept { return *reinterpret_cast<const SegmentHeader*>(mapping_.data()); }
+    const SegmentHeader& header() const noexcept {
+        return *reinterpret_cast<const SegmentHeader*>(mapping_.data());
+    }
     // Null unless the whole range is inside.
     const std::byte* at(std::uint64_t offset, std::size_t bytes) const noexcept;
 

@@ -1,4 +1,5 @@
-// Numbers for things under way that both ends speak of: an index for speed, a generation so that a late or invented number finds nothing.
+// Numbers for things under way that both ends speak of: an index for speed, a generation so that a
+// late or invented number finds nothing.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +26,8 @@ class SlotTable {
     // Null for an id that is not (or no longer) in use. Valid until the next add().
     Value* find(std::uint64_t id) noexcept {
         const std::size_t index = id & 0xffffffffu;
-        if (index >= entries_.size() || entries_[index].generation != id >> 32 || !entries_[index].value) {
+        if (index >= entries_.size() || entries_[index].generation != id >> 32 ||
+            !entries_[index].value) {
             return nullptr;
         }
         return &*entries_[index].value;
@@ -45,7 +47,8 @@ class SlotTable {
     void each(Visit visit) {
         for (std::size_t index = 0; index < entries_.size(); ++index) {
             if (entries_[index].value) {
-                visit(std::uint64_t{entries_[index].generation} << 32 | index, *entries_[index].value);
+                visit(std::uint64_t{entries_[index].generation} << 32 | index,
+                      *entries_[index].value);
             }
         }
     }

@@ -1,6 +1,5 @@
 // Boards: memory that peers of the same host can read, and the doorbell that goes with it.
 #include <doctest/doctest.h>
-
 #include <poll.h>
 #include <sys/resource.h>
 
@@ -29,12 +28,14 @@ TEST_CASE("boards are disjoint, aligned, zeroed, and come back") {
             }
             std::memset(board.data(), 0xff, board.size());
             for (const Board& other : boards) {
-                REQUIRE((board.data() + board.size() <= other.data() || other.data() + other.size() <= board.data()));
+                REQUIRE((board.data() + board.size() <= other.data() ||
+                         other.data() + other.size() <= board.data()));
             }
             boards.push_back(std::move(board));
         }
     }
-    CHECK_THROWS_WITH_AS(node.datapath->allocate_board(2 << 20), doctest::Contains("no room for a board"), Error);
+    CHECK_THROWS_WITH_AS(node.datapath->allocate_board(2 << 20),
+                         doctest::Contains("no room for a board"), Error);
     boards.clear();
     CHECK(node.datapath->stats_json().find("\"board_bytes\":0") != std::string::npos);
     CHECK(node.datapath->allocate_board((1 << 20) - 64).size() > 0);  // all in one piece again
@@ -114,7 +115,8 @@ TEST_CASE("limits that are too low give RESOURCES with the mend, not a crash") {
         try {
             Node node(identity(0xa));
         } catch (const Error& error) {
-            return error.info()->status == WEFT_ERR_RESOURCES && error.info()->message.find(word) != std::string::npos;
+            return error.info()->status == WEFT_ERR_RESOURCES &&
+                   error.info()->message.find(word) != std::string::npos;
         }
         return false;
     };

@@ -1,7 +1,7 @@
-// Peers that die, stop, leave, lie about the secret or write nonsense: every pending transfer ends with a typed error that
-// names the peer, and nothing is left behind.
-#include <doctest/doctest.h>
+// Peers that die, stop, leave, lie about the secret or write nonsense: every pending transfer ends
+// with a typed error that names the peer, and nothing is left behind.
 #include <dirent.h>
+#include <doctest/doctest.h>
 
 #include <algorithm>
 #include <fstream>
@@ -60,7 +60,8 @@ TEST_CASE("SIGKILL of the peer fails what is pending in every state, at once and
             a.channel->send(ops.back()->transfer);
         }
         for (std::uint64_t i = 20; i < 600; ++i) {
-            auto small = make_op(8, i);  // more than the ring takes while nobody drains: here the peer drains, so some are done
+            auto small = make_op(8, i);  // more than the ring takes while nobody drains: here the
+                                         // peer drains, so some are done
             a.channel->send(small->transfer);
             ops.push_back(std::move(small));
         }
@@ -145,7 +146,10 @@ TEST_CASE("a watched peer that sleeps is woken and keeps its heart beating") {
             if (node.datapath->arm()) {
                 const Time until = node.datapath->next_wakeup();
                 const Time now = clock_now();
-                const int wait = until == kNever ? -1 : static_cast<int>(std::max<Time>(0, until - now) / kMillisecond + 1);
+                const int wait =
+                    until == kNever
+                        ? -1
+                        : static_cast<int>(std::max<Time>(0, until - now) / kMillisecond + 1);
                 pollfd fd{node.datapath->wait_fds()[0], POLLIN, 0};
                 poll(&fd, 1, wait);
             }
@@ -262,7 +266,9 @@ TEST_CASE("another key: AUTH at both ends, counted, and no channel") {
     CHECK(a.error->status == WEFT_ERR_AUTH);
     CHECK(a.error->peer_id == 0xb);
     CHECK(send->status() == WEFT_ERR_AUTH);
-    CHECK(drive({&b}, [&] { return b.datapath->stats_json().find("\"auth_failures\":1") != std::string::npos; }));
+    CHECK(drive({&b}, [&] {
+        return b.datapath->stats_json().find("\"auth_failures\":1") != std::string::npos;
+    }));
     CHECK(a.datapath->stats_json().find("\"auth_failures\":1") != std::string::npos);
     CHECK(b.channel == nullptr);
 }
@@ -316,7 +322,8 @@ TEST_CASE("nothing is left behind: descriptors and mappings") {
 }
 
 TEST_CASE("after a fork the child abandons, and the parent's edge lives on until the parent dies") {
-    // The child of the peer outlives it: if it kept the peer's descriptors, nobody would see the peer die.
+    // The child of the peer outlives it: if it kept the peer's descriptors, nobody would see the
+    // peer die.
     Node a(identity(0xa));
     Process process(node_process(a, {}, [](Node& node, int pipe) {
         const pid_t child = fork();

@@ -1,7 +1,6 @@
-// A peer that proves itself and then writes nonsense: the edge fails with a typed error, and nothing else happens. The handshake's library is used to
-// play that peer.
+// A peer that proves itself and then writes nonsense: the edge fails with a typed error, and
+// nothing else happens. The handshake's library is used to play that peer.
 #include <doctest/doctest.h>
-
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -17,12 +16,14 @@ namespace {
 
 // A hand-made peer with an open edge to `node`.
 struct Villain {
-    explicit Villain(Node& node) : segment(0xbad, 4096), bell(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    explicit Villain(Node& node)
+        : segment(0xbad, 4096), bell(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
         local.identity = identity(0xbad);
         local.segment_fd = segment.fd();
         local.doorbell_fd = bell.get();
         const std::string address = node.datapath->address();
-        Handshake handshake = Handshake::call(local, node.id, address.substr(address.rfind('/') + 1), clock_now() + 5 * kSecond);
+        Handshake handshake = Handshake::call(
+            local, node.id, address.substr(address.rfind('/') + 1), clock_now() + 5 * kSecond);
         REQUIRE(drive({&node}, [&] {
             handshake.advance();
             return handshake.state() != Handshake::State::kWaiting;
@@ -42,8 +43,11 @@ struct Villain {
 };
 
 bool fails_as_broken(Node& node) {
-    return drive({&node}, [&] { return node.failed == 1; }, 2 * kSecond) && node.error->status == WEFT_ERR_SYSTEM &&
-           node.error->message.find("broke the shared-memory protocol") != std::string::npos && node.error->peer_id == 0xbad;
+    return drive(
+               {&node}, [&] { return node.failed == 1; }, 2 * kSecond) &&
+           node.error->status == WEFT_ERR_SYSTEM &&
+           node.error->message.find("broke the shared-memory protocol") != std::string::npos &&
+           node.error->peer_id == 0xbad;
 }
 
 TEST_CASE("each kind of nonsense fails the edge") {
@@ -80,35 +84,42 @@ TEST_CASE("each kind of nonsense fails the edge") {
     CHECK(strike([](Villain& v, Node&) { v.out->push(Message(Kind::kPiece)); }));
     CHECK(strike([&](Villain& v, Node& node) {  // a piece at the wrong place
         offer(v);
-        REQUIRE(drive({&node}, [&] { return node.channel->stats_json().find("\"offers_received\":1") != std::string::npos; }));
+        REQUIRE(drive({&node}, [&] {
+            return node.channel->stats_json().find("\"offers_received\":1") != std::string::npos;
+        }));
         Message piece(Kind::kPiece, {77, std::uint64_t{1} << 32, 64});
         piece.size = 64;
         v.out->push(piece);
     }));
     CHECK(strike([&](Villain& v, Node& node) {  // a piece of odd length in the middle
         offer(v);
-        REQUIRE(drive({&node}, [&] { return node.channel->stats_json().find("\"offers_received\":1") != std::string::npos; }));
+        REQUIRE(drive({&node}, [&] {
+            return node.channel->stats_json().find("\"offers_received\":1") != std::string::npos;
+        }));
         Message piece(Kind::kPiece, {77, std::uint64_t{1} << 32, 0});
         piece.size = 63;
         v.out->push(piece);
     }));
-    CHECK(strike([](Villain& v, Node&) { v.out->push(Message(Kind::kPull, {std::uint64_t{1} << 32, 5, 100001})); }));
+    CHECK(strike([](Villain& v, Node&) {
+        v.out->push(Message(Kind::kPull, {std::uint64_t{1} << 32, 5, 100001}));
+    }));
     CHECK(strike([](Villain& v, Node&) {
         for (int i = 0; i < 2; ++i) {
             v.out->push(Message(Kind::kPull, {std::uint64_t{1} << 32, 5, 0}));
         }
     }));
-    CHECK(strike([](Villain& v, Node& node) {  // reads more than was sent; found when the sender needs room
-        v.memory->flow[1 - v.session.outgoing].consumed.slots = std::uint64_t{1} << 40;
-        for (int i = 0; i < 1000 && node.failed == 0; ++i) {
-            auto op = make_op(8, 1000);
-            node.channel->send(op->transfer);
-            if (op->transfer.state == Transfer::State::kPending) {
-                node.progress();
-                node.channel->cancel(op->transfer);
+    CHECK(strike(
+        [](Villain& v, Node& node) {  // reads more than was sent; found when the sender needs room
+            v.memory->flow[1 - v.session.outgoing].consumed.slots = std::uint64_t{1} << 40;
+            for (int i = 0; i < 1000 && node.failed == 0; ++i) {
+                auto op = make_op(8, 1000);
+                node.channel->send(op->transfer);
+                if (op->transfer.state == Transfer::State::kPending) {
+                    node.progress();
+                    node.channel->cancel(op->transfer);
+                }
             }
-        }
-    }));
+        }));
     CHECK(strike([](Villain& v, Node& node) {  // ignores the wish for no more eager messages
         std::vector<std::byte> payload(16384);
         while (node.failed == 0) {
@@ -134,12 +145,15 @@ TEST_CASE("random garbage in all of the shared memory, all the time, crashes not
         constexpr std::size_t kHeaderWords = offsetof(Direction, bytes) / 8;
         for (int step = 0; step < 2000 && node.failed == 0; ++step) {
             for (int i = 0; i < 3; ++i) {
-                const std::size_t at = random() % kHeaderWords + (random() % 2 != 0 ? sizeof(Direction) / 8 : 0);
+                const std::size_t at =
+                    random() % kHeaderWords + (random() % 2 != 0 ? sizeof(Direction) / 8 : 0);
                 words[at] = random() % 2 != 0 ? random() : random() % 16;
             }
             if (random() % 4 == 0) {  // something that looks right
-                Message message(static_cast<Kind>(random() % 8), {std::uint64_t{random() % 3} << 32 | random() % 4,
-                                                                  std::uint64_t{random() % 3} << 32 | random() % 4, random() % 4 * 64});
+                Message message(
+                    static_cast<Kind>(random() % 8),
+                    {std::uint64_t{random() % 3} << 32 | random() % 4,
+                     std::uint64_t{random() % 3} << 32 | random() % 4, random() % 4 * 64});
                 message.size = random() % 3 == 0 ? random() : random() % 100;
                 message.tag = {7, random() % 4};
                 message.signature = 42;
@@ -158,7 +172,8 @@ TEST_CASE("random garbage in all of the shared memory, all the time, crashes not
     }
 }
 
-TEST_CASE("strangers at the socket: garbage, silence and half a handshake are counted and dropped") {
+TEST_CASE(
+    "strangers at the socket: garbage, silence and half a handshake are counted and dropped") {
     Node node(identity(0xa));
     const std::string address = node.datapath->address();
     Identity other = identity(0xbad);
@@ -167,7 +182,8 @@ TEST_CASE("strangers at the socket: garbage, silence and half a handshake are co
     Local local{other, true, segment.fd(), bell.get(), {}};
     std::vector<Handshake> handshakes;
     for (int i = 0; i < 20; ++i) {
-        handshakes.push_back(Handshake::call(local, node.id, address.substr(address.rfind('/') + 1), clock_now() + kSecond));
+        handshakes.push_back(Handshake::call(local, node.id, address.substr(address.rfind('/') + 1),
+                                             clock_now() + kSecond));
         if (i % 2 == 0) {
             const char garbage[200] = "GET / HTTP/1.1";
             CHECK(::write(handshakes.back().fd(), garbage, static_cast<std::size_t>(i) * 10) >= 0);
@@ -175,7 +191,9 @@ TEST_CASE("strangers at the socket: garbage, silence and half a handshake are co
     }
     drive({&node}, [] { return false; }, 30 * kMillisecond);
     handshakes.clear();
-    CHECK(drive({&node}, [&] { return node.datapath->stats_json().find("\"callers_refused\":20") != std::string::npos; }));
+    CHECK(drive({&node}, [&] {
+        return node.datapath->stats_json().find("\"callers_refused\":20") != std::string::npos;
+    }));
     CHECK(node.opened == 0);
     Node friendly(identity(0xb));
     friendly.connect(node);

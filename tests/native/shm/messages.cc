@@ -7,9 +7,10 @@ namespace weft::datapath::shm::test {
 namespace {
 
 constexpr std::size_t kEager = ShmOptions{}.eager_limit;
-const std::size_t kSizes[] = {0,          1,          7,           8,           23,          24,        25,        63,       64,
-                              65,         1000,       4096,        kEager - 1,  kEager,      kEager + 1, 32767,    32768,    32769,
-                              65536,      131071,     262143,      262144,      262145,      1000003,   1u << 20, 3000001, 5u << 20};
+const std::size_t kSizes[] = {0,          1,      7,       8,        23,      24,         25,
+                              63,         64,     65,      1000,     4096,    kEager - 1, kEager,
+                              kEager + 1, 32767,  32768,   32769,    65536,   131071,     262143,
+                              262144,     262145, 1000003, 1u << 20, 3000001, 5u << 20};
 
 TEST_CASE("every size around every boundary, receive first and message first") {
     for (const auto way : kWays) {
@@ -45,7 +46,8 @@ TEST_CASE("every size around every boundary, receive first and message first") {
 TEST_CASE("a reducer combines every element once, in pieces of whole cache lines") {
     for (const auto way : kWays) {
         Pair pair(with(way));
-        for (const std::size_t size : {0u, 4u, 24u, 28u, 60u, 68u, 16384u, 16388u, 100004u, 262148u, 1048580u, 4000004u}) {
+        for (const std::size_t size :
+             {0u, 4u, 24u, 28u, 60u, 68u, 16384u, 16388u, 100004u, 262148u, 1048580u, 4000004u}) {
             for (const bool receive_first : {true, false}) {
                 CAPTURE(size);
                 WordSum sum;
@@ -76,7 +78,8 @@ TEST_CASE("messages with equal tags match in the order in which they were sent")
     Pair pair;
     std::vector<std::unique_ptr<Op>> sends, recvs;
     for (std::size_t i = 0; i < 40; ++i) {
-        sends.push_back(make_op(1000 + i * 1000, 5));  // some eager, some offered: sizes say which is which
+        sends.push_back(
+            make_op(1000 + i * 1000, 5));  // some eager, some offered: sizes say which is which
         pair.a.channel->send(sends.back()->transfer);
     }
     pair.settle();
@@ -85,7 +88,9 @@ TEST_CASE("messages with equal tags match in the order in which they were sent")
         pair.b.channel->recv(recvs.back()->transfer);
     }
     REQUIRE(pair.until([&] { return recvs.back()->ended == 1; }));
-    REQUIRE(pair.until([&] { return std::all_of(recvs.begin(), recvs.end(), [](auto& r) { return r->done(); }); }));
+    REQUIRE(pair.until([&] {
+        return std::all_of(recvs.begin(), recvs.end(), [](auto& r) { return r->done(); });
+    }));
 }
 
 TEST_CASE("transfers handed over before the edge is open are queued") {
@@ -110,7 +115,8 @@ TEST_CASE("transfers handed over before the edge is open are queued") {
     b.channel->recv(got->transfer);
     b.channel->recv(got_big->transfer);
     b.channel->send(back->transfer);
-    REQUIRE(drive({&a, &b}, [&] { return got->done() && got_big->done() && recv->done() && big->done(); }));
+    REQUIRE(drive({&a, &b},
+                  [&] { return got->done() && got_big->done() && recv->done() && big->done(); }));
     CHECK(got_big->bytes == big->bytes);
 }
 

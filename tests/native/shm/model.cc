@@ -1,4 +1,5 @@
-// Random interleavings of everything, against a model: what was sent arrives once, whole, in order per tag, or was cancelled.
+// Random interleavings of everything, against a model: what was sent arrives once, whole, in order
+// per tag, or was cancelled.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -15,7 +16,8 @@ namespace {
 struct Flow {
     Node* from = nullptr;
     Node* to = nullptr;
-    std::map<std::uint64_t, std::deque<std::uint64_t>> sent;  // per tag: seeds of messages in order, not yet received
+    std::map<std::uint64_t, std::deque<std::uint64_t>>
+        sent;  // per tag: seeds of messages in order, not yet received
     std::vector<std::unique_ptr<Op>> sends, recvs;
     std::vector<std::size_t> expected_seed;  // of recvs
     std::size_t received = 0;
@@ -23,12 +25,18 @@ struct Flow {
 
 std::size_t random_size(std::mt19937_64& random) {
     switch (random() % 6) {
-        case 0: return random() % 65;
-        case 1: return random() % 2000;
-        case 2: return 16384 + random() % 3 - 1;
-        case 3: return random() % 20000;
-        case 4: return random() % 300000;
-        default: return 8;
+        case 0:
+            return random() % 65;
+        case 1:
+            return random() % 2000;
+        case 2:
+            return 16384 + random() % 3 - 1;
+        case 3:
+            return random() % 20000;
+        case 4:
+            return random() % 300000;
+        default:
+            return 8;
     }
 }
 
@@ -50,7 +58,9 @@ TEST_CASE("random interleavings of sends and receives in both directions") {
         flows[0].to = flows[1].from = &pair.b;
         constexpr std::uint64_t kTags = 5;
         std::uint64_t send_count[2][kTags] = {}, recv_count[2][kTags] = {};
-        const auto seed_of = [&](std::size_t f, std::uint64_t tag, std::uint64_t n) { return seed * 1000003 + f * 7919 + tag * 104729 + n * 13; };
+        const auto seed_of = [&](std::size_t f, std::uint64_t tag, std::uint64_t n) {
+            return seed * 1000003 + f * 7919 + tag * 104729 + n * 13;
+        };
         for (int step = 0; step < 4000; ++step) {
             const std::size_t f = random() % 2;
             Flow& flow = flows[f];
@@ -95,8 +105,10 @@ TEST_CASE("random interleavings of sends and receives in both directions") {
         }
         const auto all_done = [&] {
             return std::all_of(std::begin(flows), std::end(flows), [](const Flow& flow) {
-                return std::all_of(flow.sends.begin(), flow.sends.end(), [](auto& op) { return op->ended == 1; }) &&
-                       std::all_of(flow.recvs.begin(), flow.recvs.end(), [](auto& op) { return op->ended == 1; });
+                return std::all_of(flow.sends.begin(), flow.sends.end(),
+                                   [](auto& op) { return op->ended == 1; }) &&
+                       std::all_of(flow.recvs.begin(), flow.recvs.end(),
+                                   [](auto& op) { return op->ended == 1; });
             });
         };
         REQUIRE(pair.until(all_done));
@@ -125,9 +137,14 @@ TEST_CASE("random cancels: no transfer is touched afterwards, the rest arrives")
         Pair pair(with(kWays[seed % 3]));
         for (int step = 0; step < 3000; ++step) {
             const std::uint64_t roll = random() % 10;
-            if (roll < 2) {  // every message has its own tag, so that a cancelled one's loss is not another's gain
+            if (roll < 2) {  // every message has its own tag, so that a cancelled one's loss is not
+                             // another's gain
                 const std::uint64_t id = messages.size();
-                Message m{make_op(size_of(seed * 77777 + id), id), make_op(size_of(seed * 77777 + id), id), false, false, {}};
+                Message m{make_op(size_of(seed * 77777 + id), id),
+                          make_op(size_of(seed * 77777 + id), id),
+                          false,
+                          false,
+                          {}};
                 fill(m.send->bytes, id);
                 messages.push_back(std::move(m));
                 Message& last = messages.back();
@@ -139,12 +156,15 @@ TEST_CASE("random cancels: no transfer is touched afterwards, the rest arrives")
                     pair.b.channel->recv(last.recv->transfer);
                 }
             } else if (roll < 3 && !messages.empty()) {
-                Message& m = messages[messages.size() - 1 - random() % std::min<std::size_t>(messages.size(), 4)];
+                Message& m = messages[messages.size() - 1 -
+                                      random() % std::min<std::size_t>(messages.size(), 4)];
                 if (random() % 2 != 0) {
                     m.send_cancelled |= m.send->transfer.state == Transfer::State::kPending;
                     pair.a.channel->cancel(m.send->transfer);
                     if (m.send_cancelled) {
-                        fill(m.send->bytes, ~std::uint64_t{0});  // the memory is ours again: whoever reads on is found out
+                        fill(m.send->bytes,
+                             ~std::uint64_t{
+                                 0});  // the memory is ours again: whoever reads on is found out
                     }
                 } else if (m.recv->transfer.state == Transfer::State::kPending) {
                     m.recv_cancelled = true;
@@ -214,8 +234,11 @@ TEST_CASE("full rings in both directions do not deadlock, nor do receives in an 
                 ops[2 + side].push_back(std::move(op));
             }
         }
-        const auto done = [](auto& list) { return std::all_of(list.begin(), list.end(), [](auto& op) { return op->done(); }); };
-        REQUIRE(pair.until([&] { return done(ops[0]) && done(ops[1]) && done(ops[2]) && done(ops[3]); }));
+        const auto done = [](auto& list) {
+            return std::all_of(list.begin(), list.end(), [](auto& op) { return op->done(); });
+        };
+        REQUIRE(pair.until(
+            [&] { return done(ops[0]) && done(ops[1]) && done(ops[2]) && done(ops[3]); }));
         for (std::size_t i = 0; i < kCount; ++i) {
             REQUIRE(ops[2][kCount - 1 - i]->bytes == ops[0][i]->bytes);
             REQUIRE(ops[3][kCount - 1 - i]->bytes == ops[1][i]->bytes);
@@ -245,12 +268,14 @@ TEST_CASE("forgetting a group drops what is unmatched and refuses what still com
     CHECK(pair.b.channel->stats_json().find("\"unmatched_bytes_now\":0,") != std::string::npos);
 }
 
-// The receiving process echoes what it gets; both sleep whenever they may, so every wake-up is needed.
+// The receiving process echoes what it gets; both sleep whenever they may, so every wake-up is
+// needed.
 TEST_CASE("two processes that sleep: no wake-up is lost") {
     const auto sleep_if_idle = [](Node& node) {
         if (!node.progress() && node.datapath->arm()) {
             pollfd fd{node.datapath->wait_fds()[0], POLLIN, 0};
-            const int ready = poll(&fd, 1, 10'000);  // a lost wake-up costs ten seconds: the test's deadline
+            const int ready =
+                poll(&fd, 1, 10'000);  // a lost wake-up costs ten seconds: the test's deadline
             node.datapath->disarm();
             return ready > 0;
         }

@@ -1,4 +1,5 @@
-// One process's worth of shared-memory datapath for tests: the datapath, a stand-in for the engine's mesh, and ways to drive it.
+// One process's worth of shared-memory datapath for tests: the datapath, a stand-in for the
+// engine's mesh, and ways to drive it.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -61,7 +62,8 @@ struct Op final : TransferObserver {
     std::function<void()> then;
 };
 
-inline std::unique_ptr<Op> make_op(std::size_t size, std::uint64_t message, std::uint64_t group = 7) {
+inline std::unique_ptr<Op> make_op(std::size_t size, std::uint64_t message,
+                                   std::uint64_t group = 7) {
     auto op = std::make_unique<Op>(size);
     op->transfer.tag = {group, message};
     op->transfer.signature = 42;
@@ -83,7 +85,8 @@ class Node final : public ChannelOwner, public Acceptor {
 
     // ChannelOwner, Acceptor
     void channel_open(Channel&) override { ++opened; }
-    void message_unmatched(Channel& from, const Tag& tag, std::uint64_t, std::size_t size) override {
+    void message_unmatched(Channel& from, const Tag& tag, std::uint64_t,
+                           std::size_t size) override {
         ++unmatched;
         if (on_unmatched) {
             on_unmatched(from, tag, size);
@@ -103,7 +106,9 @@ class Node final : public ChannelOwner, public Acceptor {
         channel = std::move(from);
     }
 
-    void connect(const Node& to, Time patience = 5 * kSecond) { connect(to.id, to.datapath->address(), patience); }
+    void connect(const Node& to, Time patience = 5 * kSecond) {
+        connect(to.id, to.datapath->address(), patience);
+    }
     void connect(PeerId peer, const std::string& address, Time patience = 5 * kSecond) {
         channel = datapath->connect(peer, address, *this, clock_now() + patience);
     }
@@ -122,7 +127,8 @@ class Node final : public ChannelOwner, public Acceptor {
 };
 
 // Drives all nodes until the condition holds; false when it did not within the time-out.
-inline bool drive(std::initializer_list<Node*> nodes, const std::function<bool()>& condition, Time timeout = 20 * kSecond) {
+inline bool drive(std::initializer_list<Node*> nodes, const std::function<bool()>& condition,
+                  Time timeout = 20 * kSecond) {
     const Time deadline = clock_now() + timeout;
     while (!condition()) {
         for (Node* node : nodes) {
@@ -142,7 +148,9 @@ struct Pair {
         a.connect(b);
         REQUIRE(drive({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
     }
-    bool until(const std::function<bool()>& condition, Time timeout = 20 * kSecond) { return drive({&a, &b}, condition, timeout); }
+    bool until(const std::function<bool()>& condition, Time timeout = 20 * kSecond) {
+        return drive({&a, &b}, condition, timeout);
+    }
     // Rounds enough for anything under way to arrive.
     void settle(int rounds = 50) {
         for (int i = 0; i < rounds; ++i) {
@@ -158,7 +166,8 @@ struct Pair {
 // acc[i] += incoming[i] over 32-bit words; remembers the contract on pieces.
 class WordSum final : public Reducer {
   public:
-    void combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept override {
+    void combine(std::byte* acc, const std::byte* incoming,
+                 std::size_t bytes) const noexcept override {
         ++pieces;
         unaligned += bytes % 64 != 0;
         for (std::size_t i = 0; i + 4 <= bytes; i += 4) {
@@ -179,6 +188,7 @@ inline ShmOptions with(ShmOptions::Large large) {
     return options;
 }
 
-constexpr ShmOptions::Large kWays[] = {ShmOptions::Large::kAdaptive, ShmOptions::Large::kPull, ShmOptions::Large::kStream};
+constexpr ShmOptions::Large kWays[] = {ShmOptions::Large::kAdaptive, ShmOptions::Large::kPull,
+                                       ShmOptions::Large::kStream};
 
 }  // namespace weft::datapath::shm::test

@@ -1,4 +1,5 @@
-// A second process for tests that need a real one: it runs a body and is killed (by its own pid) when the test ends before it does.
+// A second process for tests that need a real one: it runs a body and is killed (by its own pid)
+// when the test ends before it does.
 #pragma once
 
 #include <poll.h>
@@ -61,7 +62,9 @@ class Process {
     bool reaped_ = false;
 };
 
-inline void tell(int pipe, const std::string& text) { CHECK(::send(pipe, text.data(), text.size(), MSG_NOSIGNAL) >= 0); }
+inline void tell(int pipe, const std::string& text) {
+    CHECK(::send(pipe, text.data(), text.size(), MSG_NOSIGNAL) >= 0);
+}
 inline std::string hear(int pipe) {
     char text[512];
     const ssize_t got = ::recv(pipe, text, sizeof text, 0);
@@ -69,7 +72,8 @@ inline std::string hear(int pipe) {
 }
 
 // A node in its own process, already connected to `to`; then the body runs there.
-inline Process::Body node_process(const Node& to, const ShmOptions& options, const std::function<int(Node&, int)>& body) {
+inline Process::Body node_process(const Node& to, const ShmOptions& options,
+                                  const std::function<int(Node&, int)>& body) {
     const PeerId peer = to.id;
     const std::string address = to.datapath->address();
     return [=](int pipe) {

@@ -1,4 +1,7 @@
-// The ring by itself: two threads on one piece of memory (this is what ThreadSanitizer can see), and what it does about a peer that lies.
+// The ring by itself: two threads on one piece of memory (this is what ThreadSanitizer can see),
+// and what it does about a peer that lies.
+#include "datapath/shm/ring.h"
+
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -6,7 +9,6 @@
 #include <random>
 #include <thread>
 
-#include "datapath/shm/ring.h"
 #include "node.h"
 
 namespace weft::datapath::shm::test {
@@ -19,7 +21,8 @@ std::unique_ptr<Direction> fresh() {
     return direction;
 }
 
-TEST_CASE("a producer and a consumer thread: everything arrives in order and whole, through many laps") {
+TEST_CASE(
+    "a producer and a consumer thread: everything arrives in order and whole, through many laps") {
     const auto direction = fresh();
     constexpr std::uint64_t kMessages = 60'000;
     std::thread producer([&] {
