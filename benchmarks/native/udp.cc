@@ -3,7 +3,7 @@
 // interface to use and a folder in which the two leave their addresses for each other.
 // benchmarks/udp.py makes the network namespaces and starts both.
 //
-//   bench_udp caller|called INTERFACE FOLDER [MESSAGE_BYTES SECONDS KEY=VALUE...]
+//   bench_udp caller|called INTERFACE FOLDER [MESSAGE_BYTES TOTAL_BYTES KEY=VALUE...]
 //
 // Prints one JSON object per measurement: bytes per second, and CPU seconds per gigabyte of this
 // process.
@@ -34,7 +34,6 @@ using namespace weft::datapath;
 constexpr Time kSecond = 1'000'000'000;
 constexpr Time kSpin = 50'000;     // as the engine does: spin a little, then sleep
 constexpr std::size_t kDepth = 4;  // messages under way at once
-constexpr std::uint64_t kStop = ~std::uint64_t{0};
 
 Time clock_now() {
     timespec ts;
@@ -80,6 +79,8 @@ class End final : public ChannelOwner, public Acceptor, public TransferObserver 
 
     Channel& channel() { return *channel_; }
     bool failed() const { return failed_; }
+    // From now on the other end may leave.
+    void finish() { finished_ = true; }
     const UdpDatapath& udp() const { return *udp_; }
 
     template <typename Condition>
@@ -102,8 +103,8 @@ class End final : public ChannelOwner, public Acceptor, public TransferObserver 
     void channel_open(Channel&) override { open_ = true; }
     void message_unmatched(Channel&, const Tag&, std::uint64_t, std::size_t) override {}
     void channel_failed(Channel&, const weft::ErrorPtr& error) override {
-        failed_ = true;
-        if (error->status != WEFT_ERR_PEER_DEAD || calls_) {
+        if (!finished_) {
+            failed_ = true;
             std::cerr << error->message << "\n";
         }
     }
@@ -119,6 +120,7 @@ class End final : public ChannelOwner, public Acceptor, public TransferObserver 
     std::unique_ptr<Channel> channel_;
     bool open_ = false;
     bool failed_ = false;
+    bool finished_ = false;
 };
 
 // A lane of messages in one direction: always kDepth of them under way.
@@ -253,6 +255,7 @@ int main(int argc, char** argv) try {
     exchange(end, size, count);
     ping_pong(end, calls, 8, 2000);
     ping_pong(end, calls, 64 << 10, 500);
+    end.finish();
     if (calls) {
         idle_cost(end);
     }
