@@ -18,11 +18,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from weft.transport import Context, Work, _c
 from weft.transport.buffers import DTYPES, Buffer, buffer_of
 from weft.transport.errors import InvalidArgument, WrongState
+
+if TYPE_CHECKING:
+    from weft.collectives.schedule import Schedule
 
 REDUCTIONS = ("sum", "avg", "prod", "min", "max", "band", "bor", "bxor", "premul_sum")
 ANY_SOURCE = -1
@@ -102,6 +105,19 @@ class Communicator:
         _, lib = _c.load()
         text = _c.text_of(lib.weft_explain, self._live(), collective.encode(), nbytes)
         return dict(json.loads(text.rstrip(b"\0")))
+
+    def register_schedule(self, schedule: Schedule) -> None:
+        """Proves a schedule of one's own and makes it known to the group: from then on
+        `algorithm=schedule.name` runs it. Every rank must register the same one.
+
+        Raises BadSchedule (what is wrong and where), InvalidArgument (the name is taken, or the
+        schedule is for another number of ranks)."""
+        ffi, lib = _c.load()
+        handle = ffi.cast("weft_schedule*", schedule.to_c())
+        try:
+            _c.check(lib.weft_comm_register_schedule(self._live(), handle))
+        finally:
+            lib.weft_schedule_free(handle)
 
     # ---- collectives: in `input`, `output` every rank's block has the same number of elements ----
 

@@ -144,9 +144,11 @@ void ScheduleRun::issue(std::uint32_t index) {
         std::size_t bytes = 0;
         const std::byte* source = address(step.source, bytes);
         std::byte* target = address(step.target, bytes);
-        if (step.kind == StepKind::kReduce) {
+        if (bytes == 0) {
+            // Nothing to move; a barrier, all of whose chunks are empty, has no kernel either.
+        } else if (step.kind == StepKind::kReduce) {
             reducer_.combine(target, source, bytes);
-        } else if (target != source && bytes > 0) {
+        } else if (target != source) {
             std::memcpy(target, source, bytes);
         }
         complete(index);
