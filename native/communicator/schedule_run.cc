@@ -30,7 +30,9 @@ KernelReducer::KernelReducer(Collective collective, weft_reduction op, weft_dtyp
       element_(weft_dtype_size(dtype)) {}
 
 void KernelReducer::combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept {
-    combine_(acc, acc, incoming, bytes / element_);
+    if (bytes > 0) {  // a barrier "reduces" nothing, with no function
+        combine_(acc, acc, incoming, bytes / element_);
+    }
 }
 
 ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const Plan> plan,
