@@ -2,7 +2,7 @@
 // small messages, bandwidth of large ones by each way, with a plain receive and with a float sum,
 // in one direction and in both at once.
 //
-//   bench_shm [latency|bandwidth|exchange|all] [BYTES]     (BYTES: this size only)
+//   bench_shm [latency|bandwidth|exchange|idle|all] [BYTES]     (BYTES: this size only)
 //
 // One line per measurement: median and best of several rounds. Bandwidth counts a message's bytes
 // once per direction.
@@ -68,7 +68,7 @@ class Side final : public ChannelOwner, public Acceptor {
   public:
     Side(Meeting& meeting, int rank, const ShmOptions& options) : meeting_(meeting), rank_(rank) {
         Identity identity;
-        identity.id = static_cast<PeerId>(rank + 1);
+        identity.id = rank == 0 ? 1 : 2;
         datapath_ = std::make_unique<ShmDatapath>(identity, *this, options);
         if (rank == 0) {
             const std::string address = datapath_->address();
@@ -247,6 +247,62 @@ void exchange(Side& side, const char* way, std::size_t size) {
     }
 }
 
+// One end of the idle measurement: accepts whoever comes.
+class Hub final : public ChannelOwner, public Acceptor {
+  public:
+    explicit Hub(PeerId id) {
+        Identity identity;
+        identity.id = id;
+        datapath_ = std::make_unique<ShmDatapath>(identity, *this);
+    }
+    void channel_open(Channel&) override {}
+    void message_unmatched(Channel&, const Tag&, std::uint64_t, std::size_t) override {}
+    void channel_failed(Channel&, const weft::ErrorPtr&) override {}
+    ChannelOwner* owner_for(PeerId) override { return this; }
+    void accepted(std::unique_ptr<Channel> channel) override {
+        channels_.push_back(std::move(channel));
+    }
+    void call(Hub& other, PeerId id) {
+        channels_.push_back(
+            datapath_->connect(id, other.datapath_->address(), *this, clock_now() + 5'000'000'000));
+        while (channels_.back()->state() == Channel::State::kConnecting) {
+            datapath_->progress(clock_now());
+            other.datapath_->progress(clock_now());
+        }
+    }
+    ShmDatapath& datapath() { return *datapath_; }
+
+  private:
+    std::unique_ptr<ShmDatapath> datapath_;
+    std::vector<std::unique_ptr<Channel>> channels_;
+};
+
+// What a spinning waiter pays per round for edges on which nothing happens.
+void idle() {
+    Hub hub(1000);
+    std::vector<std::unique_ptr<Hub>> others;
+    for (const std::size_t edges : std::initializer_list<std::size_t>{1, 3, 15, 63}) {
+        while (others.size() < edges) {
+            others.push_back(std::make_unique<Hub>(others.size() + 1));
+            others.back()->call(hub, 1000);
+        }
+        std::vector<double> rounds;
+        const Time now = clock_now();
+        hub.datapath().progress(now);
+        for (int round = 0; round < 11; ++round) {
+            constexpr int kCalls = 20000;
+            const Time begin = clock_now();
+            for (int i = 0; i < kCalls; ++i) {
+                hub.datapath().progress(now);
+            }
+            rounds.push_back(static_cast<double>(clock_now() - begin) / kCalls);
+        }
+        const auto [median, best] = median_and_best(rounds);
+        std::printf("idle       %9zu edges                   one round %8.1f ns (best %.1f)\n",
+                    edges, median, best);
+    }
+}
+
 void measure(int rank, Meeting* meetings, const std::string& what, std::size_t only) {
     const auto wanted = [&](const char* name, std::size_t size) {
         return (what == name || what == "all") && (only == 0 || only == size);
@@ -287,6 +343,9 @@ void measure(int rank, Meeting* meetings, const std::string& what, std::size_t o
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "all";
     const std::size_t only = argc > 2 ? std::stoul(argv[2]) : 0;
+    if (what == "idle" || what == "all") {
+        idle();
+    }
     auto* const meetings =
         new (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
             Meeting[2];
