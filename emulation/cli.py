@@ -59,9 +59,9 @@ def sim(
             encoder.dumps(records[0] if len(records) == 1 else {"runs": records}, allow_nan=False)
         )
     elif len(results) == 1:
-        report.show(results[0].result, Console())
+        report.show(results[0].result, _console())
     else:
-        report.show_sweep(results, Console())
+        report.show_sweep(results, _console())
     if plot is not None:
         from weft.emulation import html_report
 
@@ -70,6 +70,12 @@ def sim(
             typer.echo(f"report: {page}")
     if any(point.result.unfinished for point in results):
         raise typer.Exit(1)
+
+
+def _console() -> Console:
+    """The terminal; a file or pipe is as wide as the tables need."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
 
 
 def _points(

@@ -51,8 +51,10 @@ class Scenario:
         root = source.root()
         seed = root.integer("seed", 1, high=2**63 - 1)
         name = root.text("name", Path(source.name).stem)
-        topology = _topology(root.table("fabric"), folder)
-        queues = _queues(root.table("fabric"))
+        fabric = root.table("fabric")
+        topology = _topology(fabric, folder)
+        queues = _queues(fabric)
+        fabric.finish()
         transport = _transport(root.table("transport"))
         work = _workload(root, topology, seed, folder)
         faults = [_event(table, topology) for table in root.tables("events")]
@@ -241,6 +243,7 @@ def _workload(root: Table, topology: Topology, seed: int, folder: Path) -> Workl
     for table in tables:
         pattern = table.text("pattern", None, _PATTERNS)
         work.begin(table.text("name", pattern))
+        first = len(work)
         hosts = _hosts(table, topology)
         try:
             _PATTERNS[pattern](table, work, hosts, seed, folder)
@@ -248,10 +251,11 @@ def _workload(root: Table, topology: Topology, seed: int, folder: Path) -> Workl
             if isinstance(error, ScenarioError):
                 raise
             raise table.error("pattern", str(error)) from None
+        highest = max((*work.source[first:], *work.destination[first:]), default=-1)
+        if highest >= topology.hosts:
+            fault = f"names host {highest}, but the fabric has {topology.hosts}"
+            raise table.error("pattern", fault)
         table.finish()
-    highest = max((*work.source, *work.destination), default=-1)
-    if highest >= topology.hosts:
-        raise root.error("workload", f"names host {highest}, but the fabric has {topology.hosts}")
     if not len(work):
         raise root.error("workload", "has no messages")
     return work

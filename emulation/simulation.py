@@ -97,10 +97,11 @@ class Result:
         return messages
 
     @property
-    def durations(self) -> np.ndarray:
+    def durations(self) -> NDArray[np.float64]:
         """From start to last byte, of the messages that got through."""
         done = self.is_message & ~np.isnan(self.received)
-        return (self.received - self.started)[done]
+        times: NDArray[np.float64] = (self.received - self.started)[done]
+        return times
 
     @property
     def completion(self) -> Summary:

@@ -77,7 +77,9 @@ class Mounted:
     extra: str
 
 
-MOUNTED: tuple[Mounted, ...] = ()
+MOUNTED: tuple[Mounted, ...] = (
+    Mounted("sim", "Run a scenario in the packet-level simulator.", "weft.emulation.cli", "lab"),
+)
 
 
 def mount(entry: Mounted) -> None:

@@ -331,12 +331,15 @@ PortStats Fabric::stats(PortId id) const {
             port.drops,      port.lost,         port.backlog, port.peak_backlog};
 }
 
-bool Fabric::host_idle(HostId host) const {
-    const auto ways = routing_.ways(host, host);
-    return std::any_of(ways.begin(), ways.end(), [&](PortId id) {
+bool Fabric::host_ready(HostId host) const {
+    bool all_down = true;
+    for (const PortId id : routing_.ways(host, host)) {
         const Port& port = ports_[id];
-        return port.busy_until <= now_ && port.waiting == 0 && port.paused == 0 && port.down == 0;
-    });
+        if (port.down != 0) continue;
+        all_down = false;
+        if (port.busy_until <= now_ && port.waiting == 0 && port.paused == 0) return true;
+    }
+    return all_down;
 }
 
 }  // namespace weft::fabric

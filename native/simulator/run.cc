@@ -251,13 +251,14 @@ std::uint32_t Run::next_in_line(Host& host) {
 void Run::pump(fabric::HostId id) {
     const transport::Time now = transport_time(fabric_.now());
     Host& host = hosts_[id];
-    while (fabric_.host_idle(id)) {
+    while (fabric_.host_ready(id)) {
         const std::uint32_t at = next_in_line(host);
         if (at == kNoEndpoint) return;
         if (endpoints_[at].connection->poll_transmit(now, transmit_)) {
             send(endpoints_[at], transmit_);
             line_up(at, kNormal);
         } else {
+            handle_events(at);  // to find a packet's attempts exhausted is to fail
             arm(at, fabric_.now());
         }
     }

@@ -1,0 +1,180 @@
+"""Whole scenarios through Python: against closed formulas, and one mode against the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from weft.emulation import (
+    Event,
+    Policy,
+    Queues,
+    Scenario,
+    Topology,
+    Transport,
+    Workload,
+    simulate,
+    sweep,
+)
+from weft.emulation import workload as patterns
+
+CALM = Transport(congestion=Policy("swift", {"initial_window": 48, "base_target_us": 20}))
+
+
+def fabric() -> Topology:
+    return Topology.leaf_spine(leaves=4, spines=4, hosts_per_leaf=4, rate="100Gbit/s", delay="1us")
+
+
+def test_one_message_takes_delay_and_serialisation() -> None:
+    work = Workload()
+    work.add(0, 15, 4096)
+    result = simulate(Scenario(fabric(), work, CALM))
+    wire = 4096 + CALM.packet_overhead
+    assert result.received[0] == pytest.approx(4 * (1e-6 + wire * 8 / 100e9), rel=1e-9)
+    assert result.slowdown == pytest.approx(1.0)
+
+
+def test_incast_is_bound_by_the_receivers_link() -> None:
+    work = Workload()
+    patterns.incast(work, range(16), 500_000)
+    # Room for all that 15 senders may have under way, and patience for the time that it waits.
+    patient = replace(CALM, rto_initial=5e-3, rto_min=5e-3)
+    result = simulate(Scenario(fabric(), work, patient, Queues(capacity=4_000_000)))
+    packets = -(-500_000 // 4096)
+    bytes_in = 15 * (500_000 + packets * CALM.packet_overhead)
+    assert result.load_bound == pytest.approx(bytes_in * 8 / 100e9, rel=1e-6)
+    assert 1.0 <= result.end / result.load_bound < 1.25
+    assert result.unfinished == 0
+
+
+@pytest.mark.parametrize("algorithm", ["ring", "direct", "halving_doubling"])
+def test_all_reduce_moves_what_the_formula_says(algorithm: str) -> None:
+    """Every rank sends 2 (n - 1) / n of the buffer (Patarasuk and Yuan, 2009) in any order."""
+    work = Workload()
+    n, size = 16, 1_600_000
+    patterns.collective(work, "all_reduce", algorithm, range(n), size)
+    result = simulate(Scenario(fabric(), work, CALM))
+    assert result.unfinished == 0
+    assert sum(work.size) == pytest.approx(n * 2 * (n - 1) / n * size, rel=1e-3)
+    assert result.transport["bytes_received"] == sum(work.size)
+    assert result.end >= result.ideal_bound
+
+
+def test_ring_all_reduce_runs_at_its_bound() -> None:
+    work = Workload()
+    patterns.collective(work, "all_reduce", "ring", range(16), 16_000_000)
+    result = simulate(Scenario(fabric(), work, CALM))
+    assert 1.0 <= result.slowdown < 1.05
+    assert simulate(Scenario(fabric(), work, CALM, mode="flow")).end == pytest.approx(
+        result.end, rel=0.1
+    )
+
+
+def test_training_patterns_keep_their_order() -> None:
+    ddp = Workload()
+    patterns.data_parallel(
+        ddp,
+        range(4),
+        algorithm="ring",
+        gradients=400_000,
+        buckets=2,
+        forward=1e-4,
+        backward=2e-4,
+        steps=2,
+    )
+    result = simulate(Scenario(fabric(), ddp, CALM))
+    assert result.unfinished == 0
+    assert result.end >= 2 * 3e-4  # computation alone; communication hides behind it only in part
+    assert result.end < 2 * 3e-4 + 4 * 1e-4
+
+    pipe = Workload()
+    patterns.pipeline(
+        pipe, range(4), activations=10_000, forward=1e-4, backward=2e-4, microbatches=3
+    )
+    result = simulate(Scenario(fabric(), pipe, CALM))
+    # Fill and drain: (microbatches + stages - 1) steps each way, and a transfer per hand-over.
+    assert result.end >= 6 * 3e-4
+    assert result.end < 6 * 3e-4 + 6 * 2 * 2e-5
+
+    experts = Workload()
+    patterns.mixture_of_experts(
+        experts, range(8), tokens=800_000, expert=1e-4, layers=2, skew=1.0, seed=1
+    )
+    result = simulate(Scenario(fabric(), experts, CALM))
+    assert result.unfinished == 0
+    assert result.end >= result.ideal_bound >= 2e-4
+
+
+def test_a_dead_link_is_survived_and_seen() -> None:
+    work = Workload()
+    patterns.permutation(work, range(16), 2_000_000, seed=2)
+    events = [Event(at=20e-6, action="down", link=("leaf0", "spine0"), lasts=100e-6)]
+    scenario = Scenario(
+        fabric(), work, CALM, events=events, traced_connections=16, sample_interval=5e-6
+    )
+    result = simulate(scenario)
+    assert result.unfinished == 0
+    assert not result.failures
+    assert result.dropped["link_down"] > 0
+    assert result.transport["retransmitted"] > 0
+    assert {event.kind for event in result.trace} >= {"chunk_lost"}
+    assert result.sample_backlog.shape == (
+        len(result.sample_times),
+        2 * len(scenario.topology.ends),
+    )
+    healthy = simulate(Scenario(fabric(), work, CALM))
+    assert healthy.end < result.end
+
+
+def test_a_partition_ends_in_named_failures() -> None:
+    work = Workload()
+    work.add(0, 15, 50_000_000)
+    events = [Event(at=1e-5, action="down", switch="leaf0")]
+    result = simulate(Scenario(fabric(), work, CALM, events=events))
+    assert result.unfinished == 1
+    assert result.slowdown == float("inf")
+    assert {result.failures[0][0], result.failures[0][1]} == {"h0", "h15"}
+    assert result.failures[0][2] < 2.0
+    assert result.evidence["stopped_by"] == "failures"
+
+
+def test_runs_are_repeatable_also_side_by_side() -> None:
+    work = Workload()
+    patterns.all_to_all(work, range(16), 800_000)
+
+    def scenario(seed: int) -> Scenario:
+        return Scenario(fabric(), work, CALM, Queues(forwarding="spray"), seed=seed)
+
+    alone = simulate(scenario(7))
+    points = sweep([({"seed": seed}, scenario(seed)) for seed in (7, 8, 7, 8)], jobs=2)
+    ends = [point.result.received for point in points]
+    assert np.array_equal(ends[0], alone.received)
+    assert np.array_equal(ends[0], ends[2])
+    assert np.array_equal(ends[1], ends[3])
+    assert not np.array_equal(ends[0], ends[1])
+
+
+def test_link_loads_add_up() -> None:
+    work = Workload()
+    patterns.tornado(work, range(16), 1_000_000)
+    result = simulate(Scenario(fabric(), work, CALM, Queues(forwarding="spray")))
+    ends = result.scenario.topology.ends
+    up = sum(result.port_bytes[2 * k] for k, (a, _) in enumerate(ends) if a < 16)
+    packets = 16 * -(-1_000_000 // 4096)
+    payload_and_headers = 16 * 1_000_000 + packets * CALM.packet_overhead
+    assert payload_and_headers <= up < 1.05 * payload_and_headers  # and acknowledgements
+    assert 0 < result.link_load.max() <= 1.0
+
+
+def test_flow_mode_refuses_events_and_scales() -> None:
+    work = Workload()
+    patterns.permutation(work, range(16), 1_000_000, seed=1)
+    events = [Event(at=0.0, action="down", link=("leaf0", "spine0"))]
+    with pytest.raises(ValueError, match="flow mode knows no events"):
+        simulate(Scenario(fabric(), work, mode="flow", events=events))
+    large = Topology.leaf_spine(leaves=64, spines=32, hosts_per_leaf=32)
+    work = Workload()
+    patterns.permutation(work, range(large.hosts), 10_000_000, seed=1)
+    result = simulate(Scenario(large, work, CALM, Queues(forwarding="spray"), mode="flow"))
+    assert result.slowdown == pytest.approx(1.0, abs=0.01)
