@@ -15,7 +15,8 @@ std::exception_ptr make_exception(const weft_error& error, const std::string& op
 std::exception_ptr make_exception(weft_status status, const std::string& message,
                                   const std::string& operation) {
     const c10::SourceLocation here{__func__, __FILE__, __LINE__};
-    const std::string text = "weft: " + operation + " failed: " + message + " (" + weft_status_name(status) + ")";
+    const char* failed = status == WEFT_ERR_TIMEOUT ? " ran into its timeout and failed: " : " failed: ";
+    const std::string text = "weft: " + operation + failed + message + " (" + weft_status_name(status) + ")";
     switch (status) {
         case WEFT_ERR_INVALID:
             return std::make_exception_ptr(c10::ValueError(here, text));

@@ -81,9 +81,14 @@ if arguments.name == "gloo":
     distributed_c10d.ProcessGroupGloo = WeftAsGloo
     distributed_c10d._create_process_group_wrapper = wrapper_with_real_gloo
     profiled = distributed_test.get_profiling_event
-    distributed_test.get_profiling_event = lambda name, *rest, **more: profiled(
-        name.replace("gloo:", "weft:"), *rest, **more
-    )
+
+    def profiled_as_gloo(name: str, *rest: Any, **more: Any) -> Any:
+        events = profiled(name.replace("gloo:", "weft:"), *rest, **more)
+        for event in events:
+            event.name = event.name.replace("weft:", "gloo:")
+        return events
+
+    distributed_test.get_profiling_event = profiled_as_gloo
 
 if arguments.name == "weft":
     for feature in ("plugin", "ddp"):
