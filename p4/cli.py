@@ -50,19 +50,15 @@ def check(
     include: Includes = None,
     define: Defines = None,
     as_json: Annotated[bool, typer.Option("--json", help="Diagnostics as JSON.")] = False,
-    library: Annotated[
-        bool, typer.Option("--library", help="Accept a program without a package 'main'.")
-    ] = False,
 ) -> None:
     """Check a program: syntax, types, and everything up to code generation."""
-    from weft.p4.compiler import check_text
+    from weft.p4.compiler import check_all
 
     diagnostics = Diagnostics()
     good = True
     try:
         text = read(source, diagnostics)
-        run = check_text if library else compile_text
-        run(
+        check_all(
             text,
             str(source),
             include_dirs=include or [],

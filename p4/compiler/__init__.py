@@ -6,8 +6,7 @@
     except CompileError as problem:
         print(problem)
 
-`check_file` stops after type checking (a library without `main` passes); both return warnings
-through `Diagnostics`.
+`check_text` stops after type checking; all return warnings through `Diagnostics`.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from weft.p4.compiler.diagnostics import CompileError as CompileError
 from weft.p4.compiler.diagnostics import Diagnostics as Diagnostics
 from weft.p4.compiler.elaborate import elaborate
 from weft.p4.compiler.frontend import deep_recursion, parse_text, read
+from weft.p4.compiler.source import Location
 
 
 def check_text(
@@ -36,6 +36,25 @@ def check_text(
     program = parse_text(text, file, found, include_dirs, defines)
     with deep_recursion(found, file):
         return program, check(program, found)
+
+
+def check_all(
+    text: str,
+    file: str,
+    *,
+    include_dirs: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+    diagnostics: Diagnostics,
+) -> None:
+    """Everything that can be wrong with a program; one without `main` gets a warning only."""
+    program, checker = check_text(
+        text, file, include_dirs=include_dirs, defines=defines, diagnostics=diagnostics
+    )
+    if checker.globals.lookup("main"):
+        with deep_recursion(diagnostics, file):
+            elaborate(program, checker, diagnostics, file)
+    else:
+        diagnostics.warning(Location(file, 1, 1), "the program has no package named 'main'")
 
 
 def compile_text(

@@ -286,6 +286,17 @@ PROGRAMS = {
         ingress_locals="Store<bit<8>>() a; Store(8w3) b;",
         ingress="m.x = a.get() + b.get(); a.put<bit<16>>(3); b.put(m);",
     ),
+    "packages in packages": v1model(
+        types="package Half<T>(Parser<T, meta_t> p); package Whole<T>(Half<T> h, @optional Deparser<T> d);"
+        " Half(P()) half; Whole(half) whole;".replace("Half(P()) half; Whole(half) whole;", ""),
+    ),
+    "externs as parameters": v1model(
+        types="extern Sum { Sum(); void add<T>(in T x); bit<16> get(); } control K(Sum s, inout bit<16> y) {"
+        " apply { s.add(y); y = s.get(); } } control Type(Sum s, inout bit<16> y); package Top(Type t); Top(K()) top;",
+    ),
+    "don't care type arguments": v1model(
+        types="T get<T, U>(in T x, in U y) { return x; }", ingress="m.x = get<_, bit<16>>(m.x, 3);"
+    ).replace("V1Switch(", "V1Switch<headers_t, _>("),
     "instances at the top": v1model(
         types="register<bit<8>>(4) shared; counter(3, CounterType.packets) c;",
         ingress="shared.write(1, m.x); c.count(2);",

@@ -63,8 +63,11 @@ def test_check_as_json(bad: Path) -> None:
 def test_check_of_a_library(tmp_path: Path) -> None:
     path = tmp_path / "library.p4"
     path.write_text("const bit<8> a = N;\n")
-    assert run(app, ["check", "--library", "-D", "N=3", str(path)]).exit_code == 0
-    assert run(app, ["check", "-D", "N=3", str(path)]).exit_code == 1
+    result = run(app, ["check", "-D", "N=3", str(path)])
+    assert result.exit_code == 0
+    assert "warning: the program has no package named 'main'" in result.output
+    assert run(app, ["check", str(path)]).exit_code == 1
+    assert run(app, ["ir", "-D", "N=3", str(path)]).exit_code == 1
 
 
 def test_fmt(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ INGRESS = {
     "runtime int": ("const int k = (int)m.x;", "only compile-time constants can be cast to int"),
     "generic without arguments": ("Pair p;", "type argument"),
     # ------------------------------------------------------------------------- operators
+    "compare dots": ("m.flag = h.small == { a = 1, ... };", "'...' cannot stand in a comparison"),
+    "divide by negative": ("m.x = m.x / -1;", "'/' is not defined for negative numbers"),
+    "don't care type": ("_ v;", "syntax error"),
+    "don't care argument": ("tuple<_> v;", "'_' cannot stand for a type here"),
     "add widths": ("m.x = m.x + m.y;", "needs operands of one type, found bit<8> and bit<16>"),
     "add bool": ("m.flag = m.flag + m.flag;", "'+' is not defined for bool"),
     "not bits": ("m.flag = !m.x;", "'!' is not defined for bit<8>"),
@@ -182,6 +186,23 @@ PROGRAMS = {
     ),
     "newtype of struct": (v1model(types="type meta_t A;"), "'type' cannot be made of meta_t"),
     "constant from variable": (v1model(ingress="const bit<8> k = m.x;"), "is not a compile-time constant"),
+    "header of struct argument": (
+        v1model(types="header Box<T> { T v; } struct B { Box<error> b; }"),
+        "field 'v' of header Box<error> cannot have type error",
+    ),
+    "stack of argument": (
+        v1model(types="struct Some<T> { T[3] v; } struct B { Some<bit<8>> b; }"),
+        "a stack must be of headers",
+    ),
+    "stack after inference": (
+        v1model(types="struct Some<T> { T[3] v; } extern Some<T> make<T>(in T x);", ingress="make(m.x);"),
+        "with these type arguments a stack must be of headers",
+    ),
+    "optional default": (v1model(types="extern void f(@optional in bit<8> a = 3);"), "@optional parameter cannot have a default"),
+    "control-plane names": (
+        v1model(ingress_locals='@name("x") action a() { } @name("x") action b() { } table t { actions = { a; b; } }'),
+        "two actions have the control-plane name 'I.x'",
+    ),
     "type argument count": (v1model(types="struct A<T> { T t; } struct B { A<bit<8>, bit<8>> a; }"), "takes 1 type argument"),
     "arguments for plain type": (v1model(types="struct A { } struct B { A<bit<8>> a; }"), "is not generic"),
     # ------------------------------------------------------------------------- functions

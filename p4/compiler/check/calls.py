@@ -15,6 +15,7 @@ from weft.p4.compiler.check.arguments import Pairs, choose, pair
 from weft.p4.compiler.check.conversions import Bound, unify, unify_blocks
 from weft.p4.compiler.check.members import SIZE_METHODS
 from weft.p4.compiler.check.scope import ResolvedCall, Where
+from weft.p4.compiler.check.wellformed import flaw
 from weft.p4.compiler.source import Location
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class CallChecker:
                 )
                 return None
             for parameter, ref in zip(own, e.type_arguments, strict=True):
-                type_ = self._c.types.resolve(ref)
+                type_ = self._c.types.resolve(ref, infer=True)
                 if type_ != t.ANY:
                     bound[parameter] = type_
         return self._finish(e, kind, target, prototype.parameters, own, result, bound, receiver)
@@ -248,6 +249,11 @@ class CallChecker:
         arguments = self._bind(e.location, kind, pairs, free, bound)
         if arguments is None:
             return None
+        for type_ in (result, *(p.type for p in parameters)):
+            problem = flaw(t.substitute(type_, bound))
+            if problem:
+                self._c.error(e.location, f"with these type arguments {problem}")
+                return None
         if kind == "extern_function" and isinstance(target, ast.ExternFunction):
             named: ast.Node | str = target
             if target.name == "static_assert":
@@ -416,7 +422,7 @@ class CallChecker:
                 self._c.error(location, f"{type_} has no constructor; use a cast for values")
                 self._check_loose(arguments)
                 return t.UNKNOWN, None
-        bound: Bound = dict(zip(free, given, strict=False)) if given else {}
+        bound: Bound = {p: a for p, a in zip(free, given, strict=False) if a != t.ANY}
         pairs, problem = pair(parameters, arguments)
         if problem:
             self._c.error(

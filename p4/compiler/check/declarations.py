@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from weft.p4.compiler import ast
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.scope import Place, Where
-from weft.p4.compiler.check.statements import storable, terminates
+from weft.p4.compiler.check.statements import terminates
+from weft.p4.compiler.check.wellformed import field_fits, storable
 
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
@@ -98,7 +99,7 @@ class DeclarationChecker:
                         ("first here", seen[field.name].name_location),
                     )  # fmt: skip
                 seen[field.name] = field
-                if not self._field_fits(d.kind, field.type):
+                if not field_fits(d.kind, field.type):
                     self._c.error(
                         field.location,
                         f"a field of a {d.kind.replace('_', ' ')} cannot have type {field.type}",
@@ -109,24 +110,6 @@ class DeclarationChecker:
                         field.location, f"a type of more than {MAX_LEAVES} fields in all"
                     )
         self._c.declare(d.name, d, d.name_location)
-
-    def _field_fits(self, kind: str, type_: t.Type) -> bool:
-        inner = t.resolve_new(type_)
-        if isinstance(inner, t.Unknown | t.Variable):
-            return True
-        if kind == "header_union":
-            return t.is_header(inner)
-        if kind == "struct":
-            return storable(inner)
-        match inner:
-            case t.Bits() | t.Varbit():
-                return True
-            case t.Enum(_, underlying):
-                return underlying is not None
-            case t.Struct():
-                parts = inner.fields() if inner.kind == "struct" else None
-                return parts is not None and all(self._field_fits(kind, p) for _, p in parts)
-        return inner == t.BOOL
 
     def _enum(self, d: ast.Enum) -> None:
         underlying: t.Type | None = None
@@ -200,6 +183,8 @@ class DeclarationChecker:
             if p.default is not None:
                 if p.direction == "out" or p.direction == "inout":
                     self._c.error(p.location, f"an {p.direction} parameter cannot have a default")
+                if any(a.name == "optional" for a in p.annotations):
+                    self._c.error(p.location, "an @optional parameter cannot have a default")
                 p.default = self._c.expressions.typed(
                     p.default, p.type, f"the default of '{p.name}'"
                 )
@@ -214,7 +199,7 @@ class DeclarationChecker:
             isinstance(type_, t.Extern | t.Block | t.Int | t.List) or type_ == t.STRING
         ):
             self._c.error(p.location, f"a parameter of type {type_} cannot have a direction")
-        elif isinstance(type_, t.Block) and (what != "constructor" or type_.kind == "package"):
+        elif isinstance(type_, t.Block) and what != "constructor":
             self._c.error(p.location, f"a parameter of a {what} cannot have type {type_}")
         elif what == "block" and not p.direction and storable(type_):
             if not isinstance(type_, t.Unknown | t.Variable):

@@ -146,6 +146,10 @@ class OperatorChecker:
         e.type = t.Bits(left.width + right.width, left.signed)
 
     def _equality(self, e: ast.Binary) -> None:
+        for side in (e.left, e.right):
+            if _has_dots(side):
+                self._c.error(side.location, "'...' cannot stand in a comparison")
+                return
         self._balance(e)
         left, right = e.left.type, e.right.type
         if left != right:
@@ -164,6 +168,11 @@ class OperatorChecker:
 
     def _numeric(self, e: ast.Binary) -> None:
         e.left, e.right = self._numeric_enum(e.left), self._numeric_enum(e.right)
+        for side in (e.left, e.right):
+            negative = isinstance(side.value, int) and side.value < 0
+            if e.op in _DIVISION and isinstance(side.type, t.Int) and negative:
+                self._c.error(side.location, f"'{e.op}' is not defined for negative numbers")
+                return
         self._balance(e)
         left, right = e.left.type, e.right.type
         for side in (e.left, e.right):
@@ -277,6 +286,17 @@ class OperatorChecker:
         if operand.value is not None:
             e.value = values.cast(operand.value, operand.type, target)
         return e
+
+
+def _has_dots(e: ast.Expression) -> bool:
+    match e:
+        case ast.Dots():
+            return True
+        case ast.ListExpression(items=items):
+            return any(_has_dots(i) for i in items)
+        case ast.StructExpression(pairs=pairs):
+            return e.has_dots or any(_has_dots(i) for _, i in pairs)
+    return False
 
 
 def _unknown(*parts: ast.Expression) -> bool:

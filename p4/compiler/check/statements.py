@@ -9,6 +9,7 @@ from weft.p4.compiler import ast
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.keysets import constant_pattern
 from weft.p4.compiler.check.scope import Where
+from weft.p4.compiler.check.wellformed import storable
 
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
@@ -227,18 +228,6 @@ class StatementChecker:
         if not case.label.is_static and not isinstance(case.label.type, t.Unknown):
             self._c.error(case.label.location, "a switch label must be a compile-time constant")
         return constant_pattern(case.label)
-
-
-def storable(type_: t.Type) -> bool:
-    """Can a variable, struct field or out parameter have this type?"""
-    match type_:
-        case t.Int() | t.Extern() | t.Block() | t.Table() | t.Set() | t.List():
-            return False
-        case t.Simple():
-            return type_ in (t.BOOL, t.ERROR)
-        case t.Tuple(items):
-            return all(storable(i) for i in items)
-    return True
 
 
 def terminates(items: Sequence[ast.Statement]) -> bool:

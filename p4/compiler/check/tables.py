@@ -220,4 +220,6 @@ def _has_own_name(e: ast.Expression) -> bool:
             return index.value is not None and _has_own_name(base)
         case ast.Call(callee=ast.Member(base=base, name="isValid")):
             return _has_own_name(base)
+        case ast.Binary(op="&", left=left, right=right):
+            return right.value is not None and _has_own_name(left)
     return False

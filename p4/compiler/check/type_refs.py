@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
+from weft.p4.compiler.check.wellformed import flaw
 from weft.p4.compiler.source import Location
 
 if TYPE_CHECKING:
@@ -23,27 +24,38 @@ class TypeResolver:
         self._c = checker
 
     def resolve(self, ref: ast.TypeRef, infer: bool = False) -> t.Type:
-        """The type that `ref` names; with `infer`, type arguments may be left out."""
+        """The type that `ref` names; with `infer`, type arguments may be left out or be `_`."""
+        type_ = self._resolve(ref, infer)
+        problem = "" if infer else flaw(type_)
+        if problem:
+            self._c.error(ref.location, problem)
+            return t.UNKNOWN
+        return type_
+
+    def _resolve(self, ref: ast.TypeRef, infer: bool) -> t.Type:
         match ref:
             case ast.BaseTypeRef():
-                return self._base(ref)
+                return self._base(ref, infer)
             case ast.TupleTypeRef():
-                return t.Tuple(tuple(self._argument(a) for a in ref.arguments))
+                return t.Tuple(tuple(self._argument(a, infer) for a in ref.arguments))
             case ast.ListTypeRef():
-                return t.List(self._argument(ref.element))
+                return t.List(self._argument(ref.element, infer))
             case ast.StackTypeRef():
                 return self._stack(ref)
             case ast.NamedTypeRef():
                 return self._named(ref, infer)
 
-    def _argument(self, ref: ast.TypeRef) -> t.Type:
-        type_ = self.resolve(ref)
+    def _argument(self, ref: ast.TypeRef, infer: bool) -> t.Type:
+        type_ = self._resolve(ref, infer)
         if type_ == t.VOID:
             self._c.error(ref.location, "void cannot be a type argument")
             return t.UNKNOWN
         return type_
 
-    def _base(self, ref: ast.BaseTypeRef) -> t.Type:
+    def _base(self, ref: ast.BaseTypeRef, infer: bool) -> t.Type:
+        if ref.kind == "_" and not infer:
+            self._c.error(ref.location, "'_' cannot stand for a type here")
+            return t.UNKNOWN
         if ref.kind in _SIMPLE:
             return _SIMPLE[ref.kind]
         if ref.width is None:
@@ -86,7 +98,7 @@ class TypeResolver:
             return t.UNKNOWN
         declaration = found[0]
         given = ref.arguments or []
-        arguments = tuple(self._argument(a) for a in given)
+        arguments = tuple(self._argument(a, infer) for a in given)
         parameters: list[ast.TypeParameter] = []
         match declaration:
             case ast.TypeParameter():

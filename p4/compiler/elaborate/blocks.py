@@ -115,6 +115,7 @@ class BlockElaborator:
         meaning = self.construct(resolved, environment, "" if at_top and isinstance(
             resolved.target, ast.BlockType) else name, d.location)  # fmt: skip
         if isinstance(meaning, ir.ExternInstance):
+            self._p.claim(meaning.extern, name, d)
             meaning.annotations = self._p.annotations.read(d)
             environment.bind(d, meaning)
             self._implement(d, meaning, environment)
@@ -139,6 +140,9 @@ class BlockElaborator:
         """The anonymous instance of `Type.apply(...)`."""
         declaration = s.resolved.target
         path = f"{unit.path}.{declaration.name}" if unit.path else declaration.name
+        taken = {i.control_plane_name for i in unit.instances}
+        if path in taken:
+            path = next(p for n in range(1, len(taken) + 2) if (p := f"{path}_{n}") not in taken)
         arguments: dict[ast.Parameter, Meaning | None] = {
             p: p.default for p in declaration.constructor_parameters
         }

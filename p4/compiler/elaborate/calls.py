@@ -268,7 +268,7 @@ class CallLowering:
 
     def _extern(
         self,
-        instance: ir.ExternInstance | None,
+        instance: ir.ExternInstance | ir.Variable | None,
         prototype: ast.Prototype,
         e: ast.Call,
         resolved: ResolvedCall,
@@ -310,6 +310,7 @@ class CallLowering:
             if meaning.type.name == "packet_out":
                 self._packet_out(meaning, e, resolved)
                 return None
+            return self._extern(meaning, prototype, e, resolved, wanted)
         raise self._u.program.diagnostics.fatal(
             e.location,
             f"'{prototype.name}' of an extern that is passed at run time cannot be called",

@@ -133,7 +133,10 @@ class ExpressionLowering:
         if isinstance(target, ast.Constant):
             return self.lower(target.initializer)
         meaning = self._u.environment.get(target)
-        assert isinstance(meaning, ir.Variable), f"{e.location}: {e.name}"
+        if not isinstance(meaning, ir.Variable):
+            raise self._u.program.diagnostics.fatal(
+                e.location, f"'{e.name}' is an object; passing it at run time is not supported"
+            )
         return ir.VarRef(meaning, meaning.type, e.location)
 
     def _member(self, e: ast.Member) -> ir.Expression:

@@ -35,6 +35,7 @@ class ProgramElaborator:
         self.this: ir.ExternInstance | None = None
         self.no_action = self._find_no_action()
         self._names: set[str] = set()
+        self._claimed: dict[tuple[str, str], ast.Node] = {}
         self._functions: dict[tuple[ast.Node, tuple[t.Type, ...]], ir.Function] = {}
         self._actions: list[ir.Action] = []
         self._externs: list[ir.ExternInstance] = []
@@ -91,6 +92,16 @@ class ProgramElaborator:
         self._names.add(candidate)
         return candidate
 
+    def claim(self, kind: str, name: str, node: ast.Node) -> None:
+        """Report two declarations of one kind under the same control-plane name."""
+        known = self._claimed.setdefault((kind, name), node)
+        if known is not node:
+            self.diagnostics.error(
+                node.location,
+                f"two {kind}s have the control-plane name '{name}'",
+                ("the other one", known.location),
+            )
+
     def error(self, name: str, location: Location) -> ir.Const:
         """An error constant; the errors of core.p4 that the language itself raises."""
         names = list(self._checker.errors)
@@ -144,6 +155,7 @@ class ProgramElaborator:
 
     def make_action(self, d: ast.Action, around: Unit, name: str) -> ir.Action:
         """An action of the control that `around` elaborates (or a global one)."""
+        self.claim("action", name, d)
         environment = Environment(around.environment)
         unit = Unit(self, environment, around.bindings, around.names, around.path)
         parameters = tuple(unit.parameter(p, environment) for p in d.parameters)

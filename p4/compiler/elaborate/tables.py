@@ -39,6 +39,7 @@ class TableElaborator:
         actions: list[ir.Action],
         externs: list[ir.ExternInstance],
     ) -> ir.Table:
+        self._p.claim("table", name, d)
         before = len(unit.locals)
         with unit.block() as prologue:
             keys = self._keys(d, unit)

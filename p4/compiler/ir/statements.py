@@ -138,11 +138,14 @@ class ApplyTable:
 class ExternCall:
     """A call of an extern function (`instance` is None) or of a method of an extern instance.
 
+    `instance` is a Variable where the block got the extern as a parameter of its own (externs that
+    an architecture passes in, other than packet_in and packet_out).
+
     `type_arguments` are those of the function or method, in declaration order, inferred ones
     included. The methods of packet_in/packet_out, `verify` and `static_assert` never come here.
     """
 
-    instance: ExternInstance | None
+    instance: ExternInstance | Variable | None
     method: str
     type_arguments: tuple[Type, ...]
     arguments: tuple[Argument, ...]

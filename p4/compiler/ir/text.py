@@ -136,7 +136,7 @@ def _simple(s: ir.Statement) -> str:
         case ir.Call(callee=callee, arguments=arguments, result=result):
             return _assigned(result, f"{callee.unique_name}({_arguments(arguments)})")
         case ir.ExternCall(instance=instance, method=method, arguments=arguments, result=result):
-            name = f"{instance.unique_name}.{method}" if instance else method
+            name = f"{instance.unique_name}.{method}" if instance is not None else method
             return _assigned(result, f"{name}({_arguments(arguments)})")
         case ir.ApplyTable(table=table, hit=hit, action_run=action_run):
             return _assigned(hit or action_run, f"apply {table.unique_name}")

@@ -46,7 +46,7 @@ class VoidType:
 
 @dataclass(frozen=True, slots=True)
 class PacketType:
-    """`packet_in` / `packet_out`: the packet being parsed or emitted (one per pipeline pass)."""
+    """An extern that a block gets as a parameter: `packet_in`, `packet_out`, an architecture's own."""
 
     name: str
 
