@@ -34,7 +34,8 @@ struct Event {
 
     bool operator>(const Event& other) const noexcept {
         if (time != other.time) return time > other.time;
-        return std::tuple(kind, id.step, id.rank) > std::tuple(other.kind, other.id.step, other.id.rank);
+        return std::tuple(kind, id.step, id.rank) >
+               std::tuple(other.kind, other.id.step, other.id.rank);
     }
 };
 
