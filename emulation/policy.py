@@ -38,7 +38,7 @@ class Transport:
     burst: int = 4096
     """Bytes that follow one decision of the path scheduler."""
     scheduler: Policy = Policy("round_robin")
-    congestion: Policy = Policy("swift", {"initial_window": 64, "base_target_us": 25})
+    congestion: Policy = Policy("swift", {"initial_window": 64, "base_target_us": 40})
     recovery: Policy = Policy("selective_repeat")
     ack_every: int = 8
     """Packets per acknowledgement while nothing is out of order."""

@@ -51,7 +51,9 @@ int main(int argc, char** argv) {
     options.transport.rto_initial = 500 * transport::kMicrosecond;
     options.transport.rto_min = 200 * transport::kMicrosecond;
     options.overhead = 46;  // without preamble and gap, as htsim counts
+    options.transport.congestion.parameters = {{"initial_window", 64}, {"base_target_us", 40}};
     options.fabric.queue.capacity = 400'000;
+    options.fabric.forwarding = fabric::Forwarding::kSpray;
     for (int i = 2; i < argc; ++i) {
         const std::string argument = argv[i];
         const std::size_t at = argument.find('=');
@@ -69,8 +71,8 @@ int main(int argc, char** argv) {
             options.fabric.queue.capacity = static_cast<std::uint32_t>(std::stoul(value));
         else if (key == "trim")
             options.fabric.queue.trimming = value == "1";
-        else if (key == "spray" && value == "1")
-            options.fabric.forwarding = fabric::Forwarding::kSpray;
+        else if (key == "forwarding" && value == "hash")
+            options.fabric.forwarding = fabric::Forwarding::kHash;
         else if (key == "ack")
             options.transport.ack_every = static_cast<std::uint32_t>(std::stoul(value));
         else if (key == "disorder")
