@@ -169,6 +169,14 @@ class Work:
             self._free()
         return self._result
 
+    def cancel(self) -> None:
+        """Calls off a send or receive; a collective goes on, since the other ranks count on it."""
+        if self._request is not None:
+            _, lib = _c.load()
+            lib.weft_request_free(self._request)
+            self._request = None
+            self._keep = None
+
     @property
     def source(self) -> int:
         """The rank whose message a receive got; -1 before it is done."""

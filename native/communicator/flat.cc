@@ -79,7 +79,9 @@ bool FlatBoard::fits(const Arguments& a, std::int32_t size) noexcept {
 }
 
 FlatState FlatBoard::next_state(const Arguments& arguments) noexcept {
-    return {.arguments = &arguments, .sequence = ++sequence_, .signature = make_signature(arguments)};
+    const std::uint64_t signature = make_signature(arguments);
+    history_ = (history_ ^ signature) * 1099511628211u;  // FNV-1a
+    return {.arguments = &arguments, .sequence = ++sequence_, .signature = signature, .history = history_};
 }
 
 FlatState FlatBoard::begin_foreground(const Arguments& arguments) noexcept {
@@ -107,6 +109,7 @@ void FlatBoard::publish(const FlatState& state) noexcept {
     const bool contributes = !root_sends(a.collective) || a.root == group_.rank();
     const std::size_t bytes = contributes ? count * weft_dtype_size(a.dtype) : 0;
     slot.signature = state.signature;
+    slot.history = state.history;
     slot.size = bytes;
     if (a.op == WEFT_PREMUL_SUM && collectives::is_reducing(a.collective)) {
         collectives::scale_function(a.dtype)(slot.data, a.input, a.scale, count);
@@ -126,11 +129,14 @@ bool FlatBoard::arrived(FlatState& state, std::int32_t rank, ErrorPtr& error) co
     if (theirs.sequence.load(std::memory_order_acquire) != state.sequence) {
         return false;
     }
-    if (theirs.signature != state.signature) {
+    if (theirs.signature != state.signature || theirs.history != state.history) {
         ErrorInfo info{WEFT_ERR_MISMATCH, "", peers_[static_cast<std::size_t>(rank)], rank};
         info.message = "the ranks of group \"" + group_.name() + "\" do not agree: rank " + std::to_string(group_.rank()) + " called " +
                        describe_signature(state.signature) + ", rank " + std::to_string(rank) + " called " +
                        describe_signature(theirs.signature);
+        if (theirs.signature == state.signature) {
+            info.message += "; an earlier call differed between them, perhaps in its root";
+        }
         error = std::make_shared<const ErrorInfo>(std::move(info));
     }
     return true;

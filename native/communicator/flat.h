@@ -27,6 +27,7 @@ struct FlatState {
     const Arguments* arguments = nullptr;
     std::uint64_t sequence = 0;
     std::uint64_t signature = 0;
+    std::uint64_t history = 0;
     bool published = false;
     std::int32_t next = 0;  // ranks below have been seen
 };
@@ -63,8 +64,9 @@ class FlatBoard final : public engine::Poller {
     struct alignas(64) Slot {
         std::atomic<std::uint64_t> sequence;
         std::uint64_t signature;
+        std::uint64_t history;  // hash of this and all earlier signatures: who only wrote finds out, too
         std::uint64_t size;
-        std::byte data[kCapacity + 40];  // small data shares the header's cache line
+        std::byte data[kCapacity + 32];  // small data shares the header's cache line
     };
     struct alignas(64) Memory {
         std::atomic<std::uint64_t> departed;
@@ -87,6 +89,7 @@ class FlatBoard final : public engine::Poller {
     std::vector<const Memory*> boards_;  // [rank]
     std::vector<std::shared_ptr<const std::byte>> mapped_;  // keeps them readable
     std::vector<datapath::PeerId> peers_;
+    std::uint64_t history_ = 0;
     std::uint64_t sequence_ = 0;        // of the last operation begun
     std::uint64_t departed_floor_ = 0;  // everybody has departed from this and all earlier ones
     std::deque<FlatRun*> queue_;        // the first is under way, unless a blocking call is

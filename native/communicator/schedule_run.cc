@@ -17,6 +17,8 @@ using collectives::Step;
 using collectives::StepKind;
 using datapath::Transfer;
 
+constexpr engine::Time kGrace = 500 * engine::kMillisecond;
+
 // Tag::message: sequence of the operation, lane, position among the messages of that pair and lane. The sequence wraps after 2^23
 // operations, of which only the few under way can meet.
 std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane, std::uint32_t message) {
@@ -172,8 +174,17 @@ void ScheduleRun::issue(std::uint32_t index) {
 
 void ScheduleRun::transfer_done(Transfer& transfer) noexcept {
     const auto index = static_cast<std::uint32_t>(&transfer - transfers_.data());
+    const std::int32_t peer = plan_->steps[index].peer;
     if (transfer.state == Transfer::State::kFailed) {
-        broken_ = explain(transfer, plan_->steps[index].peer);
+        // A peer that refuses our message or left in order has ended the operation for a reason, which it tells the group: an
+        // error that says more than ours would is about to arrive.
+        const bool left = group().peer(peer).channel().state() == datapath::Channel::State::kClosed;
+        if (left || transfer.error->status == WEFT_ERR_ABORTED) {
+            deserted_ = explain(transfer, peer);
+            hurry(engine::clock_now() + kGrace);
+            return;
+        }
+        broken_ = explain(transfer, peer);
     } else {
         complete(index);
     }
@@ -216,6 +227,10 @@ void ScheduleRun::fail(const ErrorPtr& error) {
 // After a collective that some ranks finished and others did not, nothing in the group can be trusted.
 void ScheduleRun::expire() {
     group().fail(timeout_error(), true);
+}
+
+ErrorPtr ScheduleRun::timeout_error() const {
+    return deserted_ ? deserted_ : GroupOperation::timeout_error();
 }
 
 void ScheduleRun::watch(bool on) noexcept {

@@ -40,6 +40,7 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     void start(engine::Engine& engine) override;
     void expire() override;
     std::vector<std::int32_t> waiting_for() const override;
+    ErrorPtr timeout_error() const override;
     void transfer_done(datapath::Transfer& transfer) noexcept override;
 
     void prepare_input();
@@ -67,7 +68,8 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     std::vector<std::uint32_t> ready_;
     std::size_t remaining_ = 0;
     bool pumping_ = false;
-    ErrorPtr broken_;  // a transfer failed
+    ErrorPtr broken_;    // a transfer failed
+    ErrorPtr deserted_;  // a peer let go of the operation; the group will soon be told why
 };
 
 }  // namespace weft::communicator

@@ -4,6 +4,7 @@
 // driver lock, after which no thread but its owners touches it. Waiters look at finished() only.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -49,6 +50,8 @@ class Operation : public std::enable_shared_from_this<Operation> {
     virtual ErrorPtr timeout_error() const = 0;
 
     void finish(ErrorPtr error);
+    // Brings the deadline forward (under the driver lock).
+    void hurry(Time deadline) noexcept { deadline_ = std::min(deadline_, deadline); }
 
     std::int32_t source_ = WEFT_NO_RANK;
 
