@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - P4 source
 """Elaboration: order of evaluation, calling convention, unions, stacks, tables - as IR text."""
 
 from __future__ import annotations
@@ -255,6 +256,18 @@ def test_next_is_checked_used_and_moved() -> None:
     assert "h.stack.nextIndex += 1" in text
     assert "verify h.stack.nextIndex != 0, error 3" in text
     assert "select (h.stack[h.stack.nextIndex - 1].a)" in text
+
+
+def test_a_union_on_a_stack_is_settled_before_next_moves() -> None:
+    program = compile_text(
+        "#include <core.p4>\nheader A { bit<8> a; } header B { bit<8> b; } header_union U { A a; B b; }"
+        "parser P(packet_in p, out U[2] us) { state start { p.extract(us.next.a); transition accept; } }"
+        "parser T<H>(packet_in p, out H[2] h); package K<H>(T<H> t); K<U>(P()) main;"
+    )
+    text = program_text(program).splitlines()
+    clear = next(i for i, line in enumerate(text) if "setInvalid" in line)
+    assert text[clear].strip() == "us[us.nextIndex].b.setInvalid()"
+    assert text[clear + 1].strip() == "us.nextIndex += 1"
 
 
 def test_out_parameters_and_missing_transitions() -> None:

@@ -44,9 +44,9 @@ def flaw(type_: t.Type) -> str:
     """What is wrong with a type once its type arguments are in place; "" when nothing is."""
     match type_:
         case t.Stack(element, _):
-            if not (t.is_header(element) or t.is_union(element)):
-                if not isinstance(element, t.Variable | t.Unknown):
-                    return f"a stack must be of headers or header unions, not of {element}"
+            open_ = isinstance(element, t.Variable | t.Unknown)
+            if not (open_ or t.is_header(element) or t.is_union(element)):
+                return f"a stack must be of headers or header unions, not of {element}"
             return flaw(element)
         case t.Struct() if type_.arguments:
             for name, field in type_.fields():

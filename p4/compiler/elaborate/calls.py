@@ -157,7 +157,7 @@ class CallLowering:
             if e is not None and parameter.direction in ("", "in") and marks[i] != end:
                 if isinstance(lowered[i].type, ir.PacketType):
                     continue
-                lowered[i] = lower._save_at(marks[i], lowered[i], e.location)
+                lowered[i] = lower.save_at(marks[i], lowered[i], e.location)
         return lowered
 
     def _target(self, e: ast.Expression) -> ir.Expression:
@@ -367,11 +367,11 @@ class CallLowering:
                 e.location, f"{type_} needs {what} form of extract"
             )
         self._u.emit(ir.Extract(packet, target, size, e.location))
+        for other in self._u.expressions.union_members_to_clear(target):
+            self._u.emit(ir.SetValid(other, False, e.location))
         for stack in stacks:
             assert isinstance(stack, ir.VarRef | ir.Member | ir.Index)
             self._u.emit(ir.IncrementNextIndex(stack, e.location))
-        for other in self._u.expressions.union_members_to_clear(target):
-            self._u.emit(ir.SetValid(other, False, e.location))
 
     def _packet_out(self, packet: ir.Variable, e: ast.Call, resolved: ResolvedCall) -> None:
         for value in self._values(resolved):

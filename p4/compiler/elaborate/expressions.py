@@ -77,10 +77,10 @@ class ExpressionLowering:
             marks.append(len(self._u.out))
         for i in range(len(lowered) - 2, -1, -1):
             if marks[i] != len(self._u.out) and not isinstance(lowered[i], ir.Const):
-                lowered[i] = self._save_at(marks[i], lowered[i], expressions[i].location)
+                lowered[i] = self.save_at(marks[i], lowered[i], expressions[i].location)
         return lowered
 
-    def _save_at(self, mark: int, value: ir.Expression, location: Location) -> ir.Expression:
+    def save_at(self, mark: int, value: ir.Expression, location: Location) -> ir.Expression:
         if not build.reads(value):
             return value
         with self._u.block() as saved:
@@ -133,6 +133,8 @@ class ExpressionLowering:
         if isinstance(target, ast.Constant):
             return self.lower(target.initializer)
         meaning = self._u.environment.get(target)
+        if isinstance(meaning, ir.ExternInstance):
+            return ir.InstanceRef(meaning, self._u.type(e.type), e.location)
         if not isinstance(meaning, ir.Variable):
             raise self._u.program.diagnostics.fatal(
                 e.location, f"'{e.name}' is an object; passing it at run time is not supported"
@@ -175,6 +177,8 @@ class ExpressionLowering:
                 return build.element(stack, index.value, e.location)
             if isinstance(index.type, ir.EnumType) and index.type.underlying is not None:
                 index = build.cast(index, index.type.underlying, e.location)
+            if isinstance(index.type, ir.BitsType):  # a negative index is one out of range
+                index = build.cast(index, ir.BitsType(index.type.width), e.location)
             assert isinstance(stack.type, ir.StackType)
             return ir.Index(stack, index, stack.type.element, e.location)
         position = self.static_int(e.index, "the index")
@@ -222,7 +226,7 @@ class ExpressionLowering:
             mark = len(self._u.out)
             right = self.lower(part.right)
             if mark != len(self._u.out):
-                value = self._save_at(mark, value, part.left.location)
+                value = self.save_at(mark, value, part.left.location)
             value = self._combine(part, value, right)
         return value
 
@@ -327,29 +331,29 @@ class ExpressionLowering:
     def lvalue(self, e: ast.Expression) -> ir.LValue:
         """The storage an expression names; dynamic indices are fixed in temporaries."""
         self.used_next = []
-        return self._fix(self._lvalue(e))
+        return self.fix(self.place(e))
 
-    def _lvalue(self, e: ast.Expression) -> ir.LValue:
+    def place(self, e: ast.Expression) -> ir.LValue:
         if isinstance(e, ast.Slice):
             high, low = self.slice_bounds(e)
-            result = build.slice_of(self._lvalue(e.base), high, low, e.location)
+            result = build.slice_of(self.place(e.base), high, low, e.location)
         else:
             result = self.lower(e)
         assert isinstance(result, ir.VarRef | ir.Member | ir.Index | ir.Slice), e.location
         return result
 
-    def _fix(self, e: ir.LValue) -> ir.LValue:
+    def fix(self, e: ir.LValue) -> ir.LValue:
         match e:
             case ir.VarRef():
                 return e
             case ir.Member(base, name, type_, location):
-                fixed = self._fix(base)  # type: ignore[arg-type]
+                fixed = self.fix(base)  # type: ignore[arg-type]
                 return e if fixed is base else ir.Member(fixed, name, type_, location)
             case ir.Slice(base, high, low, type_, location):
-                fixed = self._fix(base)  # type: ignore[arg-type]
+                fixed = self.fix(base)  # type: ignore[arg-type]
                 return e if fixed is base else ir.Slice(fixed, high, low, type_, location)
             case ir.Index(base, index, type_, location):
-                fixed = self._fix(base)  # type: ignore[arg-type]
+                fixed = self.fix(base)  # type: ignore[arg-type]
                 if not isinstance(index, ir.NextIndex):  # moves only when a statement says so
                     index = self._u.save(index, location)
                 return ir.Index(fixed, index, type_, location)

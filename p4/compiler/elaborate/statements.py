@@ -84,13 +84,13 @@ class StatementLowering:
             self._store(target, value, s.location)
             return
         mark = len(self._u.out)
-        target = lower.lvalue(s.target) if _has_effects(s.target) else lower._lvalue(s.target)
+        target = lower.lvalue(s.target) if _has_effects(s.target) else lower.place(s.target)
         before = len(self._u.out)
         value = lower.lower(s.value)
         if before != len(self._u.out) and mark == before:
             # The value has effects: the target's indices must be read before them.
             with self._u.block() as fixed:
-                target = lower._fix(target)
+                target = lower.fix(target)
             self._u.out[before:before] = fixed
         self._store(target, value, s.location)
 

@@ -92,6 +92,9 @@ from weft.p4.compiler.ir.expressions import (
     Index as Index,
 )
 from weft.p4.compiler.ir.expressions import (
+    InstanceRef as InstanceRef,
+)
+from weft.p4.compiler.ir.expressions import (
     IsValid as IsValid,
 )
 from weft.p4.compiler.ir.expressions import (

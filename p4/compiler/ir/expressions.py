@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from weft.p4.compiler.ir.types import (
     BIT32,
@@ -14,6 +15,9 @@ from weft.p4.compiler.ir.types import (
     Variable,
 )
 from weft.p4.compiler.source import NOWHERE, Location
+
+if TYPE_CHECKING:
+    from weft.p4.compiler.ir.program import ExternInstance
 
 
 class UnaryOp(Enum):
@@ -184,6 +188,15 @@ class StackValue:
     location: Location = NOWHERE
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceRef:
+    """An extern instance as an argument of an extern function or method."""
+
+    instance: ExternInstance
+    type: Type
+    location: Location = NOWHERE
+
+
 Expression = (
     Const
     | StringConst
@@ -200,6 +213,7 @@ Expression = (
     | IsValid
     | StructValue
     | StackValue
+    | InstanceRef
 )
 
 #: VarRef, or Member/Index/Slice over an l-value (Slice only outermost).

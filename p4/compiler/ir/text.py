@@ -229,6 +229,8 @@ def text(e: ir.Expression) -> str:
             return f"({type_text(type_)}){_tight(operand)}"
         case ir.IsValid(header=header):
             return f"{text(header)}.isValid()"
+        case ir.InstanceRef(instance=instance):
+            return instance.unique_name
         case ir.StructValue(fields=parts) | ir.StackValue(elements=parts):
             return "{ " + ", ".join(map(text, parts)) + " }"
 

@@ -46,7 +46,7 @@ class VoidType:
 
 @dataclass(frozen=True, slots=True)
 class PacketType:
-    """An extern that a block gets as a parameter: `packet_in`, `packet_out`, an architecture's own."""
+    """An extern that a block gets as a parameter: packet_in, packet_out, or another."""
 
     name: str
 
