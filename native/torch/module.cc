@@ -57,7 +57,9 @@ PYBIND11_MODULE(WEFT_TORCH_MODULE, module) {
              [](const GroupOptions& options, const py::dict&) { return c10::make_intrusive<GroupOptions>(options); });
 
     py::class_<Backend, c10d::Backend, c10::intrusive_ptr<Backend>>(module, "Backend")
-        .def_property_readonly("options", &Backend::getBackendOptions);
+        .def_property_readonly("options", &Backend::getBackendOptions)
+        .def("_set_default_timeout", &Backend::setTimeout, py::arg("timeout"))
+        .def("get_error", &Backend::getError, py::call_guard<py::gil_scoped_release>());
 
     module.def("make_backend", &make_backend, py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("timeout"),
                py::arg("group_name"), py::arg("global_ranks"), py::arg("options").none(true),
