@@ -408,7 +408,7 @@ void Edge::ring() noexcept {
 
 void Edge::nudge() noexcept {
     full_fence();
-    if (segment_->header().sleeping.load(std::memory_order_relaxed) != 0) {
+    if (peer_sleeps()) {
         ++count_.doorbells;
         ring_doorbell(session_.doorbell.get());
     }

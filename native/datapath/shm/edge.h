@@ -133,6 +133,9 @@ class Edge {
     bool alive() const noexcept { return out_ != nullptr; }
     bool work();
     void ring() noexcept;
+    bool peer_sleeps() const noexcept {
+        return segment_->header().sleeping.load(std::memory_order_relaxed) != 0;
+    }
 
     // edge.cc: the sending side
     bool try_send(Transfer& t);
@@ -159,6 +162,7 @@ class Edge {
     bool mismatch(Transfer& t, const Message& message);
     bool pull();
     bool pull_piece(Incoming& incoming, std::size_t budget);
+    void stream_rest(Incoming& incoming);
     bool finish_pull(std::uint64_t id);
     void refuse(const Message& offer, weft_status status, const Transfer* t = nullptr);
     void account_unmatched(std::int64_t bytes);

@@ -225,9 +225,8 @@ void Edge::receive_offer(Transfer& t, const Message& message) {
         return;
     }
     // The peer's help makes it faster; but if it sleeps, waking it takes longer than most messages.
-    const bool asleep = segment_->header().sleeping.load(std::memory_order_relaxed) != 0;
     const bool pulling =
-        session_.pid != 0 && (asleep || context_->options.large == ShmOptions::Large::kPull);
+        session_.pid != 0 && (peer_sleeps() || context_->options.large == ShmOptions::Large::kPull);
     t.cookie[0] = kReceiving;
     t.cookie[1] =
         incoming_.add({&t, message.link.id, message.link.where, message.size, 0, pulling});
@@ -389,7 +388,13 @@ bool Edge::pull() {
         }
         budget -= std::min<std::size_t>(budget, i.received - before);
     }
-    return i.received < i.size || finish_pull(id);
+    if (i.received == i.size) {
+        return finish_pull(id);
+    }
+    if (context_->options.large != ShmOptions::Large::kPull && !peer_sleeps()) {
+        stream_rest(i);  // it woke up meanwhile and can help
+    }
+    return true;
 }
 
 // False: the kernel refused, and the incoming has changed over to streaming.
@@ -400,11 +405,9 @@ bool Edge::pull_piece(Incoming& i, std::size_t budget) {
         i.size - i.received, reduce ? std::min(budget, kScratchBytes) : budget);
     std::byte* const to = reduce ? context_->scratch : t.data + i.received;
     if (read_peer(session_.pid, i.address + i.received, to, size) != 0) {
-        // ESRCH: it is about to be noticed that the peer died. Otherwise memory that cannot be read
+        // ESRCH: it is about to be noticed that the peer died. Otherwise this memory cannot be read
         // this way: let the peer send it.
-        i.pulling = false;
-        std::erase(pulls_, t.cookie[1]);
-        control(Message(Kind::kPull, {i.offer, t.cookie[1], i.received}));
+        stream_rest(i);
         return false;
     }
     if (reduce) {
@@ -413,6 +416,13 @@ bool Edge::pull_piece(Incoming& i, std::size_t budget) {
     i.received += size;
     count_.pulled_bytes += size;
     return true;
+}
+
+void Edge::stream_rest(Incoming& i) {
+    const std::uint64_t id = i.transfer->cookie[1];
+    i.pulling = false;
+    std::erase(pulls_, id);
+    control(Message(Kind::kPull, {i.offer, id, i.received}));
 }
 
 // All bytes were read; but were they still the sender's message? If offers were withdrawn that we

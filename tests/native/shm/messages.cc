@@ -1,5 +1,8 @@
 // Messages of all sizes arrive whole and once, in order per tag, by every way there is.
 #include <doctest/doctest.h>
+#include <sys/mman.h>
+
+#include <algorithm>
 
 #include "node.h"
 
@@ -167,6 +170,68 @@ TEST_CASE("sizes or signatures that differ end both sides of a rendezvous with M
             }
         }
     }
+}
+
+std::uint64_t counter(const Node& node, const std::string& name) {
+    const std::string json = node.channel->stats_json();
+    return std::stoull(json.substr(json.find("\"" + name + "\":") + name.size() + 3));
+}
+
+TEST_CASE("a sleeping sender's memory is read without its help; once it wakes, it helps") {
+    Pair pair;
+    auto send = make_op(5 << 20, 1), recv = make_op(5 << 20, 1);
+    fill(send->bytes, 1);
+    pair.a.channel->send(send->transfer);
+    pair.settle();
+    REQUIRE(pair.a.datapath->arm());
+    pair.b.channel->recv(recv->transfer);
+    pair.b.progress();
+    pair.b.progress();
+    pair.a.datapath->disarm();
+    REQUIRE(pair.until([&] { return recv->done() && send->done(); }));
+    CHECK(recv->bytes == send->bytes);
+    CHECK(counter(pair.b, "pulled_bytes") > 0);
+    CHECK(counter(pair.b, "streamed_bytes") > 0);
+    CHECK(counter(pair.b, "pulled_bytes") + counter(pair.b, "streamed_bytes") == 5 << 20);
+
+    auto all = make_op(5 << 20, 2), got = make_op(5 << 20, 2);
+    fill(all->bytes, 2);
+    pair.a.channel->send(all->transfer);
+    pair.settle();
+    const std::uint64_t before = counter(pair.b, "streamed_bytes");
+    REQUIRE(pair.a.datapath->arm());
+    pair.b.channel->recv(got->transfer);
+    CHECK(drive({&pair.b}, [&] { return got->done(); }));  // all of it, while the sender sleeps
+    pair.a.datapath->disarm();
+    REQUIRE(pair.until([&] { return all->done(); }));
+    CHECK(got->bytes == all->bytes);
+    CHECK(counter(pair.b, "streamed_bytes") == before);
+}
+
+TEST_CASE("memory that the kernel will not read for a peer is streamed from where it refused") {
+    constexpr std::size_t kSize = 4 << 20, kGood = 2 << 20;
+    Pair pair(with(ShmOptions::Large::kPull));
+    auto* const memory = static_cast<std::byte*>(
+        mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(memory != MAP_FAILED);
+    auto send = make_op(0, 1), recv = make_op(kSize, 1);
+    std::vector<std::byte> content(kSize);
+    fill(content, 3);
+    std::memcpy(memory, content.data(), kSize);
+    send->transfer.data = memory;
+    send->transfer.size = kSize;
+    pair.b.channel->recv(recv->transfer);
+    pair.a.channel->send(send->transfer);
+    REQUIRE(mprotect(memory + kGood, kSize - kGood, PROT_NONE) == 0);
+    for (int i = 0; i < 10; ++i) {
+        pair.b.progress();
+    }
+    CHECK(counter(pair.b, "pulled_bytes") == kGood);
+    REQUIRE(mprotect(memory + kGood, kSize - kGood, PROT_READ) == 0);
+    REQUIRE(pair.until([&] { return recv->done() && send->done(); }));
+    CHECK(recv->bytes == content);
+    CHECK(counter(pair.b, "streamed_bytes") == kSize - kGood);
+    munmap(memory, kSize);
 }
 
 TEST_CASE("a higher priority is sent first when there is a queue") {
