@@ -184,7 +184,7 @@ void Connection::Parts::on_close(Time now, const wire::Packet& packet) {
 }
 
 void Connection::Parts::on_probe_reply(Time now, const wire::Packet& packet) {
-    const PathId path = packet.path;
+    const PathId path = packet.probe.echo_path;
     if (path >= shared.paths.size()) {
         shared.drop(now, Drop::kMalformed);
         return;
@@ -290,7 +290,7 @@ void Connection::handle_timeout(Time now) {
 
 void Connection::Parts::put_signal(Time now, Transmit& transmit, PacketKind kind, PathId path) {
     shared.address(transmit.packet, kind, path, now);
-    transmit.packet.probe.echo_timestamp = 0;
+    transmit.packet.probe = {};
     transmit.cookie = 0;
     transmit.burst_remaining = 0;
 }
@@ -315,9 +315,9 @@ bool Connection::Parts::poll_signals(Time now, Transmit& transmit) {
     if (!replies.empty() && open()) {
         const Reply reply = replies.front();
         replies.pop();
-        // The prober knows the path by its own number: say it again, though our paths be fewer.
-        put_signal(now, transmit, PacketKind::kProbeReply, reply.path);
-        transmit.packet.probe.echo_timestamp = reply.echo;
+        const auto back = static_cast<PathId>(reply.path % shared.paths.size());
+        put_signal(now, transmit, PacketKind::kProbeReply, back);
+        transmit.packet.probe = {reply.echo, reply.path};
         return true;
     }
     return false;

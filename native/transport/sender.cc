@@ -260,8 +260,8 @@ void Sender::transmit_record(Time now, std::uint32_t ticket, PathId path_id, Tra
     in_flight_ += chunk.length;
     const bool was_empty = path.flying.empty();
     ring_->append(path.flying, ticket);
-    if (was_empty) {
-        arm(path);
+    if (was_empty || chunk.attempts > 1) {
+        arm(path, ticket);
     }
     ++shared_.stats.chunks_sent;
     congestion_->on_sent(now, path_id, chunk.length);

@@ -86,11 +86,16 @@ class Sender {
     void on_record_settled(SentChunk& chunk);
     void detect_losses(Time now, PathId path);
     void declare_lost(Time now, std::uint32_t ticket, LossCause cause);
+
+    // sender_timers.cc: what stays away.
     void expire(Time now, PathId path);
+    bool has_overdue(Time now, const Path& path) const;
+    void time_out(Time now, PathId path);
     Time base_timeout(const Path& path) const;
-    Time timeout(const Path& path) const;
+    Time timeout(const Path& path, const SentChunk& chunk) const;
     Time tail_timeout(const Path& path) const;
-    void arm(const Path& path);
+    bool probes_tail(const Path& path, std::uint32_t ticket) const;
+    void arm(const Path& path, std::uint32_t ticket);
 
     Shared& shared_;
     PathHealthLoop& health_;

@@ -1,4 +1,4 @@
-// The incoming side of the sender: acknowledgements, round-trip times, and the finding of losses.
+// The incoming side of the sender: acknowledgements, round-trip times, and the losses they reveal.
 #include <algorithm>
 #include <bit>
 
@@ -11,8 +11,6 @@ namespace {
 std::int32_t distance(std::uint32_t later, std::uint32_t earlier) {
     return static_cast<std::int32_t>(later - earlier);
 }
-
-constexpr int kMaxBackoff = 10;  // doublings of a timeout; rto_max ends it sooner
 
 }  // namespace
 
@@ -114,7 +112,7 @@ Time Sender::on_echo(Time now, const wire::Ack& ack) {
         }
     }
     if (!path.flying.empty()) {
-        arm(path);
+        arm(path, path.flying.first);  // on better knowledge than when it was sent
     }
     scheduler_->on_echo({.now = now, .path = ack.echo_path, .rtt = rtt, .marked = marked},
                         shared_.paths);
@@ -227,92 +225,6 @@ void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
         congestion_->on_loss(sample, shared_.paths);
         scheduler_->on_loss(sample, shared_.paths);
     }
-}
-
-void Sender::on_timer(Time now) {
-    if (now < loss_timer_) {
-        return;
-    }
-    loss_timer_ = kNever;
-    for (std::size_t path = 0; path < shared_.paths.size(); ++path) {
-        if (!shared_.paths[path].flying.empty()) {
-            expire(now, static_cast<PathId>(path));
-        }
-    }
-}
-
-// Looks at the oldest chunk of a path whose timer may have run out.
-void Sender::expire(Time now, PathId path_id) {
-    Path& path = shared_.paths[path_id];
-    const std::uint32_t oldest = path.flying.first;
-    const Time sent_at = ring_->at(oldest).sent_at;
-    if (sent_at + timeout(path) <= now) {
-        path.timeouts = static_cast<std::uint8_t>(std::min(path.timeouts + 1, 255));
-        const bool suspect = health_.on_timeout(now, path_id);
-        // With it goes whatever was sent long enough ago to have been answered by now; of a suspect
-        // path, all.
-        const Time horizon = now - tail_timeout(path);
-        std::uint64_t bytes = 0;
-        while (!path.flying.empty()) {
-            const std::uint32_t ticket = path.flying.first;
-            const SentChunk& chunk = ring_->at(ticket);
-            if (ticket != oldest && chunk.sent_at > horizon && !suspect) {
-                break;
-            }
-            bytes += chunk.length;
-            ++shared_.stats.timeouts;
-            declare_lost(now, ticket, LossCause::kTimeout);
-        }
-        const LossSample sample{.now = now,
-                                .path = path_id,
-                                .cause = LossCause::kTimeout,
-                                .bytes = bytes,
-                                .path_timeouts = path.timeouts};
-        congestion_->on_loss(sample, shared_.paths);
-        scheduler_->on_loss(sample, shared_.paths);
-    } else if (!path.tail_probed && recovery_->probes_tail() && path.timeouts == 0 &&
-               sent_at + tail_timeout(path) <= now) {
-        path.tail_probed = true;
-        ++shared_.stats.tail_probes;
-        declare_lost(now, oldest, LossCause::kTailProbe);
-    }
-    if (!path.flying.empty()) {
-        arm(path);
-    }
-}
-
-// RFC 6298's timeout with our bounds, before back-off. Paths not measured yet borrow the
-// connection's.
-Time Sender::base_timeout(const Path& path) const {
-    const RttEstimator& rtt = path.rtt.known() ? path.rtt : shared_.stats.rtt;
-    if (!rtt.known()) {
-        return shared_.config.rto_initial;
-    }
-    return std::clamp(rtt.timeout() + shared_.config.ack_delay, shared_.config.rto_min,
-                      shared_.config.rto_max);
-}
-
-Time Sender::timeout(const Path& path) const {
-    const Time backed_off = base_timeout(path) << std::min<int>(path.timeouts, kMaxBackoff);
-    return std::min(backed_off, shared_.config.rto_max);
-}
-
-// When silence on a path is suspicious (RFC 8985 section 7.2: two round trips), no later than its
-// timeout.
-Time Sender::tail_timeout(const Path& path) const {
-    const RttEstimator& rtt = path.rtt.known() ? path.rtt : shared_.stats.rtt;
-    const Time base = base_timeout(path);
-    if (!rtt.known()) {
-        return base;
-    }
-    const Time two_trips = std::max(2 * rtt.smoothed(), rtt.timeout());
-    return std::min(two_trips + shared_.config.ack_delay, base);
-}
-
-void Sender::arm(const Path& path) {
-    const bool probe = !path.tail_probed && path.timeouts == 0 && recovery_->probes_tail();
-    const Time wait = probe ? tail_timeout(path) : timeout(path);
-    loss_timer_ = std::min(loss_timer_, ring_->at(path.flying.first).sent_at + wait);
 }
 
 }  // namespace weft::transport

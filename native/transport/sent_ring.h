@@ -62,6 +62,9 @@ class SentRing {
         return base_ + ((ticket - ticket_of(base_)) & kTicketMask);
     }
     SentChunk& at(std::uint32_t ticket) { return chunks_[ticket & (chunks_.size() - 1)]; }
+    const SentChunk& at(std::uint32_t ticket) const {
+        return chunks_[ticket & (chunks_.size() - 1)];
+    }
 
     // The record of a number that was acknowledged a short while ago, if it is still there.
     const SentChunk* recall(Sequence sequence) const {

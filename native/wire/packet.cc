@@ -15,7 +15,7 @@ constexpr std::size_t kAbandonSize = 12;
 constexpr std::size_t kAckSize = 28;  // without the bitmap
 constexpr std::size_t kCodeSize = 4;
 constexpr std::size_t kProofSize = 8;
-constexpr std::size_t kProbeSize = 4;
+constexpr std::size_t kProbeSize = 6;
 constexpr std::size_t kChecksumAt = 16;
 constexpr std::uint8_t kKnownFlags = kFlagChecksum | kFlagEager | kFlagWantsGrant;
 
@@ -162,6 +162,7 @@ DecodeStatus decode_body(Reader& in, Packet& packet, std::size_t left) {
         case PacketKind::kProbe:
         case PacketKind::kProbeReply:
             in.get(packet.probe.echo_timestamp);
+            in.get(packet.probe.echo_path);
             break;
         case PacketKind::kReject:
         case PacketKind::kClose:
@@ -228,6 +229,7 @@ std::size_t encode(const Packet& packet, std::span<std::uint8_t> out) {
         case PacketKind::kProbe:
         case PacketKind::kProbeReply:
             writer.put(packet.probe.echo_timestamp);
+            writer.put(packet.probe.echo_path);
             break;
         case PacketKind::kReject:
         case PacketKind::kClose:

@@ -124,9 +124,10 @@ struct Proof {
     std::uint64_t proof = 0;
 };
 
-// kProbe, kProbeReply: `echo_timestamp` is the time stamp of the probe that a reply answers.
+// kProbe (all zero), kProbeReply: time stamp and path of the probe that it answers.
 struct Probe {
     std::uint32_t echo_timestamp = 0;
+    std::uint16_t echo_path = 0;
 };
 
 struct Packet {

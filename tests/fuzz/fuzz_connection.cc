@@ -239,7 +239,7 @@ class Battle {
                 break;
             case PacketKind::kProbe:
             case PacketKind::kProbeReply:
-                packet.probe.echo_timestamp = word();
+                packet.probe = {word(), static_cast<std::uint16_t>(script_.number())};
                 break;
             case PacketKind::kResponse:
                 packet.proof.proof = script_.number();

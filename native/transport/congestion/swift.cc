@@ -23,7 +23,7 @@ Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
       additive_increase_(parameters.number("additive_increase", 1, 1e-3, 1e3)),
       beta_(parameters.number("beta", 0.8, 0.01, 1)),
       max_decrease_(parameters.number("max_decrease", 0.5, 0.01, 0.99)),
-      min_cwnd_(parameters.number("min_window", 0.01, 1e-4, 1)),
+      min_cwnd_(parameters.number("min_window", 0.1, 1e-4, 64)),
       max_cwnd_(parameters.number("max_window", context.window, 1, 1 << 20)),
       scaling_range_(kNsPerUs * parameters.number("flow_scaling_us", 0, 0, 1e6)),
       cwnd_(parameters.number("initial_window", std::min(32.0, max_cwnd_), min_cwnd_, max_cwnd_)),
@@ -43,7 +43,8 @@ Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
 Time Swift::target_delay() const {
     const double scaling =
         scaling_range_ > 0 ? scaling_alpha_ / std::sqrt(cwnd_) + scaling_beta_ : 0;
-    return base_target_ + static_cast<Time>(std::clamp(scaling, 0.0, scaling_range_));
+    const Time base = std::max(base_target_, minimum_rtt_ + minimum_rtt_ / 2);
+    return base + static_cast<Time>(std::clamp(scaling, 0.0, scaling_range_));
 }
 
 void Swift::on_ack(const AckSample& sample, std::span<Path>) {
@@ -53,6 +54,7 @@ void Swift::on_ack(const AckSample& sample, std::span<Path>) {
     }
     const Time delay = sample.rtt;
     rtt_ = delay;
+    minimum_rtt_ = minimum_rtt_ == 0 ? delay : std::min(minimum_rtt_, delay);
     const Time target = target_delay();
     if (delay < target) {
         const double acked = static_cast<double>(sample.bytes) / chunk_size_;

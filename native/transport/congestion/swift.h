@@ -10,11 +10,12 @@ namespace weft::transport {
 
 // Parameters (defaults): `base_target_us` (500) delay aimed at; `additive_increase` (1) chunks per
 // round trip; `beta` (0.8) and `max_decrease` (0.5), section 3.1; `initial_window` (32),
-// `min_window` (0.01), `max_window` (the sequence window), chunks; `flow_scaling_us` (0: off),
+// `min_window` (0.1), `max_window` (the sequence window), chunks; `flow_scaling_us` (0: off),
 // `flow_scaling_min` (0.1), `flow_scaling_max` (100), section 3.5: the target rises by up to that
 // much as the window falls from max to min, so that many flows on one queue find room; `hop_us` (0)
-// and `hops` (0), section 3.5's topology scaling. The delay is the round trip without the time the
-// receiver held the acknowledgement.
+// and `hops` (0), section 3.5's topology scaling. Unlike the paper's, the target is never below one
+// and a half times the shortest delay seen: a network longer than the target would be strangled.
+// The delay is the round trip without the time the receiver held the acknowledgement.
 class Swift final : public CongestionControl {
   public:
     Swift(ParameterReader& parameters, const PolicyContext& context);
@@ -40,8 +41,9 @@ class Swift final : public CongestionControl {
     const double scaling_range_;  // ns; 0 switches flow scaling off
     double scaling_alpha_ = 0;
     double scaling_beta_ = 0;
-    double cwnd_;   // chunks
-    Time rtt_ = 0;  // last delay measured
+    double cwnd_;           // chunks
+    Time rtt_ = 0;          // last delay measured
+    Time minimum_rtt_ = 0;  // shortest; 0: none yet
     Time last_decrease_;
     int timeouts_ = 0;  // in a row
 };

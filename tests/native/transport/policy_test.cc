@@ -112,7 +112,9 @@ class SwiftTrace {
     explicit SwiftTrace(std::vector<std::pair<std::string, double>> parameters)
         : choice_{"swift", std::move(parameters)},
           reader_("congestion control", choice_),
-          swift_(reader_, kContext) {}
+          swift_(reader_, kContext) {
+        ack(0, 20 * kMicrosecond, 0);  // what the network takes when it is empty
+    }
 
     void ack(Time now, Time delay, std::uint64_t chunks = 1) {
         AckSample sample;
@@ -170,7 +172,7 @@ TEST_CASE("swift: below one chunk it paces") {
 }
 
 TEST_CASE("swift: loss halves once per round trip, timeouts in a row fall to the minimum") {
-    SwiftTrace trace({{"base_target_us", 100}, {"initial_window", 64}, {"min_window", 0.01}});
+    SwiftTrace trace({{"base_target_us", 100}, {"initial_window", 64}, {"min_window", 0.05}});
     trace.ack(kSecond, 99 * kUs);
     const double before = trace.swift().cwnd();
     trace.loss(kSecond, LossCause::kReordered);
@@ -181,7 +183,7 @@ TEST_CASE("swift: loss halves once per round trip, timeouts in a row fall to the
     for (int i = 0; i < 5; ++i) {
         trace.loss(kSecond + kMillisecond, LossCause::kTimeout);
     }
-    CHECK(trace.swift().cwnd() == doctest::Approx(0.01));
+    CHECK(trace.swift().cwnd() == doctest::Approx(0.05));
 }
 
 TEST_CASE("swift: flow scaling raises the target by its whole range for the smallest windows") {
@@ -190,6 +192,7 @@ TEST_CASE("swift: flow scaling raises the target by its whole range for the smal
                           {"flow_scaling_us", 50},
                           {"flow_scaling_min", 0.25},
                           {"flow_scaling_max", 100},
+                          {"min_window", 0.05},
                           {"initial_window", cwnd}});
         return trace.swift().target_delay();
     };
@@ -201,6 +204,13 @@ TEST_CASE("swift: flow scaling raises the target by its whole range for the smal
     CHECK(target_at(1) == doctest::Approx((100 + 50 / 1.9 * 0.9) * kUs).epsilon(1e-5));
     SwiftTrace hops({{"base_target_us", 100}, {"hop_us", 3}, {"hops", 5}});
     CHECK(hops.swift().target_delay() == 115 * kUs);
+}
+
+TEST_CASE("swift: a network longer than the target is not strangled") {
+    SwiftTrace trace({{"base_target_us", 10}, {"initial_window", 10}});
+    CHECK(trace.swift().target_delay() == 30 * kUs);  // the empty network takes 20
+    trace.ack(kSecond, 25 * kUs);
+    CHECK(trace.swift().cwnd() > 10);
 }
 
 TEST_CASE("swift keeps a bottleneck busy and its queue near the target") {

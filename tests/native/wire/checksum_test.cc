@@ -1,4 +1,6 @@
 // CRC-32C and SipHash-2-4 against their published test vectors.
+#include "wire/checksum.h"
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -7,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "wire/checksum.h"
 #include "wire/siphash.h"
 
 namespace weft::wire {

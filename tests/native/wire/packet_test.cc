@@ -11,9 +11,9 @@ namespace weft::wire {
 namespace {
 
 constexpr PacketKind kAllKinds[] = {
-    PacketKind::kHello,  PacketKind::kChallenge, PacketKind::kResponse, PacketKind::kConfirm,
-    PacketKind::kReject, PacketKind::kData,      PacketKind::kGrant,    PacketKind::kCancel,
-    PacketKind::kRefuse, PacketKind::kSkip,      PacketKind::kAck,      PacketKind::kProbe,
+    PacketKind::kHello,  PacketKind::kChallenge,  PacketKind::kResponse,  PacketKind::kConfirm,
+    PacketKind::kReject, PacketKind::kData,       PacketKind::kGrant,     PacketKind::kCancel,
+    PacketKind::kRefuse, PacketKind::kSkip,       PacketKind::kAck,       PacketKind::kProbe,
     PacketKind::kClose,  PacketKind::kCloseReply, PacketKind::kProbeReply};
 
 // A valid packet of the kind with every field random.
@@ -31,7 +31,7 @@ Packet random_packet(PacketKind kind, std::mt19937_64& random) {
     switch (kind) {
         case PacketKind::kHello:
         case PacketKind::kChallenge:
-            packet.handshake = {u32(),    u32(),    random(), random(), u32(),
+            packet.handshake = {u32(), u32(),    random(), random(), u32(),
                                 u32(), random(), random(), random()};
             break;
         case PacketKind::kResponse:
@@ -73,7 +73,7 @@ Packet random_packet(PacketKind kind, std::mt19937_64& random) {
             break;
         case PacketKind::kProbe:
         case PacketKind::kProbeReply:
-            packet.probe.echo_timestamp = u32();
+            packet.probe = {u32(), static_cast<std::uint16_t>(random())};
             break;
         case PacketKind::kReject:
         case PacketKind::kClose:
@@ -98,7 +98,8 @@ std::vector<std::uint8_t> to_bytes(const Packet& packet, std::mt19937_64& random
     return header;
 }
 
-// Two packets are the same when they have the same bytes; the oracle is encode(), whose layout is pinned below.
+// Two packets are the same when they have the same bytes; the oracle is encode(), whose layout is
+// pinned below.
 std::vector<std::uint8_t> header_bytes(const Packet& packet) {
     std::vector<std::uint8_t> header(encoded_size(packet));
     encode(packet, header);
@@ -117,15 +118,15 @@ TEST_CASE("the layout of a data packet is pinned byte by byte") {
     packet.timestamp = 0x13141516;
     packet.data = {3, 0x1718, 0x191A1B, 0x1C1D1E1F20, 0x21, 0x22, 0x2324252627282930};
     const std::vector<std::uint8_t> expected = {
-        16,   0x92, 0x02, 0x01, 0x06, 0x05, 0x04, 0x03,                      // kind .. epoch
-        0x0E, 0x0D, 0x0C, 0x0B, 0x0A, 0x09, 0x08, 0x07, 0,    0,    0,    0, // connection, checksum
-        0x12, 0x11, 0x10, 0x0F, 0x16, 0x15, 0x14, 0x13,                      // sequence, time stamp
-        3,    0,    0,    0,    0x18, 0x17, 0,    0,    0,    0,    0,    0, // length, message
-        0x1B, 0x1A, 0x19, 0,    0,    0,    0,    0,                         // offset
-        0x20, 0x1F, 0x1E, 0x1D, 0x1C, 0,    0,    0,                         // size
-        0x21, 0,    0,    0,    0,    0,    0,    0,                         // tag
-        0x22, 0,    0,    0,    0,    0,    0,    0,                         //
-        0x30, 0x29, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23};                     // signature
+        16,   0x92, 0x02, 0x01, 0x06, 0x05, 0x04, 0x03,              // kind .. epoch
+        0x0E, 0x0D, 0x0C, 0x0B, 0x0A, 0x09, 0x08, 0x07, 0, 0, 0, 0,  // connection, checksum
+        0x12, 0x11, 0x10, 0x0F, 0x16, 0x15, 0x14, 0x13,              // sequence, time stamp
+        3,    0,    0,    0,    0x18, 0x17, 0,    0,    0, 0, 0, 0,  // length, message
+        0x1B, 0x1A, 0x19, 0,    0,    0,    0,    0,                 // offset
+        0x20, 0x1F, 0x1E, 0x1D, 0x1C, 0,    0,    0,                 // size
+        0x21, 0,    0,    0,    0,    0,    0,    0,                 // tag
+        0x22, 0,    0,    0,    0,    0,    0,    0,                 //
+        0x30, 0x29, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23};             // signature
     CHECK(header_bytes(packet) == expected);
     CHECK(expected.size() == kDataHeaderSize);
 }
