@@ -198,6 +198,14 @@ PROGRAMS = {
         v1model(types="struct Some<T> { T[3] v; } extern Some<T> make<T>(in T x);", ingress="make(m.x);"),
         "with these type arguments a stack must be of headers",
     ),
+    "annotation keys": (v1model(types="@a[x = 1, x = 2] struct A { }"), "key 'x' occurs twice in @a"),
+    "annotation forms": (v1model(types="struct A { @a(1) @a[1] bit<8> f; }"), "with and without structure"),
+    "annotation values": (v1model(types="@a[nothing] struct A { }"), "'nothing' is not declared"),
+    "annotation name": (v1model(ingress_locals="@name(3) action a() { }"), "@name takes one string"),
+    "two varbits": (
+        v1model(types="header A { varbit<8> a; varbit<8> b; }", states="state start { A a; p.extract(a, 8); transition accept; }"),
+        "it has 2 varbit fields",
+    ),
     "optional default": (v1model(types="extern void f(@optional in bit<8> a = 3);"), "@optional parameter cannot have a default"),
     "control-plane names": (
         v1model(ingress_locals='@name("x") action a() { } @name("x") action b() { } table t { actions = { a; b; } }'),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from weft.p4.compiler import ast
 from weft.p4.compiler import types as t
+from weft.p4.compiler.check import packets
 from weft.p4.compiler.check.arguments import Pairs, choose, pair
 from weft.p4.compiler.check.conversions import Bound, unify, unify_blocks
 from weft.p4.compiler.check.members import SIZE_METHODS
@@ -155,7 +156,13 @@ class CallChecker:
             return None
         bound: Bound = dict(zip(extern.declaration.type_parameters, extern.arguments, strict=False))
         method = methods[index]
-        return self._prototype(e, "method", method, method, bound, member.base)
+        resolved = self._prototype(e, "method", method, method, bound, member.base)
+        if resolved is not None and method.type_parameters:
+            given = bound.get(method.type_parameters[0])
+            problem = packets.flaw(extern.declaration.name, method.name, given, len(e.arguments))
+            if problem:
+                self._c.error(e.location, problem)
+        return resolved
 
     def _apply(
         self, e: ast.Call | ast.DirectApplication, block: t.Block, receiver: ast.Expression | None

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from weft.p4.compiler import ast
 from weft.p4.compiler import types as t
+from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.scope import Place, Scope, Where
 from weft.p4.compiler.diagnostics import Diagnostics
 from weft.p4.compiler.source import Location
@@ -65,6 +66,8 @@ class Checker:
             self.scope, self.place = scope, before
 
     def declare(self, name: str, node: ast.Node, location: Location) -> None:
+        if isinstance(node, ast.Declaration):
+            check_annotations(node.annotations, self)
         known = self.scope.names.get(name)
         if not known:
             self.scope.names[name] = [node]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from weft.p4.compiler import ast
 from weft.p4.compiler import types as t
+from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.scope import Place, Where
 from weft.p4.compiler.check.statements import terminates
 from weft.p4.compiler.check.wellformed import field_fits, storable
@@ -93,6 +94,7 @@ class DeclarationChecker:
             self._type_parameters(d.type_parameters)
             for field in d.fields:
                 field.type = self._c.types.resolve(field.type_ref)
+                check_annotations(field.annotations, self._c)
                 if field.name in seen:
                     self._c.error(
                         field.name_location, f"field '{field.name}' is declared twice",

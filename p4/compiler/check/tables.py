@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
+from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.arguments import pair
 from weft.p4.compiler.check.scope import Place, Where
 
@@ -32,6 +33,7 @@ class TableChecker:
         self._c.declare(table.name, table, table.name_location)
 
     def _key(self, key: ast.KeyElement) -> None:
+        check_annotations(key.annotations, self._c)
         key.expression = self._c.expressions.check(key.expression)
         type_ = key.expression.type
         if key.match_kind not in self._c.match_kinds:

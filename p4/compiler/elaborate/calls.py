@@ -329,25 +329,14 @@ class CallLowering:
             return None
         target = self._u.temporary(self._u.type(resolved.result), e.location, name)
         if name == "lookahead":
-            self._fixed_size(resolved.result, e.location)
             self._u.emit(ir.Lookahead(packet, target, e.location))
         else:
             self._u.emit(ir.PacketLength(packet, target, e.location))
         return target
 
-    def _fixed_size(self, type_: t.Type, location: Location) -> None:
-        if t.fixed_width(t.substitute(type_, self._u.bindings)) is None:
-            raise self._u.program.diagnostics.fatal(
-                location, f"lookahead needs a type of fixed size, not {type_}"
-            )
-
     def _extract(self, packet: ir.Variable, e: ast.Call, resolved: ResolvedCall) -> None:
         parameter, argument = resolved.arguments[0]
         type_ = t.substitute(t.substitute(parameter.type, resolved.bindings), self._u.bindings)
-        if not t.is_header(type_):
-            raise self._u.program.diagnostics.fatal(
-                e.location, f"extract needs a header, not {type_}"
-            )
         target: ir.LValue
         stacks: list[ir.Expression] = []
         if argument is None:
@@ -356,16 +345,10 @@ class CallLowering:
             target = self._u.expressions.lvalue(argument)
             stacks = self._u.expressions.used_next
         size = None
-        has_varbit = t.fixed_width(type_) is None
         if len(resolved.arguments) == 2:
             given = resolved.arguments[1][1]
             assert given is not None
             size = self._u.expressions.lower(given)
-        if has_varbit != (size is not None):
-            what = "the two-argument" if has_varbit else "the one-argument"
-            raise self._u.program.diagnostics.fatal(
-                e.location, f"{type_} needs {what} form of extract"
-            )
         self._u.emit(ir.Extract(packet, target, size, e.location))
         for other in self._u.expressions.union_members_to_clear(target):
             self._u.emit(ir.SetValid(other, False, e.location))
@@ -387,7 +370,3 @@ class CallLowering:
         elif isinstance(type_, ir.StructType | ir.HeaderUnionType):
             for field in type_.fields:
                 self._emit_all(packet, build.member(value, field.name, location), location)
-        else:
-            raise self._u.program.diagnostics.fatal(
-                location, "emit takes headers, and stacks, unions and structs of them"
-            )
