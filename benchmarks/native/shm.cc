@@ -8,7 +8,6 @@
 // once per direction.
 #include "datapath/shm/shm.h"
 
-#include <immintrin.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -97,7 +96,9 @@ class Side final : public ChannelOwner, public Acceptor {
         Time now = clock_now();
         for (int round = 0; !done(); ++round) {
             if (!datapath_->progress(now)) {
-                _mm_pause();
+#if defined(__x86_64__)
+                __builtin_ia32_pause();
+#endif
             }
             if (round % 32 == 0) {
                 now = clock_now();

@@ -150,6 +150,7 @@ void Core::shut_down() {
             pending->edge->detach();
         }
     }
+    by_peer_.clear();
     edges_.clear();
     pending_.clear();
 }
@@ -238,9 +239,14 @@ void Core::let_in(Handshake& handshake) {
     if (handshake.state() == Handshake::State::kOpen) {
         auto edge = std::make_shared<Edge>(context_, handshake.peer(), *owner);
         edge->open(handshake.take());
-        edges_.push_back(edge);
+        add_edge(edge);
         acceptor_.accepted(std::make_unique<ShmChannel>(std::move(edge)));
     }
+}
+
+void Core::add_edge(std::shared_ptr<Edge> edge) {
+    by_peer_[edge->peer()] = edge.get();
+    edges_.push_back(std::move(edge));
 }
 
 void Core::conclude(Pending& pending) {
@@ -254,7 +260,7 @@ void Core::conclude(Pending& pending) {
             pending.over = true;
             if (pending.edge && pending.edge->state() == Channel::State::kConnecting) {
                 pending.edge->open(pending.handshake.take());
-                edges_.push_back(pending.edge);
+                add_edge(pending.edge);
                 pending.edge->owner().channel_open(*pending.edge->channel);
             }
             break;
@@ -314,6 +320,7 @@ void Core::poll(Time now) {
 
 void Core::sweep() {
     std::erase_if(pending_, [](const auto& pending) { return pending->over; });
+    std::erase_if(by_peer_, [](const auto& entry) { return entry.second->over(); });
     std::erase_if(edges_, [](const auto& edge) { return edge->over(); });
 }
 
@@ -367,12 +374,9 @@ void Core::disarm() {
 }
 
 Edge* Core::open_edge(PeerId peer) const noexcept {
-    for (const auto& edge : edges_) {
-        if (edge->peer() == peer && edge->state() == Channel::State::kOpen) {
-            return edge.get();
-        }
-    }
-    return nullptr;
+    const auto it = by_peer_.find(peer);
+    return it != by_peer_.end() && it->second->state() == Channel::State::kOpen ? it->second
+                                                                                : nullptr;
 }
 
 std::string Core::stats_json() const {

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "datapath/shm/edge.h"
@@ -64,6 +65,7 @@ class Core {
     void advance(Time now);
     void conclude(Pending& pending);
     void let_in(Handshake& handshake);
+    void add_edge(std::shared_ptr<Edge> edge);
     void on_socket(int fd);
     bool add_to_poll(int fd) noexcept;
     void sweep();
@@ -77,6 +79,7 @@ class Core {
     UniqueFd listener_;
     ShmAddress address_;
     std::vector<std::shared_ptr<Edge>> edges_;
+    std::unordered_map<PeerId, Edge*> by_peer_;  // of edges_; the newest, should there be two
     std::vector<std::unique_ptr<Pending>> pending_;
     bool poll_soon_ = true;
     Time next_poll_ = 0;
