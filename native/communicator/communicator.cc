@@ -215,7 +215,7 @@ void Communicator::fail(const ErrorPtr& error, bool tell) {
         error->message.copy(notice.text, sizeof notice.text - 1);
         const std::string bytes(reinterpret_cast<const char*>(&notice), sizeof notice);
         for (std::int32_t rank = 0; rank < size(); ++rank) {
-            if (rank != rank_ && rank != error->peer_rank && is_open(rank)) {
+            if (rank != rank_ && is_open(rank)) {
                 context_->mesh().send_detached(peer(rank), {group_, kNoticeMessage}, 0, bytes);
             }
         }
@@ -278,8 +278,12 @@ std::shared_ptr<Operation> Communicator::start(Arguments arguments, const Operat
     } else {
         const collectives::Tuner::Choice choice = choose(arguments, options);
         auto plan = plans_.get(choice.algorithm, arguments.collective, arguments.root, choice.slices);
+        std::lock_guard order(order_);
+        const std::uint64_t call = make_signature(arguments);
+        const std::uint64_t signature = with_history(call, history_);
+        history_ = (history_ ^ call) * 1099511628211u;  // FNV-1a
         operation = std::make_shared<ScheduleRun>(shared_from_this(), deadline(options.timeout), std::move(plan), std::move(arguments),
-                                                  sequence_.fetch_add(1), options.priority);
+                                                  sequence_++, signature, options.priority);
     }
     context_->engine().submit(operation, options.background);
     return operation;

@@ -6,8 +6,8 @@
 // Public calls may come from any thread; what is marked "locked" runs under the engine's driver lock.
 #pragma once
 
-#include <atomic>
 #include <map>
+#include <mutex>
 #include <memory>
 #include <string>
 #include <vector>
@@ -125,7 +125,9 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     std::vector<GroupOperation*> running_;
     std::vector<std::unique_ptr<Notice>> notices_;
     ErrorPtr failure_;
-    std::atomic<std::uint32_t> sequence_{0};  // of the next collective
+    std::mutex order_;  // of the two below
+    std::uint32_t sequence_ = 0;  // of the next collective
+    std::uint64_t history_ = 0;   // hash of the signatures so far
     std::uint32_t splits_ = 0;
     bool closed_ = false;
 };

@@ -61,6 +61,9 @@ ErrorPtr GroupOperation::explain(const datapath::Transfer& transfer, std::int32_
         info.message = "the ranks of group \"" + group_->name() + "\" do not agree: " + here + " called " + describe() + ", " + there + " ";
         if (transfer.peer_signature != transfer.signature) {
             info.message += "called " + describe_signature(transfer.peer_signature);
+            if (same_call(transfer.peer_signature, transfer.signature)) {
+                info.message += "; an earlier call differed between them, perhaps in its root";
+            }
         } else {
             info.message += "sent " + std::to_string(transfer.peer_size) + " bytes where " + std::to_string(transfer.size) + " were expected";
         }

@@ -38,12 +38,12 @@ void KernelReducer::combine(std::byte* acc, const std::byte* incoming, std::size
 }
 
 ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const Plan> plan,
-                         Arguments arguments, std::uint32_t sequence, std::int32_t priority)
+                         Arguments arguments, std::uint32_t sequence, std::uint64_t signature, std::int32_t priority)
     : GroupOperation(std::move(group), deadline),
       plan_(std::move(plan)),
       arguments_(std::move(arguments)),
       sequence_(sequence),
-      signature_(make_signature(arguments_)),
+      signature_(signature),
       element_(weft_dtype_size(arguments_.dtype)),
       layout_(make_layout()),
       reducer_(arguments_.collective, arguments_.op, arguments_.dtype),
@@ -178,8 +178,11 @@ void ScheduleRun::transfer_done(Transfer& transfer) noexcept {
     if (transfer.state == Transfer::State::kFailed) {
         // A peer that refuses our message or left in order has ended the operation for a reason, which it tells the group: an
         // error that says more than ours would is about to arrive.
-        const bool left = group().peer(peer).channel().state() == datapath::Channel::State::kClosed;
-        if (left || transfer.error->status == WEFT_ERR_ABORTED) {
+        const bool left = transfer.error->status == WEFT_ERR_PEER_DEAD &&
+                          group().peer(peer).channel().state() != datapath::Channel::State::kFailed;
+        const bool refused = transfer.error->status == WEFT_ERR_ABORTED ||
+                             (transfer.error->status == WEFT_ERR_MISMATCH && plan_->steps[index].kind == StepKind::kSend);
+        if (left || refused) {
             deserted_ = explain(transfer, peer);
             hurry(engine::clock_now() + kGrace);
             return;

@@ -28,9 +28,9 @@ class KernelReducer final : public datapath::Reducer {
 
 class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
   public:
-    // `sequence` numbers the group's collectives, equally on all ranks.
+    // `sequence` numbers the group's collectives, equally on all ranks; `signature` says what they are (signature.h).
     ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const collectives::Plan> plan,
-                Arguments arguments, std::uint32_t sequence, std::int32_t priority);
+                Arguments arguments, std::uint32_t sequence, std::uint64_t signature, std::int32_t priority);
     ~ScheduleRun() override;
 
     std::string describe() const override;

@@ -7,7 +7,8 @@
 namespace weft::communicator {
 namespace {
 
-constexpr std::uint64_t kCountBits = 34;
+constexpr std::uint64_t kCountBits = 26;
+constexpr std::uint64_t kHistoryMask = std::uint64_t{0xff} << kCountBits;
 constexpr std::uint64_t kMaxCount = (std::uint64_t{1} << kCountBits) - 1;
 
 bool has_counts(Collective collective) {
@@ -34,6 +35,16 @@ std::uint64_t make_signature(const Arguments& a) noexcept {
     const auto op = collectives::is_reducing(a.collective) ? static_cast<std::uint64_t>(a.op) : 15u;
     return static_cast<std::uint64_t>(a.collective) << 59 | static_cast<std::uint64_t>(a.dtype) << 54 | op << 50 |
            static_cast<std::uint64_t>(a.root & 0xffff) << 34 | count;
+}
+
+std::uint64_t with_history(std::uint64_t signature, std::uint64_t history) noexcept {
+    history ^= history >> 32;
+    history ^= history >> 16;
+    return (signature & ~kHistoryMask) | ((history << kCountBits) & kHistoryMask);
+}
+
+bool same_call(std::uint64_t a, std::uint64_t b) noexcept {
+    return ((a ^ b) & ~kHistoryMask) == 0;
 }
 
 std::string describe_signature(std::uint64_t signature) {
