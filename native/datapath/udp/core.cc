@@ -21,8 +21,8 @@ constexpr std::size_t kSocketsPerRound = 4;  // read in one round of progress
 constexpr std::size_t kMostHalfOpen = 1024;  // calls taken and not yet proved
 constexpr std::size_t kMostAddresses = 16;
 constexpr std::uint32_t kMaxTrainPayload = 64'000;
-constexpr std::uint64_t kWindowBytes =
-    16 << 20;  // in flight on one edge at most: more than any host's bandwidth times delay
+// In flight on one edge at most: more than any host's bandwidth times delay.
+constexpr std::uint64_t kMostInFlight = 16 << 20;
 // Of a message that nobody waits for yet; the rest of it waits at the sender.
 constexpr std::uint64_t kEagerLimit = 256 << 10;
 constexpr Time kLatestTimer = 10'000'000;
@@ -140,6 +140,9 @@ void Core::open_sockets() {
         }
         local_.push_back(std::move(address));
     }
+    // No more may be on its way to us than the kernel keeps for us: it drops the rest.
+    const std::uint64_t kept = sockets_per_address_ * sockets_.front()->receive_buffer();
+    window_bytes_ = std::min(kept, kMostInFlight);
 }
 
 std::uint64_t Core::random() {
@@ -167,7 +170,7 @@ transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
     config.chunk_size = chunk_size_for(packet_size);
     config.eager_limit = kEagerLimit / config.chunk_size * config.chunk_size;
     config.window = static_cast<std::uint32_t>(
-        std::clamp<std::uint64_t>(kWindowBytes / config.chunk_size, 256, 4096));
+        std::clamp<std::uint64_t>(window_bytes_ / config.chunk_size, 64, 4096));
     const auto train =
         static_cast<std::uint32_t>(kMaxTrainPayload / (config.chunk_size + wire::kDataHeaderSize));
     config.max_burst = std::max(train, 1u) * config.chunk_size;
@@ -497,51 +500,6 @@ void Core::abandon() noexcept {
         ::close(poll_fd_);
         poll_fd_ = -1;
     }
-}
-
-std::string Core::stats_json() const {
-    std::string json = "{";
-    const auto number = [&json](const char* key, std::uint64_t value) {
-        json +=
-            (json.back() == '{' ? "\"" : ",\"") + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("edges", edges_.size());
-    number("calls_made", counters_.calls_made);
-    number("calls_taken", counters_.calls_taken);
-    number("refused_calls", counters_.refused_calls);
-    number("rejected_version", counters_.rejected_version);
-    number("rejected_epoch", counters_.rejected_epoch);
-    number("rejected_proof", counters_.rejected_proof);
-    number("rejected_options", counters_.rejected_options);
-    number("malformed", counters_.malformed);
-    number("unknown_connection", counters_.unknown_connection);
-    number("misdirected_checks", counters_.misdirected_checks);
-    number("send_calls", io_.send_calls);
-    number("receive_calls", io_.receive_calls);
-    number("empty_receives", io_.empty_receives);
-    number("trains_sent", io_.trains_sent);
-    number("datagrams_sent", io_.datagrams_sent);
-    number("bytes_sent", io_.bytes_sent);
-    number("trains_received", io_.trains_received);
-    number("datagrams_received", io_.datagrams_received);
-    number("bytes_received", io_.bytes_received);
-    number("send_blocked", io_.blocked);
-    number("unreachable", io_.unreachable);
-    number("too_large", io_.too_large);
-    number("forbidden", io_.forbidden);
-    number("send_failed", io_.failed);
-    number("gso_refused", io_.gso_refused);
-    number("truncated", io_.truncated);
-    json += ",\"sockets\":[";
-    for (const auto& socket : sockets_) {
-        json += std::string(json.back() == '[' ? "" : ",") + "{\"local\":\"" +
-                socket->local().to_string() + "\",\"gso\":" + (socket->gso() ? "true" : "false") +
-                ",\"gro\":" + (socket->gro() ? "true" : "false");
-        number("send_buffer", socket->send_buffer());
-        number("receive_buffer", socket->receive_buffer());
-        json += "}";
-    }
-    return json + "]}";
 }
 
 }  // namespace weft::datapath::udp

@@ -101,6 +101,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::vector<LocalAddress> local_;
     std::vector<std::unique_ptr<Socket>> sockets_;  // address-major
     std::size_t sockets_per_address_ = 1;
+    std::uint64_t window_bytes_ = 0;  // that may be in flight on one edge
     int poll_fd_ = -1;
     SocketCounters io_;
     SendBatch out_{io_};
