@@ -149,9 +149,7 @@ def _collapse_annotations(tokens: list[Token], diagnostics: Diagnostics) -> list
             continue
         name = tokens[index]
         if name.text == "pragma":
-            out.pop()
-            while index < len(tokens) and tokens[index].location.line == name.location.line:
-                index += 1
+            index = _pragma(tokens, index + 1, name.location, out, diagnostics)
             continue
         if name.text[0].isalpha() or name.text[0] == "_":
             name = Token("WORD", name.text, name.location)
@@ -166,6 +164,32 @@ def _collapse_annotations(tokens: list[Token], diagnostics: Diagnostics) -> list
             out.append(body)
             index = end + 1
     return out
+
+
+def _pragma(
+    tokens: list[Token],
+    index: int,
+    place: Location,
+    out: list[Token],
+    diagnostics: Diagnostics,
+) -> int:
+    """`@pragma name rest of the line` is another spelling of `@name(rest of the line)`."""
+    end = index
+    while end < len(tokens) and _same_line(tokens[end].location, place):
+        end += 1
+    if end == index:
+        raise diagnostics.fatal(place, "@pragma without a name")
+    name = tokens[index]
+    out.append(Token("WORD", name.text, name.location))
+    if end > index + 1:
+        body = _Body("ANNOTATION_BODY", "", tokens[index + 1].location)
+        body.tokens = tokens[index + 1 : end]
+        out.append(body)
+    return end
+
+
+def _same_line(a: Location, b: Location) -> bool:
+    return a.line == b.line and a.file == b.file
 
 
 class _Body(Token):

@@ -286,6 +286,23 @@ PROGRAMS = {
         ingress_locals="Store<bit<8>>() a; Store(8w3) b;",
         ingress="m.x = a.get() + b.get(); a.put<bit<16>>(3); b.put(m);",
     ),
+    "overloaded constructors": v1model(
+        types="control K(inout bit<8> v)(bit<8> a) { apply { v = a; } } control K(inout bit<8> v)(bit<8> b) { apply { v = -b; } }"
+        "package Pair(Deparser<headers_t> d); package Pair(Deparser<headers_t> d, Deparser<headers_t> e);",
+        ingress_locals="K(b = 2) one; K(a = 3) two;",
+        ingress="one.apply(m.x); two.apply(m.x);",
+    ),
+    "factories": v1model(
+        types="extern Widget { bit<8> get(); } extern Widget make<T>(T a, bit<8> b);"
+        "control K(inout bit<8> v)(Widget w) { apply { v = w.get(); } }",
+        ingress_locals="K(make(16w1, 2)) one;",
+        ingress="one.apply(m.x);",
+    ),
+    "pragmas": v1model(
+        types="@pragma one\n@pragma two 3 \"x\"\nconst bit<8> k = 1;",
+        ingress_locals="@pragma name \"other\"\naction a() { } table t { actions = { a; } }",
+        ingress="t.apply();",
+    ),
     "packages in packages": v1model(
         types="package Half<T>(Parser<T, meta_t> p); package Whole<T>(Half<T> h, @optional Deparser<T> d);"
         " Half(P()) half; Whole(half) whole;".replace("Half(P()) half; Whole(half) whole;", ""),

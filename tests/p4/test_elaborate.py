@@ -46,9 +46,12 @@ CASES = {
         """
         result_0 = pure(in m.x)
         tmp_0 = result_0
+        tmp_0_1 = h.stack[tmp_0].a
         result_0_0 = bump(inout m.x)
         tmp_0_0 = result_0_0
-        both(inout h.stack[tmp_0].a, inout h.stack[tmp_0_0].b)
+        both(inout tmp_0_1, inout h.stack[tmp_0_0].b)
+        copy out
+            h.stack[tmp_0].a = tmp_0_1
         """,
     ),
     "and does not evaluate its right side in vain": (
@@ -81,6 +84,17 @@ CASES = {
         else
             tmp_0 = 3
         m.x = tmp_0
+        """,
+    ),
+    "an inout argument is copied in when its turn comes": (
+        "both(m.x, h.stack[bump(m.x)].a);",
+        """
+        tmp_0_0 = m.x
+        result_0 = bump(inout m.x)
+        tmp_0 = result_0
+        both(inout tmp_0_0, inout h.stack[tmp_0].a)
+        copy out
+            m.x = tmp_0_0
         """,
     ),
     "overlapping arguments are copied": (
@@ -310,6 +324,7 @@ def test_a_table_without_default_does_nothing() -> None:
         ("", "1: a; 2: a; 3: a;", [3, 2, 1]),
         ("largest_priority_wins = false;", "1: a; 2: a; 3: a;", [1, 2, 3]),
         ("priority_delta = 10;", "1: a; 2: a; 3: a;", [21, 11, 1]),
+        ("", "1: a @priority(3); 2: a; 3: a @priority(1);", [1, 2, 3]),
         ("", "priority = 9: 1: a; 2: a; priority = 3: 3: a;", [9, 8, 3]),
     ],
 )

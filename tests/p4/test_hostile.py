@@ -11,7 +11,7 @@ from p4_programs import v1model
 from test_accepted import PROGRAMS
 from weft.p4.compiler import CompileError, compile_file, compile_text
 
-DEEP = 20_000
+DEEP = 6_000
 
 HOSTILE = {
     "parentheses": v1model(ingress="m.x = " + "(" * DEEP + "1" + ")" * DEEP + ";"),
@@ -40,7 +40,7 @@ HOSTILE = {
     "nested structs": v1model(
         types="struct s0 { bit<8> a; }"
         + "".join(f"struct s{i + 1} {{ s{i} a; }}" for i in range(DEEP))
-        + "header h { s20000 x; }"
+        + "header h { s6000 x; }"
     ),
     "newtypes of newtypes": v1model(
         types="type bit<8> t0;"

@@ -50,15 +50,17 @@ class CallChecker:
             case _:
                 self._c.error(e.location, "this expression cannot be called")
         if resolved is None:
-            self._check_loose(e.arguments)
+            self.check_loose(e.arguments)
             return e
         resolved.location = e.location
+        # A function that gives an extern object is a constructor by another name.
+        e.is_static = e.is_static or isinstance(resolved.result, t.Extern)
         e.resolved, e.type = resolved, resolved.result
         if resolved.target == "static_assert":
             self._static_assert(e, resolved)
         return e
 
-    def _check_loose(self, arguments: Sequence[ast.Argument]) -> None:
+    def check_loose(self, arguments: Sequence[ast.Argument]) -> None:
         """Check arguments of a call that could not be resolved, for their own errors."""
         for argument in arguments:
             if argument.value is not None:
@@ -176,7 +178,7 @@ class CallChecker:
         """`Type.apply(...)` of a parser or control without constructor parameters."""
         block = self._c.types.resolve(s.target)
         if isinstance(block, t.Unknown):
-            self._check_loose(s.arguments)
+            self.check_loose(s.arguments)
             return
         if not isinstance(block, t.Block) or isinstance(block.declaration, ast.BlockType):
             self._c.error(s.location, f"{block} cannot be applied")
@@ -253,7 +255,7 @@ class CallChecker:
             return None
         if self._c.place.where is Where.FUNCTION and kind == "apply":
             self._c.error(e.location, "nothing can be applied in a function")
-        arguments = self._bind(e.location, kind, pairs, free, bound)
+        arguments = self.bind(e.location, kind, pairs, free, bound)
         if arguments is None:
             return None
         for type_ in (result, *(p.type for p in parameters)):
@@ -271,7 +273,7 @@ class CallChecker:
             kind, named, t.substitute(result, bound), arguments, bound, free, receiver
         )
 
-    def _bind(
+    def bind(
         self,
         location: Location,
         kind: str,
@@ -301,7 +303,7 @@ class CallChecker:
         self, location: Location, pairs: Pairs
     ) -> list[tuple[ast.Parameter, ast.Expression | None]] | None:
         """Arguments that a table binds to parameters of an action."""
-        return self._bind(location, "action", pairs, [], {})
+        return self.bind(location, "action", pairs, [], {})
 
     def _inferred(self, location: Location, unknown: set[ast.TypeParameter], bound: Bound) -> bool:
         for parameter in unknown:
@@ -383,74 +385,6 @@ class CallChecker:
             self._bad_block(value, wanted, what)
             return
         self._c.error(value.location, f"{what}: expected {wanted}, found {value.type}")
-
-    # ------------------------------------------------------------------------ constructors
-
-    def constructor(self, e: ast.ConstructorCall) -> ast.Expression:
-        e.is_static = True
-        e.type, e.resolved = self.construct(e.target, e.arguments, e.location)
-        return e
-
-    def construct(
-        self, ref: ast.TypeRef, arguments: list[ast.Argument], location: Location
-    ) -> tuple[t.Type, ResolvedCall | None]:
-        """The type and resolved constructor of an instance made by `ref(arguments)`."""
-        type_ = self._c.types.resolve(ref, infer=True)
-        parameters: Sequence[ast.Parameter]
-        free: list[ast.TypeParameter] = []
-        match type_:
-            case t.Unknown():
-                self._check_loose(arguments)
-                return type_, None
-            case t.Extern(declaration, given):
-                constructors = [m for m in declaration.methods if m.is_constructor]
-                if not constructors:
-                    self._c.error(location, f"{type_} has no constructor")
-                    return t.UNKNOWN, None
-                index, problem = choose([(m.parameters, m) for m in constructors], arguments)
-                if index is None:
-                    self._c.error(location, f"the constructor of {type_} {problem}")
-                    self._check_loose(arguments)
-                    return t.UNKNOWN, None
-                parameters = constructors[index].parameters
-                free = declaration.type_parameters
-            case t.Block(declaration, given) if isinstance(declaration, ast.BlockType):
-                if declaration.kind != "package":
-                    self._c.error(
-                        location,
-                        f"{type_} is a {declaration.kind} type without a body; it has no instances",
-                    )
-                    return t.UNKNOWN, None
-                parameters, free = declaration.parameters, declaration.type_parameters
-            case t.Block(declaration, given):
-                assert isinstance(declaration, ast.Parser | ast.Control)
-                parameters = declaration.constructor_parameters
-            case _:
-                self._c.error(location, f"{type_} has no constructor; use a cast for values")
-                self._check_loose(arguments)
-                return t.UNKNOWN, None
-        bound: Bound = {p: a for p, a in zip(free, given, strict=False) if a != t.ANY}
-        pairs, problem = pair(parameters, arguments)
-        if problem:
-            self._c.error(
-                location, f"the constructor of {type_} {problem}",
-                ("declared here", declaration.location),
-            )  # fmt: skip
-            self._check_loose(arguments)
-            return type_, None
-        bound_arguments = self._bind(location, "constructor", pairs, free, bound)
-        if bound_arguments is None:
-            return t.UNKNOWN, None
-        if free:
-            made = tuple(bound[p] for p in free)
-            if isinstance(declaration, ast.ExternType):
-                type_ = t.Extern(declaration, made)
-            else:
-                type_ = t.Block(declaration, made)
-        resolved = ResolvedCall(
-            "constructor", declaration, type_, bound_arguments, bound, free, None, location
-        )
-        return type_, resolved
 
     def infer_struct(self, target: t.Struct, operand: ast.Expression) -> t.Type:
         """The type arguments of a generic struct from a list or struct expression cast to it."""

@@ -18,7 +18,17 @@ from weft.p4.compiler.check.scope import Place, Scope, Where
 from weft.p4.compiler.diagnostics import Diagnostics
 from weft.p4.compiler.source import Location
 
-_OVERLOADED = ast.Function | ast.ExternFunction
+
+def _overload_key(node: ast.Node) -> tuple[str, list[str]] | None:
+    """What tells overloads of a name apart; None for what cannot be overloaded."""
+    match node:
+        case ast.Function() | ast.ExternFunction():
+            return "function", [p.name for p in node.prototype.parameters]
+        case ast.Parser() | ast.Control():
+            return type(node).__name__, [p.name for p in node.constructor_parameters]
+        case ast.BlockType(kind="package"):
+            return "package", [p.name for p in node.parameters]
+    return None
 
 
 class Checker:
@@ -27,6 +37,7 @@ class Checker:
     def __init__(self, diagnostics: Diagnostics) -> None:
         # The parts import this module for its type, hence imports here.
         from weft.p4.compiler.check.calls import CallChecker
+        from weft.p4.compiler.check.constructors import ConstructorChecker
         from weft.p4.compiler.check.declarations import DeclarationChecker
         from weft.p4.compiler.check.expressions import ExpressionChecker
         from weft.p4.compiler.check.keysets import KeysetChecker
@@ -43,6 +54,7 @@ class Checker:
         self.types = TypeResolver(self)
         self.expressions = ExpressionChecker(self)
         self.calls = CallChecker(self)
+        self.constructors = ConstructorChecker(self)
         self.keysets = KeysetChecker(self)
         self.statements = StatementChecker(self)
         self.tables = TableChecker(self)
@@ -72,14 +84,11 @@ class Checker:
         if not known:
             self.scope.names[name] = [node]
             return
-        if isinstance(node, _OVERLOADED) and all(isinstance(k, _OVERLOADED) for k in known):
-            for other in known:
-                assert isinstance(other, _OVERLOADED)
-                if self.calls.same_signature(other.prototype, node.prototype):
-                    break
-            else:
-                known.append(node)
-                return
+        key = _overload_key(node)
+        others = [_overload_key(k) for k in known]
+        if key is not None and key not in others and all(o and o[0] == key[0] for o in others):
+            known.append(node)
+            return
         self.error(
             location, f"'{name}' is declared twice", ("first declared here", known[0].location)
         )

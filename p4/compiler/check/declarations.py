@@ -257,7 +257,9 @@ class DeclarationChecker:
         self._c.declare(d.name, d, d.name_location)
 
     def instantiation(self, d: ast.Instantiation) -> None:
-        d.type, d.resolved = self._c.calls.construct(d.type_ref, d.arguments, d.type_ref.location)
+        d.type, d.resolved = self._c.constructors.construct(
+            d.type_ref, d.arguments, d.type_ref.location
+        )
         where = self._c.place.where
         if isinstance(d.type, t.Block):
             kind = d.type.kind

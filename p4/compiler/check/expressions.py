@@ -60,7 +60,7 @@ class ExpressionChecker:
             case ast.TypeMember():
                 return self._members.type_member(e)
             case ast.ConstructorCall():
-                return self._c.calls.constructor(e)
+                return self._c.constructors.expression(e)
             case ast.ListExpression():
                 return self._list(e)
             case ast.StructExpression():

@@ -88,7 +88,7 @@ class AnnotationReader:
         return "..."
 
 
-def find(node: ast.Declaration | ast.KeyElement, name: str) -> ast.Annotation | None:
+def find(node: ast.Declaration | ast.KeyElement | ast.Entry, name: str) -> ast.Annotation | None:
     return next((a for a in node.annotations if a.name == name), None)
 
 

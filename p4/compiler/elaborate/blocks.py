@@ -70,6 +70,8 @@ class BlockElaborator:
         if isinstance(e, ast.ConstructorCall):
             name = e.resolved.target.name if path == "" else f"{path}.{parameter}"
             return self.construct(e.resolved, environment, name, e.location)
+        if isinstance(e, ast.Call) and isinstance(e.type, t.Extern):
+            return self._factory(e, environment, f"{path}.{parameter}")
         if isinstance(e, ast.Name):
             meaning = environment.get(e.target)
             if meaning is not None:
@@ -77,6 +79,17 @@ class BlockElaborator:
         unit = Unit(self._p, environment)
         value = unit.expressions.static(e)
         return e if value is None else value
+
+    def _factory(self, e: ast.Call, environment: Environment, name: str) -> ir.ExternInstance:
+        """An extern made by an extern function instead of a constructor."""
+        resolved: ResolvedCall = e.resolved
+        arguments = {p: self._argument(a, environment, p.name, name) for p, a in resolved.arguments}
+        assert isinstance(e.type, t.Extern)
+        bound = dict(zip(e.type.declaration.type_parameters, e.type.arguments, strict=False))
+        made = ResolvedCall(
+            "constructor", e.type.declaration, e.type, [], {**resolved.bindings, **bound}
+        )
+        return self._extern(e.type.declaration, made, arguments, name, e.location)
 
     def _extern(
         self,

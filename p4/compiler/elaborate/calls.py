@@ -123,45 +123,52 @@ class CallLowering:
         reached: set[ir.Variable] | None = None,
     ) -> tuple[ir.Argument, ...]:
         """Arguments evaluated left to right; see the module's comment."""
-        lowered = self._evaluate(resolved)
+        places, lowered = self._evaluate(resolved)
         arguments: list[ir.Argument] = []
         for index, (parameter, e) in enumerate(resolved.arguments):
             direction = ir.Direction(parameter.direction)
-            value = lowered[index]
+            value, place = lowered[index], places[index]
             location = resolved.location or parameter.location
             if e is None:
                 type_ = t.substitute(parameter.type, resolved.bindings)
                 value = self._u.temporary(self._u.type(type_), location)
+            elif place is not None and value is not place:
+                copy_out.append(ir.Assign(place, value, location))  # copied in already
             elif self._shared(index, resolved, lowered, reached or set()):
                 value = self._stand_in(value, direction, copy_out, location)
-            if direction in (ir.Direction.OUT, ir.Direction.INOUT) and e is not None:
-                copy_out.extend(self._clear_union(lowered[index], location))
+            if place is not None:
+                copy_out.extend(self._clear_union(place, location))
             arguments.append(ir.Argument(parameter.name, direction, value, location))
         return tuple(arguments)
 
-    def _evaluate(self, resolved: ResolvedCall) -> list[ir.Expression]:
+    def _evaluate(
+        self, resolved: ResolvedCall
+    ) -> tuple[list[ir.LValue | None], list[ir.Expression]]:
+        """Where out and inout arguments are stored, and the values, taken left to right.
+
+        A value that effects of a later argument could change is saved when its turn comes.
+        """
         lower = self._u.expressions
+        places: list[ir.LValue | None] = []
         lowered: list[ir.Expression] = []
         marks: list[int] = []
         for parameter, e in resolved.arguments:
+            place = None
+            if e is not None and parameter.direction in ("out", "inout"):
+                place = lower.lvalue(e)
+            places.append(place)
             if e is None:
-                lowered.append(ir.Const(0, ir.BOOL))
-            elif parameter.direction in ("out", "inout"):
-                lowered.append(self._target(e))
+                lowered.append(build.FALSE)  # replaced by a temporary
             else:
-                lowered.append(lower.lower(e))
+                lowered.append(lower.lower(e) if place is None else place)
             marks.append(len(self._u.out))
         end = len(self._u.out)
         for i in range(len(lowered) - 2, -1, -1):
             parameter, e = resolved.arguments[i]
-            if e is not None and parameter.direction in ("", "in") and marks[i] != end:
-                if isinstance(lowered[i].type, ir.PacketType):
-                    continue
+            passive = parameter.direction == "out" or isinstance(lowered[i].type, ir.PacketType)
+            if e is not None and not passive and marks[i] != end:
                 lowered[i] = lower.save_at(marks[i], lowered[i], e.location)
-        return lowered
-
-    def _target(self, e: ast.Expression) -> ir.Expression:
-        return self._u.expressions.lvalue(e)
+        return places, lowered
 
     def _shared(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weft.p4.compiler import ast, ir
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.scope import ResolvedCall
-from weft.p4.compiler.elaborate.annotations import given_name
+from weft.p4.compiler.elaborate.annotations import find, given_name
 from weft.p4.compiler.elaborate.patterns import PatternLowering
 from weft.p4.compiler.elaborate.typemap import type_name
 from weft.p4.compiler.elaborate.unit import Environment, Unit
@@ -75,9 +75,9 @@ class TableElaborator:
         if isinstance(e, ast.Member) and isinstance(e.base.type, t.Struct):
             for field in e.base.type.declaration.fields:
                 if field.name == e.name:
-                    return type_name(field.type_ref)
+                    return type_name(field.type_ref, field.type)
         if isinstance(e, ast.Name) and isinstance(e.target, ast.Variable | ast.Parameter):
-            return type_name(e.target.type_ref)
+            return type_name(e.target.type_ref, e.target.type)
         return None
 
     # ----------------------------------------------------------------------------- actions
@@ -218,6 +218,16 @@ class TableElaborator:
             )  # fmt: skip
         return tuple(made)
 
+    def _ranked(self, entries: ast.Entries, table: ir.Table) -> list[int]:
+        """bmv2's older `@priority(n)`: the lowest rank wins; without it, the place in the list."""
+        ranks: list[int] = []
+        for place, entry in enumerate(entries.entries, 1):
+            values = [a.values for a in self._p.annotations.read(entry) if a.name == "priority"]
+            rank = values[0][0] if values and values[0] else place
+            ranks.append(rank if isinstance(rank, int) else place)
+        top = max(ranks) + 1
+        return [top - r if table.largest_priority_wins else r for r in ranks]
+
     def _priorities(
         self, d: ast.Table, entries: ast.Entries, unit: Unit, table: ir.Table
     ) -> list[int]:
@@ -227,6 +237,9 @@ class TableElaborator:
             if p.name == "priority_delta":
                 delta = unit.expressions.static_int(p.value, "priority_delta")
         count = len(entries.entries)
+        ranks = [find(e, "priority") for e in entries.entries]
+        if any(ranks) and all(e.priority is None for e in entries.entries):
+            return self._ranked(entries, table)
         result: list[int] = []
         for entry in entries.entries:
             if entry.priority is not None:

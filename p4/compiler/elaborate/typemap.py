@@ -74,7 +74,12 @@ class TypeMap:
     def _struct(self, type_: t.Struct) -> ir.Type:
         declaration = type_.declaration
         fields = tuple(
-            ir.Field(name, self.lower(part), type_name(node.type_ref), self._annotations.read(node))
+            ir.Field(
+                name,
+                self.lower(part),
+                type_name(node.type_ref, node.type),
+                self._annotations.read(node),
+            )
             for (name, part), node in zip(type_.fields(), declaration.fields, strict=True)
         )
         name = self._unique(declaration.name)
@@ -93,6 +98,8 @@ class TypeMap:
         return candidate
 
 
-def type_name(ref: ast.TypeRef) -> str | None:
-    """The name in a type reference, for P4Info; None for base types."""
+def type_name(ref: ast.TypeRef, type_: t.Type) -> str | None:
+    """The name of a declared type for P4Info: of the `type` behind typedefs, else as written."""
+    if isinstance(type_, t.New):
+        return type_.declaration.name
     return ref.name if isinstance(ref, ast.NamedTypeRef) else None

@@ -89,7 +89,7 @@ class Unit:
     def parameter(self, node: ast.Parameter, environment: Environment) -> ir.Variable:
         variable = ir.Variable(
             node.name, self.unique(node.name), self.type(node.type), ir.VariableKind.PARAMETER,
-            ir.Direction(node.direction), node.location, type_name(node.type_ref),
+            ir.Direction(node.direction), node.location, type_name(node.type_ref, node.type),
             self.program.annotations.read(node),
         )  # fmt: skip
         environment.bind(node, variable)
@@ -98,7 +98,7 @@ class Unit:
     def declare(self, node: ast.Variable) -> ir.Variable:
         variable = ir.Variable(
             node.name, self.unique(node.name), self.type(node.type), ir.VariableKind.LOCAL,
-            location=node.location, type_name=type_name(node.type_ref),
+            location=node.location, type_name=type_name(node.type_ref, node.type),
             annotations=self.program.annotations.read(node),
         )  # fmt: skip
         self.locals.append(variable)

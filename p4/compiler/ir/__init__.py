@@ -65,7 +65,8 @@ What a reader may assume
               appended with `default_only`).
   Control     `Exit` leaves the whole top-level block (through all callers, running their
               copy_out); `Return` leaves the function, action or control body it stands in. `Loop`
-              means: `while (true) { head; if (!condition) break; body; continue: step; }`.
+              means: `while (true) { head; if (!condition) break; body; continue: step; }`. `Break`
+              and `Continue` belong to the innermost `Loop`, also from inside a `Switch`.
   Integers    `Const.value` is a Python int, in range for its type: two's complement value for
               signed, 0/1 for bool, member index for plain enums (the value for serialisable
               ones), index into `Program.errors` for error.

@@ -39,7 +39,8 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class InValueSet:
-    """Matches when the value set has a member that equals the key (stands alone in its case)."""
+    """Matches when the value set has a member that matches: all keys when the pattern stands alone
+    in its case, else the key in its place."""
 
     value_set: ValueSet
 
