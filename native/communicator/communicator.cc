@@ -108,8 +108,8 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
     if (size < 1 || rank < 0 || rank >= size) {
         throw Error(WEFT_ERR_INVALID, "rank " + std::to_string(rank) + " is not in 0.." + std::to_string(size - 1));
     }
-    if (group == 0) {
-        throw Error(WEFT_ERR_INVALID, "the group number must not be 0: draw a random one and give it to all members");
+    if (group < engine::kFirstGroup) {
+        throw Error(WEFT_ERR_INVALID, "the group number must not be below 2^40: draw a random one and give it to all members");
     }
     if (members[static_cast<std::size_t>(rank)].peer != context->mesh().self()) {
         throw Error(WEFT_ERR_INVALID, "the address at rank " + std::to_string(rank) + " is not this process's: is the rank right?");
@@ -247,7 +247,7 @@ void Communicator::message_unmatched(engine::Peer& peer, const datapath::Tag& ta
         return;
     }
     if ((tag.message & kPointToPointBit) != 0) {
-        p2p_.unmatched(from, static_cast<std::uint32_t>(tag.message));
+        p2p_.unmatched(from, tag.message);
     } else if (tag.message == kNoticeMessage && size == sizeof(NoticeBytes)) {
         notices_.push_back(std::make_unique<Notice>(*this, from));
         Notice& notice = *notices_.back();
@@ -445,7 +445,7 @@ std::shared_ptr<Communicator> Communicator::split(std::int32_t color, std::int32
     std::memcpy(parent.data(), &group_, sizeof group_);
     const std::array what = {serial, static_cast<std::uint64_t>(color)};
     const std::uint64_t group =
-        wire::siphash(parent, {reinterpret_cast<const std::uint8_t*>(what.data()), sizeof what}) | 1;
+        wire::siphash(parent, {reinterpret_cast<const std::uint8_t*>(what.data()), sizeof what}) | engine::kFirstGroup;
     const auto rank = static_cast<std::int32_t>(std::find(ranks.begin(), ranks.end(), rank_) - ranks.begin());
     return create(context_, group, rank, std::move(members), std::move(options));
 }

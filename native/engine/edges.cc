@@ -90,7 +90,10 @@ void PeerMessage::start(Engine&) {
         finish(std::move(error));
         return;
     }
-    channel_ = &context_.mesh().find(peer_)->channel();
+    Peer& peer = *context_.mesh().find(peer_);
+    channel_ = &peer.channel();
+    Peer::Stream& stream = peer.stream(transfer_.tag.message);
+    transfer_.tag.group = peer_group(direction_ == Direction::kSend ? stream.sent++ : stream.received++);
     channel_->watch(true);
     if (direction_ == Direction::kSend) {
         channel_->send(transfer_);

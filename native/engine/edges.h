@@ -9,8 +9,11 @@
 
 namespace weft::engine {
 
-// Messages between peers outside any group travel under this group number.
+// Messages between peers outside any group travel under this group number; above it lies the message's number among those with its tag.
 constexpr std::uint64_t kPeerMessages = 1;
+constexpr std::uint64_t peer_group(std::uint32_t number) noexcept {
+    return kPeerMessages | (std::uint64_t{number} << 8 & (kFirstGroup - 1));
+}
 
 // Waits until the edge to one peer is open.
 class Connect final : public Operation {

@@ -231,6 +231,8 @@ void Mesh::message_unmatched(Channel& channel, const datapath::Tag& tag, std::ui
     }
     if (const auto it = groups_.find(tag.group); it != groups_.end()) {
         it->second->message_unmatched(*peer, tag, signature, size);
+    } else if (tag.group < kFirstGroup) {
+        return;  // a message outside groups: found by the receive that wants it
     } else if (auto& early = early_[tag.group]; early.size() < kMostEarly) {
         early.push_back({peer->id_, tag, signature, size});
     }

@@ -23,6 +23,9 @@ namespace weft::engine {
 
 class Peer;
 
+// Tag::group of communicators is a random number; what is below belongs to the engine's own protocols.
+constexpr std::uint64_t kFirstGroup = std::uint64_t{1} << 40;
+
 // What a layer above (a communicator, the one-sided protocol) does with messages and losses of the groups it owns.
 class GroupHandler {
   public:
@@ -44,9 +47,18 @@ class Peer {
     // Only when open.
     datapath::Channel& channel() const noexcept { return *channel_; }
 
+    // Messages outside groups with equal tags match in the order in which they were sent, though datapaths may deliver them in
+    // another: both ends count them.
+    struct Stream {
+        std::uint32_t sent = 0;
+        std::uint32_t received = 0;
+    };
+    Stream& stream(std::uint64_t tag) { return streams_[tag]; }
+
   private:
     friend class Mesh;
     const datapath::PeerId id_;
+    std::unordered_map<std::uint64_t, Stream> streams_;
     State state_ = State::kConnecting;
     ErrorPtr error_;
     std::unique_ptr<datapath::Channel> channel_;

@@ -268,7 +268,7 @@ Meeting host_meeting(const Rendezvous& place, const std::string& secret, const s
             rejected = std::string(" (a caller ") + bad.why + ")";
         }
     }
-    Meeting meeting{.group = random_word() | 1, .members = {}};
+    Meeting meeting{.group = random_word() | kFirstGroup, .members = {}};
     for (const std::string& blob : blobs) {
         meeting.members.push_back(Address::decode(blob));
     }
@@ -347,7 +347,7 @@ Meeting Rendezvous::meet(Context& context, Time timeout) const {
     const Time deadline = deadline_after(clock_now(), timeout > 0 ? timeout : kDefaultTimeout);
     const std::string own = context.address();
     if (size == 1) {
-        return {.group = random_word() | 1, .members = {Address::decode(own)}};
+        return {.group = random_word() | kFirstGroup, .members = {Address::decode(own)}};
     }
     return rank == 0 ? host_meeting(*this, context.options().secret, own, deadline) : visit_meeting(*this, context.options().secret, own, deadline);
 }

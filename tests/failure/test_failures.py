@@ -234,7 +234,7 @@ def test_peer_that_never_comes(datapath: str) -> None:
         there.close()
         began = time.monotonic()
         with pytest.raises(Unreachable, match="rank 1") as caught:
-            Communicator.create(here, 99, 0, [here.address, address], connect_timeout=1.0)
+            Communicator.create(here, 1 << 50, 0, [here.address, address], connect_timeout=1.0)
         assert time.monotonic() - began < DETECTION
         assert caught.value.peer_rank == 1
 

@@ -57,7 +57,7 @@ class Job:
         self._ends: list[Connection] = []
         self.processes = []
         secret = secrets.token_hex(8)
-        self.number = secrets.randbits(63) | 1
+        self.number = secrets.randbits(63) | 1 << 62
         for rank in range(size):
             options = context(rank) if callable(context) else dict(context or {})
             options.setdefault("secret", secret)
