@@ -210,8 +210,8 @@ SendBatch::Verdict SendBatch::judge(int error, const Train& train) noexcept {
         case EIO:
         case EINVAL:
             if (train.datagrams > 1) {  // no checksum offload, or a route that cannot take trains
+                counters_.gso_refused += train.socket->gso_ ? 1 : 0;
                 train.socket->gso_ = false;
-                counters_.gso_refused += 1;
                 return Verdict::kSplit;
             }
             counters_.failed += 1;
