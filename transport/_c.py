@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from cffi import FFI
+from weft.transport.errors import raise_for
 
 from weft._native import path
-from weft.transport.errors import raise_for
 
 
 def _declarations(header: str) -> str:
@@ -57,7 +57,7 @@ def raise_request_error(request: Any) -> None:
 
 def text_of(function: Any, *arguments: Any) -> bytes:
     """Calls a function that hands out bytes by the length protocol of `weft_context_address`."""
-    ffi, lib = load()
+    ffi, _ = load()
     length = ffi.new("size_t*", 0)
     function(*arguments, ffi.NULL, length)
     while True:

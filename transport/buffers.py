@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from weft.transport.errors import InvalidArgument, Unsupported
 
 # Names of weft_dtype in the order of its values, then what other libraries call them.
@@ -21,10 +20,20 @@ DTYPES = (
 )
 _VALUES = {name: value for value, name in enumerate(DTYPES)}
 _FOREIGN = {
-    **{"uint8": "u8", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64"},
-    **{"bool": "bool", "float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64"},
-    **{"float8_e4m3fn": "f8_e4m3", "float8_e5m2": "f8_e5m2"},
-    **{"complex64": "c64", "complex128": "c128"},
+    "uint8": "u8",
+    "int8": "i8",
+    "int16": "i16",
+    "int32": "i32",
+    "int64": "i64",
+    "bool": "bool",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "float32": "f32",
+    "float64": "f64",
+    "float8_e4m3fn": "f8_e4m3",
+    "float8_e5m2": "f8_e5m2",
+    "complex64": "c64",
+    "complex128": "c128",
 }
 
 

@@ -181,7 +181,9 @@ class Work:
     def source(self) -> int:
         """The rank whose message a receive got; -1 before it is done."""
         _, lib = _c.load()
-        return int(self._source if self._request is None else lib.weft_request_source(self._request))
+        return int(
+            self._source if self._request is None else lib.weft_request_source(self._request)
+        )
 
     _source = -1
 

@@ -16,7 +16,8 @@ engine::Time deadline_for(engine::Context& context, std::int64_t timeout) {
 
 void need_alive(engine::Context& context) {
     if (context.engine().abandoned()) {
-        throw Error(WEFT_ERR_STATE, "this context belongs to the parent process: create a new one after fork()");
+        throw Error(WEFT_ERR_STATE,
+                    "this context belongs to the parent process: create a new one after fork()");
     }
 }
 
@@ -26,12 +27,14 @@ weft_status outcome(const engine::Operation& operation) noexcept {
 
 }  // namespace
 
-void deliver(std::shared_ptr<engine::Context> context, std::shared_ptr<engine::Operation> operation, weft_request** request) {
+void deliver(std::shared_ptr<engine::Context> context, std::shared_ptr<engine::Operation> operation,
+             weft_request** request) {
     if (request != nullptr) {
         *request = new weft_request{std::move(context), std::move(operation)};
         return;
     }
-    context->engine().wait(*operation, engine::deadline_after(operation->deadline(), engine::kSecond));
+    context->engine().wait(*operation,
+                           engine::deadline_after(operation->deadline(), engine::kSecond));
     if (!operation->finished()) {
         throw Error(WEFT_ERR_INTERNAL, "an operation outlived its deadline");
     }
@@ -46,16 +49,20 @@ weft_status weft_context_create(const weft_context_options* options, weft_contex
     return guarded([&] {
         need(context, "context");
         *context = nullptr;
-        auto made = std::make_shared<weft::engine::Context>(weft::engine::ContextOptions::from(options));
+        auto made =
+            std::make_shared<weft::engine::Context>(weft::engine::ContextOptions::from(options));
         *context = new weft_context{std::move(made)};
     });
 }
 
 weft_status weft_context_destroy(weft_context* context) {
     return guarded([&] {
-        if (context != nullptr && context->context.use_count() > 1 && !context->context->engine().abandoned()) {
-            throw Error(WEFT_ERR_STATE, "the context is still used by " + std::to_string(context->context.use_count() - 1) +
-                                            " communicators, peers, regions or requests: release those first");
+        if (context != nullptr && context->context.use_count() > 1 &&
+            !context->context->engine().abandoned()) {
+            throw Error(WEFT_ERR_STATE,
+                        "the context is still used by " +
+                            std::to_string(context->context.use_count() - 1) +
+                            " communicators, peers, regions or requests: release those first");
         }
         delete context;
     });
@@ -84,7 +91,8 @@ weft_status weft_test(weft_request* request) {
             weft::capi::need_alive(*request->context);
             request->context->engine().poll();
         }
-        return request->operation->finished() ? weft::capi::outcome(*request->operation) : WEFT_IN_PROGRESS;
+        return request->operation->finished() ? weft::capi::outcome(*request->operation)
+                                              : WEFT_IN_PROGRESS;
     });
 }
 
@@ -94,9 +102,11 @@ weft_status weft_wait(weft_request* request, int64_t timeout_ns) {
         weft::engine::Context& context = *request->context;
         if (!request->operation->finished()) {
             weft::capi::need_alive(context);
-            context.engine().wait(*request->operation, weft::capi::deadline_for(context, timeout_ns));
+            context.engine().wait(*request->operation,
+                                  weft::capi::deadline_for(context, timeout_ns));
         }
-        return request->operation->finished() ? weft::capi::outcome(*request->operation) : WEFT_IN_PROGRESS;
+        return request->operation->finished() ? weft::capi::outcome(*request->operation)
+                                              : WEFT_IN_PROGRESS;
     });
 }
 
@@ -112,7 +122,9 @@ weft_status weft_wait_all(weft_request* const* requests, size_t count, int64_t t
                 continue;
             }
             const auto spent = weft::engine::clock_now() - start;
-            const weft_status status = weft_wait(requests[i], timeout_ns < 0 ? timeout_ns : std::max<int64_t>(timeout_ns - spent, 0));
+            const weft_status status =
+                weft_wait(requests[i],
+                          timeout_ns < 0 ? timeout_ns : std::max<int64_t>(timeout_ns - spent, 0));
             unfinished = unfinished || status == WEFT_IN_PROGRESS;
             if (status < WEFT_OK && first == WEFT_OK) {
                 first = status;
@@ -133,23 +145,27 @@ void weft_request_error(weft_request* request, weft_error* error) {
     }
 }
 
-weft_status weft_request_on_done(weft_request* request, void (*done)(void* argument), void* argument) {
+weft_status weft_request_on_done(weft_request* request, void (*done)(void* argument),
+                                 void* argument) {
     return guarded([&] {
         need(request, "request");
         if (done == nullptr) {
             throw Error(WEFT_ERR_INVALID, "the argument `done` is NULL");
         }
-        request->operation->on_done(request->context->engine(), [done, argument] { done(argument); });
+        request->operation->on_done(request->context->engine(),
+                                    [done, argument] { done(argument); });
     });
 }
 
 int32_t weft_request_source(const weft_request* request) {
-    return request != nullptr && request->operation->finished() ? request->operation->source() : WEFT_NO_RANK;
+    return request != nullptr && request->operation->finished() ? request->operation->source()
+                                                                : WEFT_NO_RANK;
 }
 
 void weft_request_free(weft_request* request) {
     guarded([&] {
-        if (request != nullptr && !request->operation->finished() && !request->context->engine().abandoned()) {
+        if (request != nullptr && !request->operation->finished() &&
+            !request->context->engine().abandoned()) {
             auto operation = request->operation;
             request->context->engine().post([operation] {
                 if (!operation->finished() && operation->cancellable()) {

@@ -13,31 +13,37 @@ using weft::engine::RemoteAccess;
 
 namespace {
 
-weft::engine::Time deadline_of(weft::engine::Context& context, std::int64_t timeout = WEFT_TIMEOUT_DEFAULT) {
-    return weft::engine::deadline_after(weft::engine::clock_now(), timeout < 0 ? context.options().timeout : timeout);
+weft::engine::Time deadline_of(weft::engine::Context& context,
+                               std::int64_t timeout = WEFT_TIMEOUT_DEFAULT) {
+    return weft::engine::deadline_after(weft::engine::clock_now(),
+                                        timeout < 0 ? context.options().timeout : timeout);
 }
 
 // Submits and hands out, or waits.
-weft_status run(const std::shared_ptr<weft::engine::Context>& context, std::shared_ptr<weft::engine::Operation> operation,
-                weft_request** request) {
+weft_status run(const std::shared_ptr<weft::engine::Context>& context,
+                std::shared_ptr<weft::engine::Operation> operation, weft_request** request) {
     context->engine().submit(operation, false);
     weft::capi::deliver(context, std::move(operation), request);
     return WEFT_OK;
 }
 
-weft_status message(weft_peer* peer, PeerMessage::Direction direction, void* data, size_t length, uint64_t tag, weft_request** request) {
+weft_status message(weft_peer* peer, PeerMessage::Direction direction, void* data, size_t length,
+                    uint64_t tag, weft_request** request) {
     return guarded([&] {
         need(peer, "peer");
         if (length > 0) {
             need(data, "data");
         }
         return run(peer->context,
-                   std::make_shared<PeerMessage>(*peer->context, peer->id, direction, data, length, tag, deadline_of(*peer->context)), request);
+                   std::make_shared<PeerMessage>(*peer->context, peer->id, direction, data, length,
+                                                 tag, deadline_of(*peer->context)),
+                   request);
     });
 }
 
-weft_status access(weft_peer* peer, RemoteAccess::Kind kind, void* data, size_t length, const uint8_t* descriptor, uint64_t offset,
-                   uint64_t notify, weft_request** request) {
+weft_status access(weft_peer* peer, RemoteAccess::Kind kind, void* data, size_t length,
+                   const uint8_t* descriptor, uint64_t offset, uint64_t notify,
+                   weft_request** request) {
     return guarded([&] {
         need(peer, "peer");
         need(descriptor, "descriptor");
@@ -47,17 +53,21 @@ weft_status access(weft_peer* peer, RemoteAccess::Kind kind, void* data, size_t 
         Region::Descriptor region;
         std::memcpy(&region, descriptor, sizeof region);
         if (region.owner != peer->id) {
-            throw Error(WEFT_ERR_INVALID, "this descriptor is of a region of another peer", peer->id);
+            throw Error(WEFT_ERR_INVALID, "this descriptor is of a region of another peer",
+                        peer->id);
         }
-        return run(peer->context,
-                   std::make_shared<RemoteAccess>(*peer->context, peer->id, kind, data, length, region, offset, notify, deadline_of(*peer->context)),
-                   request);
+        return run(
+            peer->context,
+            std::make_shared<RemoteAccess>(*peer->context, peer->id, kind, data, length, region,
+                                           offset, notify, deadline_of(*peer->context)),
+            request);
     });
 }
 
 }  // namespace
 
-weft_status weft_connect(weft_context* context, const void* address, size_t length, int64_t timeout_ns, weft_peer** peer) {
+weft_status weft_connect(weft_context* context, const void* address, size_t length,
+                         int64_t timeout_ns, weft_peer** peer) {
     return guarded([&] {
         need(context, "context");
         need(address, "address");
@@ -68,7 +78,9 @@ weft_status weft_connect(weft_context* context, const void* address, size_t leng
         if (id == context->context->mesh().self()) {
             throw Error(WEFT_ERR_INVALID, "this is the process's own address");
         }
-        run(context->context, std::make_shared<weft::engine::Connect>(*context->context, std::move(decoded), deadline_of(*context->context, timeout_ns)),
+        run(context->context,
+            std::make_shared<weft::engine::Connect>(*context->context, std::move(decoded),
+                                                    deadline_of(*context->context, timeout_ns)),
             nullptr);
         *peer = new weft_peer{context->context, id};
     });
@@ -79,7 +91,8 @@ weft_status weft_accept(weft_context* context, int64_t timeout_ns, weft_peer** p
         need(context, "context");
         need(peer, "peer");
         *peer = nullptr;
-        const auto accept = std::make_shared<weft::engine::Accept>(*context->context, deadline_of(*context->context, timeout_ns));
+        const auto accept = std::make_shared<weft::engine::Accept>(
+            *context->context, deadline_of(*context->context, timeout_ns));
         run(context->context, accept, nullptr);
         *peer = new weft_peer{context->context, accept->peer()};
     });
@@ -94,15 +107,19 @@ weft_status weft_peer_close(weft_peer* peer) {
     return WEFT_OK;
 }
 
-weft_status weft_send(weft_peer* peer, const void* data, size_t length, uint64_t tag, weft_request** request) {
-    return message(peer, PeerMessage::Direction::kSend, const_cast<void*>(data), length, tag, request);
+weft_status weft_send(weft_peer* peer, const void* data, size_t length, uint64_t tag,
+                      weft_request** request) {
+    return message(peer, PeerMessage::Direction::kSend, const_cast<void*>(data), length, tag,
+                   request);
 }
 
-weft_status weft_recv(weft_peer* peer, void* data, size_t length, uint64_t tag, weft_request** request) {
+weft_status weft_recv(weft_peer* peer, void* data, size_t length, uint64_t tag,
+                      weft_request** request) {
     return message(peer, PeerMessage::Direction::kReceive, data, length, tag, request);
 }
 
-weft_status weft_region_register(weft_context* context, void* data, size_t length, weft_region** region) {
+weft_status weft_region_register(weft_context* context, void* data, size_t length,
+                                 weft_region** region) {
     return guarded([&] {
         need(context, "context");
         need(region, "region");
@@ -110,7 +127,9 @@ weft_status weft_region_register(weft_context* context, void* data, size_t lengt
         if (length > 0) {
             need(data, "data");
         }
-        auto made = std::make_shared<Region>(context->context->one_sided(), context->context->engine(), static_cast<std::byte*>(data), length);
+        auto made =
+            std::make_shared<Region>(context->context->one_sided(), context->context->engine(),
+                                     static_cast<std::byte*>(data), length);
         *region = new weft_region{context->context, std::move(made)};
     });
 }
@@ -130,22 +149,27 @@ weft_status weft_region_release(weft_region* region) {
     });
 }
 
-weft_status weft_write(weft_peer* peer, const void* data, size_t length, const uint8_t descriptor[WEFT_DESCRIPTOR_BYTES], uint64_t offset,
+weft_status weft_write(weft_peer* peer, const void* data, size_t length,
+                       const uint8_t descriptor[WEFT_DESCRIPTOR_BYTES], uint64_t offset,
                        uint64_t notify, weft_request** request) {
-    return access(peer, RemoteAccess::Kind::kWrite, const_cast<void*>(data), length, descriptor, offset, notify, request);
+    return access(peer, RemoteAccess::Kind::kWrite, const_cast<void*>(data), length, descriptor,
+                  offset, notify, request);
 }
 
-weft_status weft_read(weft_peer* peer, void* data, size_t length, const uint8_t descriptor[WEFT_DESCRIPTOR_BYTES], uint64_t offset,
+weft_status weft_read(weft_peer* peer, void* data, size_t length,
+                      const uint8_t descriptor[WEFT_DESCRIPTOR_BYTES], uint64_t offset,
                       uint64_t notify, weft_request** request) {
-    return access(peer, RemoteAccess::Kind::kRead, data, length, descriptor, offset, notify, request);
+    return access(peer, RemoteAccess::Kind::kRead, data, length, descriptor, offset, notify,
+                  request);
 }
 
-weft_status weft_notification_wait(weft_context* context, int64_t timeout_ns, weft_notification* notification) {
+weft_status weft_notification_wait(weft_context* context, int64_t timeout_ns,
+                                   weft_notification* notification) {
     return guarded([&] {
         need(context, "context");
         need(notification, "notification");
-        const auto wait =
-            std::make_shared<weft::engine::NotificationWait>(context->context->one_sided(), deadline_of(*context->context, timeout_ns));
+        const auto wait = std::make_shared<weft::engine::NotificationWait>(
+            context->context->one_sided(), deadline_of(*context->context, timeout_ns));
         run(context->context, wait, nullptr);
         if (!wait->arrived()) {
             return WEFT_IN_PROGRESS;

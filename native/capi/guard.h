@@ -28,7 +28,8 @@ weft_status guarded(F&& f) noexcept {
     } catch (const std::bad_alloc&) {
         return set_last_error(make_error(WEFT_ERR_RESOURCES, "out of memory"));
     } catch (const std::exception& error) {
-        return set_last_error(make_error(WEFT_ERR_INTERNAL, std::string("unexpected: ") + error.what()));
+        return set_last_error(
+            make_error(WEFT_ERR_INTERNAL, std::string("unexpected: ") + error.what()));
     }
 }
 
@@ -39,7 +40,8 @@ inline void need(const void* argument, const char* name) {
     }
 }
 
-// The protocol of functions that hand out text or bytes: *length is the room on entry, what is needed on return.
+// The protocol of functions that hand out text or bytes: *length is the room on entry, what is
+// needed on return.
 void hand_out(const std::string& bytes, bool terminated, void* out, std::size_t* length);
 
 }  // namespace weft::capi

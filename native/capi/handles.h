@@ -1,4 +1,5 @@
-// What hides behind the opaque handles: a shared pointer each, so that releasing one never pulls the ground from under another.
+// What hides behind the opaque handles: a shared pointer each, so that releasing one never pulls
+// the ground from under another.
 #pragma once
 
 #include <memory>
@@ -39,7 +40,9 @@ struct weft_schedule {
 
 namespace weft::capi {
 
-// Hands an operation to the caller as a request, or (request == NULL) waits for it and throws its error.
-void deliver(std::shared_ptr<engine::Context> context, std::shared_ptr<engine::Operation> operation, weft_request** request);
+// Hands an operation to the caller as a request, or (request == NULL) waits for it and throws its
+// error.
+void deliver(std::shared_ptr<engine::Context> context, std::shared_ptr<engine::Operation> operation,
+             weft_request** request);
 
 }  // namespace weft::capi

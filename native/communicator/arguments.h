@@ -15,8 +15,9 @@ struct Arguments {
     Collective collective = Collective::kBarrier;
     const std::byte* input = nullptr;
     std::byte* output = nullptr;
-    std::size_t count = 0;                 // elements of one block
-    std::vector<std::size_t> send_counts = {};  // v-forms: elements of each rank's block (all_to_allv: of input's)
+    std::size_t count = 0;  // elements of one block
+    std::vector<std::size_t> send_counts =
+        {};  // v-forms: elements of each rank's block (all_to_allv: of input's)
     std::vector<std::size_t> recv_counts = {};  // all_to_allv: of output's
     weft_dtype dtype = WEFT_U8;
     weft_reduction op = WEFT_SUM;

@@ -33,7 +33,8 @@ struct NoticeBytes {
 };
 
 ErrorPtr with_rank(const ErrorInfo& info, std::int32_t rank, std::string message) {
-    return std::make_shared<const ErrorInfo>(ErrorInfo{info.status, std::move(message), info.peer_id, rank});
+    return std::make_shared<const ErrorInfo>(
+        ErrorInfo{info.status, std::move(message), info.peer_id, rank});
 }
 
 std::uint64_t fingerprint(const std::string& text) {
@@ -51,7 +52,9 @@ struct Communicator::Notice final : datapath::TransferObserver {
             return;
         }
         bytes.text[sizeof bytes.text - 1] = '\0';
-        ErrorInfo info{static_cast<weft_status>(bytes.status), "rank " + std::to_string(from) + " reports: " + bytes.text, 0, bytes.culprit};
+        ErrorInfo info{static_cast<weft_status>(bytes.status),
+                       "rank " + std::to_string(from) + " reports: " + bytes.text, 0,
+                       bytes.culprit};
         if (info.status >= WEFT_OK || info.status < WEFT_ERR_INTERNAL) {
             info.status = WEFT_ERR_INTERNAL;
         }
@@ -76,7 +79,8 @@ std::map<Collective, std::string> CommunicatorOptions::parse_algorithms(std::str
         const std::string_view item = text.substr(0, comma);
         const std::size_t equals = item.find('=');
         if (equals == std::string_view::npos) {
-            throw Error(WEFT_ERR_INVALID, "algorithms: \"" + std::string(item) + "\" is not of the form collective=algorithm");
+            throw Error(WEFT_ERR_INVALID, "algorithms: \"" + std::string(item) +
+                                              "\" is not of the form collective=algorithm");
         }
         const Collective collective = collectives::collective_from_name(item.substr(0, equals));
         algorithms[collective] = std::string(item.substr(equals + 1));
@@ -85,8 +89,9 @@ std::map<Collective, std::string> CommunicatorOptions::parse_algorithms(std::str
     return algorithms;
 }
 
-Communicator::Communicator(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank,
-                           std::vector<engine::Address> members, CommunicatorOptions options)
+Communicator::Communicator(std::shared_ptr<engine::Context> context, std::uint64_t group,
+                           std::int32_t rank, std::vector<engine::Address> members,
+                           CommunicatorOptions options)
     : context_(std::move(context)),
       group_(group),
       rank_(rank),
@@ -102,21 +107,28 @@ Communicator::Communicator(std::shared_ptr<engine::Context> context, std::uint64
     }
 }
 
-std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank,
-                                                   std::vector<engine::Address> members, CommunicatorOptions options) {
+std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Context> context,
+                                                   std::uint64_t group, std::int32_t rank,
+                                                   std::vector<engine::Address> members,
+                                                   CommunicatorOptions options) {
     const auto size = static_cast<std::int32_t>(members.size());
     if (size < 1 || rank < 0 || rank >= size) {
-        throw Error(WEFT_ERR_INVALID, "rank " + std::to_string(rank) + " is not in 0.." + std::to_string(size - 1));
+        throw Error(WEFT_ERR_INVALID,
+                    "rank " + std::to_string(rank) + " is not in 0.." + std::to_string(size - 1));
     }
     if (group < engine::kFirstGroup) {
-        throw Error(WEFT_ERR_INVALID, "the group number must not be below 2^40: draw a random one and give it to all members");
+        throw Error(WEFT_ERR_INVALID,
+                    "the group number must not be below 2^40: draw a random one and give it to all "
+                    "members");
     }
     if (members[static_cast<std::size_t>(rank)].peer != context->mesh().self()) {
-        throw Error(WEFT_ERR_INVALID, "the address at rank " + std::to_string(rank) + " is not this process's: is the rank right?");
+        throw Error(WEFT_ERR_INVALID, "the address at rank " + std::to_string(rank) +
+                                          " is not this process's: is the rank right?");
     }
     std::string ids;
     for (const engine::Address& member : members) {
-        if (std::count_if(members.begin(), members.end(), [&](const auto& other) { return other.peer == member.peer; }) != 1) {
+        if (std::count_if(members.begin(), members.end(),
+                          [&](const auto& other) { return other.peer == member.peer; }) != 1) {
             throw Error(WEFT_ERR_INVALID, "the same process stands in the list of addresses twice");
         }
         ids += std::to_string(member.peer) + " ";
@@ -134,11 +146,13 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
     if (shm != nullptr && size > 1) {
         self->flat_ = engine.call([&] { return std::make_unique<FlatBoard>(*self, *shm); });
     }
-    Greeting own{.rank = rank, .size = size, .members = fingerprint(ids), .tuning = fingerprint(tuning)};
+    Greeting own{
+        .rank = rank, .size = size, .members = fingerprint(ids), .tuning = fingerprint(tuning)};
     own.processors = static_cast<std::int32_t>(std::max(1U, std::thread::hardware_concurrency()));
     own.board = self->flat_ ? self->flat_->offset() : 0;
     own.board_bytes = self->flat_ ? self->flat_->bytes() : 0;
-    const Time deadline = engine::deadline_after(engine::clock_now(), self->options_.connect_timeout);
+    const Time deadline =
+        engine::deadline_after(engine::clock_now(), self->options_.connect_timeout);
     const auto establish = std::make_shared<Establish>(self, deadline, own);
     engine.submit(establish, false);
     engine.wait(*establish, engine::deadline_after(deadline, engine::kSecond));
@@ -155,8 +169,10 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
         bool everywhere = self->flat_ != nullptr;
         for (std::int32_t r = 0; r < size && everywhere; ++r) {
             const Greeting& greeting = establish->greeting(r);
-            everywhere = greeting.board_bytes > 0 && (r == rank || (self->peer(r).channel().datapath() == "shm" &&
-                                                                    self->flat_->attach(r, self->peer(r).id(), greeting.board, greeting.board_bytes)));
+            everywhere = greeting.board_bytes > 0 &&
+                         (r == rank || (self->peer(r).channel().datapath() == "shm" &&
+                                        self->flat_->attach(r, self->peer(r).id(), greeting.board,
+                                                            greeting.board_bytes)));
         }
         if (!everywhere) {
             self->flat_.reset();
@@ -170,7 +186,8 @@ void Communicator::close() {
         return;
     }
     context_->engine().call([this] {
-        fail(make_error(WEFT_ERR_ABORTED, "group \"" + options_.name + "\" was destroyed here"), false);
+        fail(make_error(WEFT_ERR_ABORTED, "group \"" + options_.name + "\" was destroyed here"),
+             false);
         if (!closed_) {
             closed_ = true;
             context_->mesh().remove_group(group_);
@@ -185,7 +202,8 @@ void Communicator::close() {
     });
 }
 
-// The doors close before they let go; operations keep the group alive, so here nothing of it is under way.
+// The doors close before they let go; operations keep the group alive, so here nothing of it is
+// under way.
 Communicator::~Communicator() = default;
 
 ErrorPtr Communicator::error() const {
@@ -198,7 +216,8 @@ bool Communicator::is_open(std::int32_t rank) const noexcept {
 }
 
 std::int32_t Communicator::rank_of(datapath::PeerId id) const noexcept {
-    const auto it = std::find_if(members_.begin(), members_.end(), [id](const auto& member) { return member.peer == id; });
+    const auto it = std::find_if(members_.begin(), members_.end(),
+                                 [id](const auto& member) { return member.peer == id; });
     return it == members_.end() ? WEFT_NO_RANK : static_cast<std::int32_t>(it - members_.begin());
 }
 
@@ -228,20 +247,24 @@ void Communicator::fail(const ErrorPtr& error, bool tell) {
 void Communicator::peer_failed(engine::Peer& peer, const ErrorPtr& error) {
     const std::int32_t rank = rank_of(peer.id());
     if (rank != WEFT_NO_RANK) {
-        fail(with_rank(*error, rank, "group \"" + options_.name + "\" lost rank " + std::to_string(rank) + ": " + error->message), true);
+        fail(with_rank(*error, rank,
+                       "group \"" + options_.name + "\" lost rank " + std::to_string(rank) + ": " +
+                           error->message),
+             true);
     }
 }
 
 void Communicator::abort(const std::string& reason) {
     context_->engine().call([&] {
         fail(with_rank({WEFT_ERR_ABORTED, "", context_->mesh().self(), WEFT_NO_RANK}, rank_,
-                       "group \"" + options_.name + "\" was aborted by rank " + std::to_string(rank_) +
-                           (reason.empty() ? "" : ": " + reason)),
+                       "group \"" + options_.name + "\" was aborted by rank " +
+                           std::to_string(rank_) + (reason.empty() ? "" : ": " + reason)),
              true);
     });
 }
 
-void Communicator::message_unmatched(engine::Peer& peer, const datapath::Tag& tag, std::uint64_t, std::size_t size) {
+void Communicator::message_unmatched(engine::Peer& peer, const datapath::Tag& tag, std::uint64_t,
+                                     std::size_t size) {
     const std::int32_t from = rank_of(peer.id());
     if (from == WEFT_NO_RANK) {
         return;
@@ -265,24 +288,30 @@ Time Communicator::deadline(Time timeout) const {
     return engine::deadline_after(engine::clock_now(), timeout > 0 ? timeout : options_.timeout);
 }
 
-bool Communicator::fits_flat(const Arguments& arguments, const OperationOptions& options) const noexcept {
-    return flat_ != nullptr && options.algorithm.empty() && !options_.algorithms.contains(arguments.collective) &&
+bool Communicator::fits_flat(const Arguments& arguments,
+                             const OperationOptions& options) const noexcept {
+    return flat_ != nullptr && options.algorithm.empty() &&
+           !options_.algorithms.contains(arguments.collective) &&
            FlatBoard::fits(arguments, size());
 }
 
-std::shared_ptr<Operation> Communicator::start(Arguments arguments, const OperationOptions& options) {
+std::shared_ptr<Operation> Communicator::start(Arguments arguments,
+                                               const OperationOptions& options) {
     check(arguments, size(), rank_);
     std::shared_ptr<GroupOperation> operation;
     if (fits_flat(arguments, options)) {
-        operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout), std::move(arguments), FlatState{});
+        operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout),
+                                              std::move(arguments), FlatState{});
     } else {
         const collectives::Tuner::Choice choice = choose(arguments, options);
-        auto plan = plans_.get(choice.algorithm, arguments.collective, arguments.root, choice.slices);
+        auto plan =
+            plans_.get(choice.algorithm, arguments.collective, arguments.root, choice.slices);
         std::lock_guard order(order_);
         const std::uint64_t call = make_signature(arguments);
         const std::uint64_t signature = with_history(call, history_);
         history_ = (history_ ^ call) * 1099511628211u;  // FNV-1a
-        operation = std::make_shared<ScheduleRun>(shared_from_this(), deadline(options.timeout), std::move(plan), std::move(arguments),
+        operation = std::make_shared<ScheduleRun>(shared_from_this(), deadline(options.timeout),
+                                                  std::move(plan), std::move(arguments),
                                                   sequence_++, signature, options.priority);
     }
     context_->engine().submit(operation, options.background);
@@ -321,7 +350,8 @@ void Communicator::run(const Arguments& arguments, const OperationOptions& optio
         if (done && !busy) {
             return;
         }
-        operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout), arguments, state);
+        operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout),
+                                              arguments, state);
         engine.submit(operation, false);
     } else {
         operation = start(arguments, options);
@@ -332,33 +362,43 @@ void Communicator::run(const Arguments& arguments, const OperationOptions& optio
     }
 }
 
-std::shared_ptr<Operation> Communicator::send(const void* data, std::size_t length, std::int32_t to, std::uint32_t tag,
-                                              const OperationOptions& options) {
-    return message(Message::Direction::kSend, static_cast<std::byte*>(const_cast<void*>(data)), length, to, tag, options);
+std::shared_ptr<Operation> Communicator::send(const void* data, std::size_t length, std::int32_t to,
+                                              std::uint32_t tag, const OperationOptions& options) {
+    return message(Message::Direction::kSend, static_cast<std::byte*>(const_cast<void*>(data)),
+                   length, to, tag, options);
 }
 
-std::shared_ptr<Operation> Communicator::recv(void* data, std::size_t length, std::int32_t from, std::uint32_t tag,
-                                              const OperationOptions& options) {
-    return message(Message::Direction::kReceive, static_cast<std::byte*>(data), length, from, tag, options);
+std::shared_ptr<Operation> Communicator::recv(void* data, std::size_t length, std::int32_t from,
+                                              std::uint32_t tag, const OperationOptions& options) {
+    return message(Message::Direction::kReceive, static_cast<std::byte*>(data), length, from, tag,
+                   options);
 }
 
-std::shared_ptr<Operation> Communicator::message(Message::Direction direction, std::byte* data, std::size_t length, std::int32_t rank,
-                                                 std::uint32_t tag, const OperationOptions& options) {
+std::shared_ptr<Operation> Communicator::message(Message::Direction direction, std::byte* data,
+                                                 std::size_t length, std::int32_t rank,
+                                                 std::uint32_t tag,
+                                                 const OperationOptions& options) {
     const bool any = direction == Message::Direction::kReceive && rank == WEFT_ANY_SOURCE;
     if (!any && (rank < 0 || rank >= size() || rank == rank_)) {
-        throw Error(WEFT_ERR_INVALID, (direction == Message::Direction::kSend ? "send to rank " : "recv from rank ") + std::to_string(rank) +
-                                          ": the other ranks of group \"" + options_.name + "\" are 0.." + std::to_string(size() - 1) +
-                                          " except " + std::to_string(rank_));
+        throw Error(WEFT_ERR_INVALID,
+                    (direction == Message::Direction::kSend ? "send to rank " : "recv from rank ") +
+                        std::to_string(rank) + ": the other ranks of group \"" + options_.name +
+                        "\" are 0.." + std::to_string(size() - 1) + " except " +
+                        std::to_string(rank_));
     }
     if (data == nullptr && length > 0) {
-        throw Error(WEFT_ERR_INVALID, "send/recv: the buffer is NULL but its length is " + std::to_string(length));
+        throw Error(WEFT_ERR_INVALID,
+                    "send/recv: the buffer is NULL but its length is " + std::to_string(length));
     }
-    auto operation = std::make_shared<Message>(shared_from_this(), deadline(options.timeout), direction, data, length, rank, tag, options.priority);
+    auto operation =
+        std::make_shared<Message>(shared_from_this(), deadline(options.timeout), direction, data,
+                                  length, rank, tag, options.priority);
     context_->engine().submit(operation, options.background);
     return operation;
 }
 
-// All ranks must choose alike, so only what all of them know may count: the members' addresses and the fewest processors.
+// All ranks must choose alike, so only what all of them know may count: the members' addresses and
+// the fewest processors.
 void Communicator::make_tuner(std::int32_t processors) {
     collectives::CostModel model;
     model.processors = processors;
@@ -366,13 +406,16 @@ void Communicator::make_tuner(std::int32_t processors) {
     std::map<std::string, std::int32_t> numbers;
     for (std::int32_t r = 0; r < size(); ++r) {
         const std::string* shm = members_[static_cast<std::size_t>(r)].find("shm");
-        const std::string host = shm != nullptr ? datapath::ShmDatapath::host_of(*shm) : "rank " + std::to_string(r);
+        const std::string host =
+            shm != nullptr ? datapath::ShmDatapath::host_of(*shm) : "rank " + std::to_string(r);
         hosts.push_back(numbers.emplace(host, r).first->second);
     }
-    tuner_ = std::make_unique<const collectives::Tuner>(model, std::move(hosts), options_.algorithms);
+    tuner_ =
+        std::make_unique<const collectives::Tuner>(model, std::move(hosts), options_.algorithms);
 }
 
-collectives::Tuner::Choice Communicator::choose(const Arguments& a, const OperationOptions& options) const {
+collectives::Tuner::Choice Communicator::choose(const Arguments& a,
+                                                const OperationOptions& options) const {
     std::size_t elements = a.count;
     switch (a.collective) {
         case Collective::kAllGatherV:
@@ -390,7 +433,8 @@ collectives::Tuner::Choice Communicator::choose(const Arguments& a, const Operat
         default:
             elements *= static_cast<std::size_t>(size());
     }
-    collectives::Tuner::Choice choice = tuner_->choose(a.collective, elements * weft_dtype_size(a.dtype));
+    collectives::Tuner::Choice choice =
+        tuner_->choose(a.collective, elements * weft_dtype_size(a.dtype));
     if (!options.algorithm.empty() && options.algorithm != choice.algorithm) {
         choice = {options.algorithm, 1};
     }
@@ -399,19 +443,23 @@ collectives::Tuner::Choice Communicator::choose(const Arguments& a, const Operat
 
 std::string Communicator::explain(Collective collective, std::size_t bytes) const {
     const std::string schedules = collectives::to_json(tuner_->explain(collective, bytes));
-    const Arguments typical{.collective = collective, .count = bytes / static_cast<std::size_t>(size())};
+    const Arguments typical{.collective = collective,
+                            .count = bytes / static_cast<std::size_t>(size())};
     if (!fits_flat(typical, {}) || bytes > FlatBoard::kCapacity) {
         return schedules;
     }
-    return "{\"collective\":\"" + std::string(collective_name(collective)) + "\",\"size\":" + std::to_string(size()) +
-           ",\"bytes\":" + std::to_string(bytes) +
-           ",\"chosen\":\"boards\",\"slices\":1,\"reason\":\"all ranks are on this host and every contribution fits into a board of " +
-           std::to_string(FlatBoard::kCapacity) + " bytes, so no message is needed\",\"candidates\":[],\"otherwise\":" + schedules + "}";
+    return "{\"collective\":\"" + std::string(collective_name(collective)) +
+           "\",\"size\":" + std::to_string(size()) + ",\"bytes\":" + std::to_string(bytes) +
+           ",\"chosen\":\"boards\",\"slices\":1,\"reason\":\"all ranks are on this host and every "
+           "contribution fits into a board of " +
+           std::to_string(FlatBoard::kCapacity) +
+           " bytes, so no message is needed\",\"candidates\":[],\"otherwise\":" + schedules + "}";
 }
 
 // ---------------------------------------------------------------- derived groups, schedules
 
-std::shared_ptr<Communicator> Communicator::split(std::int32_t color, std::int32_t key, CommunicatorOptions options) {
+std::shared_ptr<Communicator> Communicator::split(std::int32_t color, std::int32_t key,
+                                                  CommunicatorOptions options) {
     struct Wish {
         std::int32_t color, key;
     };
@@ -440,13 +488,16 @@ std::shared_ptr<Communicator> Communicator::split(std::int32_t color, std::int32
     for (std::int32_t r : ranks) {
         members.push_back(members_[static_cast<std::size_t>(r)]);
     }
-    // As unguessable as the parent's number, equal on all members, different for each split and colour.
+    // As unguessable as the parent's number, equal on all members, different for each split and
+    // colour.
     std::array<std::uint8_t, 16> parent{};
     std::memcpy(parent.data(), &group_, sizeof group_);
     const std::array what = {serial, static_cast<std::uint64_t>(color)};
     const std::uint64_t group =
-        wire::siphash(parent, {reinterpret_cast<const std::uint8_t*>(what.data()), sizeof what}) | engine::kFirstGroup;
-    const auto rank = static_cast<std::int32_t>(std::find(ranks.begin(), ranks.end(), rank_) - ranks.begin());
+        wire::siphash(parent, {reinterpret_cast<const std::uint8_t*>(what.data()), sizeof what}) |
+        engine::kFirstGroup;
+    const auto rank =
+        static_cast<std::int32_t>(std::find(ranks.begin(), ranks.end(), rank_) - ranks.begin());
     return create(context_, group, rank, std::move(members), std::move(options));
 }
 

@@ -1,14 +1,17 @@
-// One group: an epoch (the unguessable `group` number on all its messages) and an ordered list of peers.
+// One group: an epoch (the unguessable `group` number on all its messages) and an ordered list of
+// peers.
 //
-// Failure is a property of the group: the first error (a dead peer, a deadline, a mismatch, an abort) ends all its operations, is told to
-// all members, and is what every later call gets. Connections outlive groups.
+// Failure is a property of the group: the first error (a dead peer, a deadline, a mismatch, an
+// abort) ends all its operations, is told to all members, and is what every later call gets.
+// Connections outlive groups.
 //
-// Public calls may come from any thread; what is marked "locked" runs under the engine's driver lock.
+// Public calls may come from any thread; what is marked "locked" runs under the engine's driver
+// lock.
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -26,8 +29,8 @@ class FlatBoard;
 
 struct CommunicatorOptions {
     std::string name = "world";
-    engine::Time timeout = 0;          // 0: the context's
-    engine::Time connect_timeout = 0;  // 0: 30 s
+    engine::Time timeout = 0;                      // 0: the context's
+    engine::Time connect_timeout = 0;              // 0: 30 s
     std::map<Collective, std::string> algorithms;  // overrides of the tuner
 
     // "all_reduce=ring,all_to_all=pairwise"; throws Error(INVALID) naming what it does not know.
@@ -41,11 +44,14 @@ struct OperationOptions {
     bool background = false;  // nobody is about to wait
 };
 
-class Communicator final : public engine::GroupHandler, public std::enable_shared_from_this<Communicator> {
+class Communicator final : public engine::GroupHandler,
+                           public std::enable_shared_from_this<Communicator> {
   public:
     // Returns once every member has answered. Throws Error(INVALID, UNREACHABLE, AUTH, MISMATCH).
-    static std::shared_ptr<Communicator> create(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank,
-                                                std::vector<engine::Address> members, CommunicatorOptions options);
+    static std::shared_ptr<Communicator> create(std::shared_ptr<engine::Context> context,
+                                                std::uint64_t group, std::int32_t rank,
+                                                std::vector<engine::Address> members,
+                                                CommunicatorOptions options);
     ~Communicator();
 
     std::int32_t rank() const noexcept { return rank_; }
@@ -55,23 +61,26 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     const std::shared_ptr<engine::Context>& shared_context() const noexcept { return context_; }
     std::uint64_t epoch() const noexcept { return group_; }
 
-    // Checks the arguments (throws Error(INVALID, UNSUPPORTED)), then starts. Fails at once with the group's error if it has one.
+    // Checks the arguments (throws Error(INVALID, UNSUPPORTED)), then starts. Fails at once with
+    // the group's error if it has one.
     std::shared_ptr<engine::Operation> start(Arguments arguments, const OperationOptions& options);
     // start and wait in one, without allocation for tiny data. Throws the operation's error.
     void run(const Arguments& arguments, const OperationOptions& options);
 
-    std::shared_ptr<engine::Operation> send(const void* data, std::size_t length, std::int32_t to, std::uint32_t tag,
-                                            const OperationOptions& options);
+    std::shared_ptr<engine::Operation> send(const void* data, std::size_t length, std::int32_t to,
+                                            std::uint32_t tag, const OperationOptions& options);
     // `from` may be WEFT_ANY_SOURCE.
-    std::shared_ptr<engine::Operation> recv(void* data, std::size_t length, std::int32_t from, std::uint32_t tag,
-                                            const OperationOptions& options);
+    std::shared_ptr<engine::Operation> recv(void* data, std::size_t length, std::int32_t from,
+                                            std::uint32_t tag, const OperationOptions& options);
 
     // Collective. nullptr for color < 0.
-    std::shared_ptr<Communicator> split(std::int32_t color, std::int32_t key, CommunicatorOptions options);
+    std::shared_ptr<Communicator> split(std::int32_t color, std::int32_t key,
+                                        CommunicatorOptions options);
     // Verifies and makes it known under its name. Throws Error(SCHEDULE).
     void register_schedule(const collectives::Schedule& schedule);
     void abort(const std::string& reason);
-    // Ends the group here (operations under way fail with ABORTED). To be called by whoever made it, before letting go of it.
+    // Ends the group here (operations under way fail with ABORTED). To be called by whoever made
+    // it, before letting go of it.
     void close();
     // The error that ended the group, or null.
     ErrorPtr error() const;
@@ -81,10 +90,13 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     engine::Time default_timeout() const noexcept { return options_.timeout; }
 
     // ---- locked ----
-    engine::Peer& peer(std::int32_t rank) const noexcept { return *peers_[static_cast<std::size_t>(rank)]; }
+    engine::Peer& peer(std::int32_t rank) const noexcept {
+        return *peers_[static_cast<std::size_t>(rank)];
+    }
     bool is_open(std::int32_t rank) const noexcept;
     std::int32_t rank_of(datapath::PeerId id) const noexcept;  // WEFT_NO_RANK: not a member
-    // Ends the group: all operations fail with `error`; `tell`: and so do those of the other members.
+    // Ends the group: all operations fail with `error`; `tell`: and so do those of the other
+    // members.
     void fail(const ErrorPtr& error, bool tell);
     const ErrorPtr& failure() const noexcept { return failure_; }
     ScratchPool& scratch() noexcept { return scratch_; }
@@ -93,19 +105,22 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     void leave(GroupOperation& operation) { std::erase(running_, &operation); }
 
     // engine::GroupHandler
-    void message_unmatched(engine::Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::size_t size) override;
+    void message_unmatched(engine::Peer& peer, const datapath::Tag& tag, std::uint64_t signature,
+                           std::size_t size) override;
     void peer_failed(engine::Peer& peer, const ErrorPtr& error) override;
 
   private:
     friend class Establish;
 
-    Communicator(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank, std::vector<engine::Address> members,
-                 CommunicatorOptions options);
+    Communicator(std::shared_ptr<engine::Context> context, std::uint64_t group, std::int32_t rank,
+                 std::vector<engine::Address> members, CommunicatorOptions options);
     engine::Time deadline(engine::Time timeout) const;
-    std::shared_ptr<engine::Operation> message(Message::Direction direction, std::byte* data, std::size_t length, std::int32_t rank,
+    std::shared_ptr<engine::Operation> message(Message::Direction direction, std::byte* data,
+                                               std::size_t length, std::int32_t rank,
                                                std::uint32_t tag, const OperationOptions& options);
     bool fits_flat(const Arguments& arguments, const OperationOptions& options) const noexcept;
-    collectives::Tuner::Choice choose(const Arguments& arguments, const OperationOptions& options) const;
+    collectives::Tuner::Choice choose(const Arguments& arguments,
+                                      const OperationOptions& options) const;
     void make_tuner(std::int32_t processors);
 
     struct Notice;  // an incoming message that another member's group failed
@@ -125,7 +140,7 @@ class Communicator final : public engine::GroupHandler, public std::enable_share
     std::vector<GroupOperation*> running_;
     std::vector<std::unique_ptr<Notice>> notices_;
     ErrorPtr failure_;
-    std::mutex order_;  // of the two below
+    std::mutex order_;            // of the two below
     std::uint32_t sequence_ = 0;  // of the next collective
     std::uint64_t history_ = 0;   // hash of the signatures so far
     std::uint32_t splits_ = 0;

@@ -53,8 +53,9 @@ void Establish::look() {
         if (peer.state() == engine::Peer::State::kFailed) {
             ErrorInfo info = *peer.error();
             info.peer_rank = rank;
-            info.message = "rank " + std::to_string(group().rank()) + ": group \"" + group().name() + "\" cannot be made, rank " +
-                           std::to_string(rank) + " is out of reach: " + info.message;
+            info.message = "rank " + std::to_string(group().rank()) + ": group \"" +
+                           group().name() + "\" cannot be made, rank " + std::to_string(rank) +
+                           " is out of reach: " + info.message;
             group().fail(std::make_shared<const ErrorInfo>(std::move(info)), true);
             return;
         }
@@ -80,8 +81,10 @@ void Establish::look() {
 }
 
 void Establish::transfer_done(Transfer& transfer) noexcept {
-    const bool received = &transfer >= receives_.data() && &transfer < receives_.data() + receives_.size();
-    const auto rank = static_cast<std::int32_t>(&transfer - (received ? receives_.data() : sends_.data()));
+    const bool received =
+        &transfer >= receives_.data() && &transfer < receives_.data() + receives_.size();
+    const auto rank =
+        static_cast<std::int32_t>(&transfer - (received ? receives_.data() : sends_.data()));
     const auto keep = shared_from_this();
     if (transfer.state == Transfer::State::kFailed) {
         group().fail(explain(transfer, rank), true);
@@ -89,15 +92,18 @@ void Establish::transfer_done(Transfer& transfer) noexcept {
     }
     --pending_;
     const Greeting& theirs = heard_[static_cast<std::size_t>(rank)];
-    if (received && (theirs.size != own_.size || theirs.rank != rank || theirs.members != own_.members || theirs.tuning != own_.tuning)) {
-        const std::string what = theirs.tuning != own_.tuning && theirs.members == own_.members
-                                     ? "other tuning options (WEFT_ALGORITHMS and the like must be equal everywhere)"
-                                     : "another list of members";
-        group().fail(make_error(WEFT_ERR_MISMATCH,
-                                "group \"" + group().name() + "\": rank " + std::to_string(rank) + " was given " + what + " than rank " +
-                                    std::to_string(group().rank()),
-                                group().peer(rank).id()),
-                     true);
+    if (received && (theirs.size != own_.size || theirs.rank != rank ||
+                     theirs.members != own_.members || theirs.tuning != own_.tuning)) {
+        const std::string what =
+            theirs.tuning != own_.tuning && theirs.members == own_.members
+                ? "other tuning options (WEFT_ALGORITHMS and the like must be equal everywhere)"
+                : "another list of members";
+        group().fail(
+            make_error(WEFT_ERR_MISMATCH,
+                       "group \"" + group().name() + "\": rank " + std::to_string(rank) +
+                           " was given " + what + " than rank " + std::to_string(group().rank()),
+                       group().peer(rank).id()),
+            true);
         return;
     }
     if (pending_ == 0) {
@@ -147,9 +153,10 @@ ErrorPtr Establish::timeout_error() const {
         names += (names.empty() ? "" : ", ") + std::to_string(rank);
     }
     ErrorInfo info{WEFT_ERR_UNREACHABLE,
-                   "rank " + std::to_string(group().rank()) + ": group \"" + group().name() + "\" cannot be made: rank" +
-                       (ranks.size() == 1 ? " " : "s ") + names +
-                       " never came. Was it started, does it know the same secret, do firewalls let UDP through?",
+                   "rank " + std::to_string(group().rank()) + ": group \"" + group().name() +
+                       "\" cannot be made: rank" + (ranks.size() == 1 ? " " : "s ") + names +
+                       " never came. Was it started, does it know the same secret, do firewalls "
+                       "let UDP through?",
                    0, ranks.empty() ? WEFT_NO_RANK : ranks.front()};
     if (!ranks.empty()) {
         info.peer_id = group().members_[static_cast<std::size_t>(ranks.front())].peer;

@@ -48,14 +48,16 @@ FlatBoard::FlatBoard(Communicator& group, datapath::ShmDatapath& shm)
     boards_.resize(size);
     mapped_.resize(size);
     peers_.resize(size);
-    boards_[static_cast<std::size_t>(group.rank())] = reinterpret_cast<const Memory*>(board_.data());
+    boards_[static_cast<std::size_t>(group.rank())] =
+        reinterpret_cast<const Memory*>(board_.data());
 }
 
 FlatBoard::~FlatBoard() {
     group_.context().engine().remove_poller(*this);
 }
 
-bool FlatBoard::attach(std::int32_t rank, datapath::PeerId peer, std::uint64_t offset, std::uint64_t bytes) {
+bool FlatBoard::attach(std::int32_t rank, datapath::PeerId peer, std::uint64_t offset,
+                       std::uint64_t bytes) {
     const auto index = static_cast<std::size_t>(rank);
     if (bytes < sizeof(Memory)) {
         return false;
@@ -74,14 +76,18 @@ bool FlatBoard::fits(const Arguments& a, std::int32_t size) noexcept {
             return false;
         default:
             // Compare without overflow: counts come from users.
-            return a.count <= kCapacity && contribution(a, size) * weft_dtype_size(a.dtype) <= kCapacity;
+            return a.count <= kCapacity &&
+                   contribution(a, size) * weft_dtype_size(a.dtype) <= kCapacity;
     }
 }
 
 FlatState FlatBoard::next_state(const Arguments& arguments) noexcept {
     const std::uint64_t signature = make_signature(arguments);
     history_ = (history_ ^ signature) * 1099511628211u;  // FNV-1a
-    return {.arguments = &arguments, .sequence = ++sequence_, .signature = signature, .history = history_};
+    return {.arguments = &arguments,
+            .sequence = ++sequence_,
+            .signature = signature,
+            .history = history_};
 }
 
 FlatState FlatBoard::begin_foreground(const Arguments& arguments) noexcept {
@@ -131,9 +137,10 @@ bool FlatBoard::arrived(FlatState& state, std::int32_t rank, ErrorPtr& error) co
     }
     if (theirs.signature != state.signature || theirs.history != state.history) {
         ErrorInfo info{WEFT_ERR_MISMATCH, "", peers_[static_cast<std::size_t>(rank)], rank};
-        info.message = "the ranks of group \"" + group_.name() + "\" do not agree: rank " + std::to_string(group_.rank()) + " called " +
-                       describe_signature(state.signature) + ", rank " + std::to_string(rank) + " called " +
-                       describe_signature(theirs.signature);
+        info.message = "the ranks of group \"" + group_.name() + "\" do not agree: rank " +
+                       std::to_string(group_.rank()) + " called " +
+                       describe_signature(state.signature) + ", rank " + std::to_string(rank) +
+                       " called " + describe_signature(theirs.signature);
         if (theirs.signature == state.signature) {
             info.message += "; an earlier call differed between them, perhaps in its root";
         }
@@ -175,16 +182,18 @@ bool FlatBoard::advance(FlatState& state, ErrorPtr& error) {
     }
     state.next = group_.size();
     consume(state);
-    reinterpret_cast<Memory*>(board_.data())->departed.store(state.sequence, std::memory_order_release);
+    reinterpret_cast<Memory*>(board_.data())
+        ->departed.store(state.sequence, std::memory_order_release);
     if (everybody_reads(a.collective)) {
         departed_floor_ = std::max(departed_floor_, state.sequence - 1);
     }
     return true;
 }
 
-// out = c0 op c1 op c2 ..., in rank order on every rank: bit-identical everywhere. The own contribution too is read from the board,
-// since the output may lie on the input.
-void FlatBoard::fold(const Arguments& a, std::size_t offset, std::size_t count, std::uint64_t sequence) noexcept {
+// out = c0 op c1 op c2 ..., in rank order on every rank: bit-identical everywhere. The own
+// contribution too is read from the board, since the output may lie on the input.
+void FlatBoard::fold(const Arguments& a, std::size_t offset, std::size_t count,
+                     std::uint64_t sequence) noexcept {
     const collectives::CombineFunction combine = collectives::combine_function(a.op, a.dtype);
     const std::size_t at = offset * weft_dtype_size(a.dtype);
     const std::byte* accumulated = slot(0, sequence).data + at;
@@ -193,7 +202,8 @@ void FlatBoard::fold(const Arguments& a, std::size_t offset, std::size_t count, 
         accumulated = a.output;
     }
     if (a.op == WEFT_AVG) {
-        collectives::divide_function(a.dtype)(a.output, a.output, static_cast<std::size_t>(group_.size()), count);
+        collectives::divide_function(a.dtype)(a.output, a.output,
+                                              static_cast<std::size_t>(group_.size()), count);
     }
 }
 
@@ -293,8 +303,12 @@ bool FlatBoard::poll() {
 
 // ---------------------------------------------------------------- one run
 
-FlatRun::FlatRun(std::shared_ptr<Communicator> group, FlatBoard& board, engine::Time deadline, Arguments arguments, FlatState state)
-    : GroupOperation(std::move(group), deadline), board_(board), arguments_(std::move(arguments)), state_(state) {
+FlatRun::FlatRun(std::shared_ptr<Communicator> group, FlatBoard& board, engine::Time deadline,
+                 Arguments arguments, FlatState state)
+    : GroupOperation(std::move(group), deadline),
+      board_(board),
+      arguments_(std::move(arguments)),
+      state_(state) {
     state_.arguments = &arguments_;
 }
 
@@ -331,7 +345,8 @@ void FlatRun::expire() {
 
 std::vector<std::int32_t> FlatRun::waiting_for() const {
     const std::int32_t rank = board_.waits_for(state_);
-    return rank == WEFT_NO_RANK || rank == group().rank() ? std::vector<std::int32_t>{} : std::vector{rank};
+    return rank == WEFT_NO_RANK || rank == group().rank() ? std::vector<std::int32_t>{}
+                                                          : std::vector{rank};
 }
 
 }  // namespace weft::communicator

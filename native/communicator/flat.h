@@ -1,10 +1,13 @@
-// Tiny collectives between processes of one host, through boards: every rank publishes its contribution on its own board, which all the
-// others can read; then everybody takes what it needs from all boards, in rank order. One cache line travels per pair, there is no
-// message, no descriptor and no schedule to interpret: that is what makes 8 bytes cost a few hundred nanoseconds.
+// Tiny collectives between processes of one host, through boards: every rank publishes its
+// contribution on its own board, which all the others can read; then everybody takes what it needs
+// from all boards, in rank order. One cache line travels per pair, there is no message, no
+// descriptor and no schedule to interpret: that is what makes 8 bytes cost a few hundred
+// nanoseconds.
 //
-// A board has two slots, used in turn by the group's flat operations, which are numbered and run one after the other. The slot of operation
-// s may be overwritten by s + 2 once all readers have departed from s; a rank that has seen everybody arrive at s + 1 knows that without
-// looking, otherwise it looks at their departure words.
+// A board has two slots, used in turn by the group's flat operations, which are numbered and run
+// one after the other. The slot of operation s may be overwritten by s + 2 once all readers have
+// departed from s; a rank that has seen everybody arrive at s + 1 knows that without looking,
+// otherwise it looks at their departure words.
 #pragma once
 
 #include <atomic>
@@ -42,7 +45,8 @@ class FlatBoard final : public engine::Poller {
     std::uint64_t offset() const noexcept { return board_.offset(); }
     std::size_t bytes() const noexcept { return board_.size(); }
     // False: not readable, the group must do without boards.
-    bool attach(std::int32_t rank, datapath::PeerId peer, std::uint64_t offset, std::uint64_t bytes);
+    bool attach(std::int32_t rank, datapath::PeerId peer, std::uint64_t offset,
+                std::uint64_t bytes);
 
     // Whether this call can go over boards.
     static bool fits(const Arguments& arguments, std::int32_t size) noexcept;
@@ -64,7 +68,8 @@ class FlatBoard final : public engine::Poller {
     struct alignas(64) Slot {
         std::atomic<std::uint64_t> sequence;
         std::uint64_t signature;
-        std::uint64_t history;  // hash of this and all earlier signatures: who only wrote finds out, too
+        std::uint64_t
+            history;  // hash of this and all earlier signatures: who only wrote finds out, too
         std::uint64_t size;
         std::byte data[kCapacity + 32];  // small data shares the header's cache line
     };
@@ -81,12 +86,13 @@ class FlatBoard final : public engine::Poller {
     void publish(const FlatState& state) noexcept;
     bool arrived(FlatState& state, std::int32_t rank, ErrorPtr& error) const;
     void consume(const FlatState& state) noexcept;
-    void fold(const Arguments& arguments, std::size_t offset, std::size_t count, std::uint64_t sequence) noexcept;
+    void fold(const Arguments& arguments, std::size_t offset, std::size_t count,
+              std::uint64_t sequence) noexcept;
 
     Communicator& group_;
     datapath::ShmDatapath& shm_;
     datapath::shm::Board board_;
-    std::vector<const Memory*> boards_;  // [rank]
+    std::vector<const Memory*> boards_;                     // [rank]
     std::vector<std::shared_ptr<const std::byte>> mapped_;  // keeps them readable
     std::vector<datapath::PeerId> peers_;
     std::uint64_t history_ = 0;
@@ -100,7 +106,8 @@ class FlatBoard final : public engine::Poller {
 class FlatRun final : public GroupOperation {
   public:
     // `state`: already begun by a blocking call that ran out of patience, or new (sequence 0).
-    FlatRun(std::shared_ptr<Communicator> group, FlatBoard& board, engine::Time deadline, Arguments arguments, FlatState state);
+    FlatRun(std::shared_ptr<Communicator> group, FlatBoard& board, engine::Time deadline,
+            Arguments arguments, FlatState state);
     std::string describe() const override;
     void fail(const ErrorPtr& error) override;
 

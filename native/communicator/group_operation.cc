@@ -32,8 +32,9 @@ void GroupOperation::leave(ErrorPtr error) {
 }
 
 ErrorPtr GroupOperation::timeout_error() const {
-    std::string text = "rank " + std::to_string(group_->rank()) + ": " + describe() + " in group \"" + group_->name() +
-                       "\" was not done after " + seconds(deadline() - started_) + "; ";
+    std::string text = "rank " + std::to_string(group_->rank()) + ": " + describe() +
+                       " in group \"" + group_->name() + "\" was not done after " +
+                       seconds(deadline() - started_) + "; ";
     const std::vector<std::int32_t> ranks = waiting_for();
     if (ranks.empty()) {
         text += "nobody has sent what it waits for";
@@ -58,17 +59,20 @@ ErrorPtr GroupOperation::explain(const datapath::Transfer& transfer, std::int32_
     const std::string here = "rank " + std::to_string(group_->rank());
     const std::string there = "rank " + std::to_string(peer_rank);
     if (cause.status == WEFT_ERR_MISMATCH) {
-        info.message = "the ranks of group \"" + group_->name() + "\" do not agree: " + here + " called " + describe() + ", " + there + " ";
+        info.message = "the ranks of group \"" + group_->name() + "\" do not agree: " + here +
+                       " called " + describe() + ", " + there + " ";
         if (transfer.peer_signature != transfer.signature) {
             info.message += "called " + describe_signature(transfer.peer_signature);
             if (same_call(transfer.peer_signature, transfer.signature)) {
                 info.message += "; an earlier call differed between them, perhaps in its root";
             }
         } else {
-            info.message += "sent " + std::to_string(transfer.peer_size) + " bytes where " + std::to_string(transfer.size) + " were expected";
+            info.message += "sent " + std::to_string(transfer.peer_size) + " bytes where " +
+                            std::to_string(transfer.size) + " were expected";
         }
     } else {
-        info.message = here + ": " + describe() + " in group \"" + group_->name() + "\" failed with " + there + ": " + cause.message;
+        info.message = here + ": " + describe() + " in group \"" + group_->name() +
+                       "\" failed with " + there + ": " + cause.message;
     }
     return std::make_shared<const ErrorInfo>(std::move(info));
 }

@@ -1,4 +1,5 @@
-// An operation of one group: ends with the group when that fails, and names the peers it waits for when its deadline passes.
+// An operation of one group: ends with the group when that fails, and names the peers it waits for
+// when its deadline passes.
 #pragma once
 
 #include <memory>
@@ -28,7 +29,8 @@ class GroupOperation : public engine::Operation {
     virtual std::vector<std::int32_t> waiting_for() const = 0;
     ErrorPtr timeout_error() const override;
 
-    // What a channel's error means to the user of this group: with the peer's rank, and with both signatures on a mismatch.
+    // What a channel's error means to the user of this group: with the peer's rank, and with both
+    // signatures on a mismatch.
     ErrorPtr explain(const datapath::Transfer& transfer, std::int32_t peer_rank) const;
 
     Communicator& group() const noexcept { return *group_; }

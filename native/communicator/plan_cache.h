@@ -1,5 +1,5 @@
-// The plans that a group has run so far, and the schedules that its users registered. Building a plan takes microseconds to
-// milliseconds, running it again takes none of that.
+// The plans that a group has run so far, and the schedules that its users registered. Building a
+// plan takes microseconds to milliseconds, running it again takes none of that.
 #pragma once
 
 #include <map>
@@ -16,11 +16,14 @@ class PlanCache {
   public:
     PlanCache(std::int32_t size, std::int32_t rank) : size_(size), rank_(rank) {}
 
-    // Throws Error(INVALID) for an algorithm that does not exist or cannot do this collective (a registered schedule: with this root).
-    std::shared_ptr<const collectives::Plan> get(const std::string& algorithm, collectives::Collective collective, std::int32_t root,
-                                                 std::int32_t slices);
+    // Throws Error(INVALID) for an algorithm that does not exist or cannot do this collective (a
+    // registered schedule: with this root).
+    std::shared_ptr<const collectives::Plan> get(const std::string& algorithm,
+                                                 collectives::Collective collective,
+                                                 std::int32_t root, std::int32_t slices);
 
-    // A schedule that has been verified. Throws Error(INVALID) when its name is taken or its size is another group's.
+    // A schedule that has been verified. Throws Error(INVALID) when its name is taken or its size
+    // is another group's.
     void add(const collectives::Schedule& schedule);
 
   private:

@@ -25,7 +25,8 @@ std::uint64_t PointToPoint::number_send(std::int32_t to, std::uint32_t tag) {
 
 std::uint64_t PointToPoint::number_receive(std::int32_t from, std::uint32_t tag) {
     const std::uint64_t message = message_of(stream(from, tag).received++, tag);
-    std::erase_if(arrived_, [&](const Arrived& a) { return a.from == from && a.message == message; });
+    std::erase_if(arrived_,
+                  [&](const Arrived& a) { return a.from == from && a.message == message; });
     return message;
 }
 
@@ -47,9 +48,11 @@ void PointToPoint::receive_from_anybody(Message& receive) {
 }
 
 void PointToPoint::serve(std::uint32_t tag) {
-    const auto receive = std::find_if(waiting_.begin(), waiting_.end(), [&](const Message* m) { return m->tag() == tag; });
+    const auto receive = std::find_if(waiting_.begin(), waiting_.end(),
+                                      [&](const Message* m) { return m->tag() == tag; });
     const auto next = std::find_if(arrived_.begin(), arrived_.end(), [&](const Arrived& a) {
-        return tag_of(a.message) == tag && a.message == message_of(stream(a.from, tag).received, tag);
+        return tag_of(a.message) == tag &&
+               a.message == message_of(stream(a.from, tag).received, tag);
     });
     if (receive == waiting_.end() || next == arrived_.end()) {
         return;
@@ -67,8 +70,9 @@ void PointToPoint::stop_waiting(Message& receive) {
 
 // ---------------------------------------------------------------- one message
 
-Message::Message(std::shared_ptr<Communicator> group, engine::Time deadline, Direction direction, std::byte* data, std::size_t length,
-                 std::int32_t rank, std::uint32_t tag, std::int32_t priority)
+Message::Message(std::shared_ptr<Communicator> group, engine::Time deadline, Direction direction,
+                 std::byte* data, std::size_t length, std::int32_t rank, std::uint32_t tag,
+                 std::int32_t priority)
     : GroupOperation(std::move(group), deadline), direction_(direction), rank_(rank), tag_(tag) {
     transfer_.signature = kPointToPointSignature;
     transfer_.data = data;
@@ -78,11 +82,13 @@ Message::Message(std::shared_ptr<Communicator> group, engine::Time deadline, Dir
 }
 
 std::string Message::describe() const {
-    const std::string bytes = "(" + std::to_string(transfer_.size) + " bytes, tag " + std::to_string(tag_) + ")";
+    const std::string bytes =
+        "(" + std::to_string(transfer_.size) + " bytes, tag " + std::to_string(tag_) + ")";
     if (direction_ == Direction::kSend) {
         return "send" + bytes + " to rank " + std::to_string(rank_);
     }
-    return "recv" + bytes + " from " + (rank_ == WEFT_ANY_SOURCE ? "any rank" : "rank " + std::to_string(rank_));
+    return "recv" + bytes + " from " +
+           (rank_ == WEFT_ANY_SOURCE ? "any rank" : "rank " + std::to_string(rank_));
 }
 
 void Message::start(engine::Engine&) {

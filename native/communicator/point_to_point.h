@@ -1,8 +1,10 @@
-// Send, receive and receive-from-anybody inside a group. Messages with equal tag between two ranks match in the order in which they
-// were sent: datapaths may deliver them in another, so both ends count them, and the number is part of the message's tag.
+// Send, receive and receive-from-anybody inside a group. Messages with equal tag between two ranks
+// match in the order in which they were sent: datapaths may deliver them in another, so both ends
+// count them, and the number is part of the message's tag.
 //
-// Receive-from-anybody: channels know only receives from one peer, so the group keeps what came unmatched, oldest first, and
-// the receives that take from anybody; whichever comes second is matched by posting an ordinary receive to that peer's channel.
+// Receive-from-anybody: channels know only receives from one peer, so the group keeps what came
+// unmatched, oldest first, and the receives that take from anybody; whichever comes second is
+// matched by posting an ordinary receive to that peer's channel.
 #pragma once
 
 #include <deque>
@@ -14,7 +16,8 @@
 
 namespace weft::communicator {
 
-// Tag::message of a point-to-point message: this bit (collectives leave it clear), 31 bits of number, 32 of the user's tag.
+// Tag::message of a point-to-point message: this bit (collectives leave it clear), 31 bits of
+// number, 32 of the user's tag.
 constexpr std::uint64_t kPointToPointBit = std::uint64_t{1} << 63;
 
 class Message;
@@ -53,8 +56,9 @@ class PointToPoint {
 class Message final : public GroupOperation, datapath::TransferObserver {
   public:
     enum class Direction : std::uint8_t { kSend, kReceive };
-    Message(std::shared_ptr<Communicator> group, engine::Time deadline, Direction direction, std::byte* data, std::size_t length,
-            std::int32_t rank, std::uint32_t tag, std::int32_t priority);
+    Message(std::shared_ptr<Communicator> group, engine::Time deadline, Direction direction,
+            std::byte* data, std::size_t length, std::int32_t rank, std::uint32_t tag,
+            std::int32_t priority);
 
     std::string describe() const override;
     void fail(const ErrorPtr& error) override;

@@ -19,8 +19,8 @@ using datapath::Transfer;
 
 constexpr engine::Time kGrace = 500 * engine::kMillisecond;
 
-// Tag::message: sequence of the operation, lane, position among the messages of that pair and lane. The sequence wraps after 2^23
-// operations, of which only the few under way can meet.
+// Tag::message: sequence of the operation, lane, position among the messages of that pair and lane.
+// The sequence wraps after 2^23 operations, of which only the few under way can meet.
 std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane, std::uint32_t message) {
     return std::uint64_t{sequence & 0x7fffff} << 40 | std::uint64_t{lane} << 32 | message;
 }
@@ -28,17 +28,20 @@ std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane, std::uin
 }  // namespace
 
 KernelReducer::KernelReducer(Collective collective, weft_reduction op, weft_dtype dtype)
-    : combine_(collectives::is_reducing(collective) ? collectives::combine_function(op, dtype) : nullptr),
+    : combine_(collectives::is_reducing(collective) ? collectives::combine_function(op, dtype)
+                                                    : nullptr),
       element_(weft_dtype_size(dtype)) {}
 
-void KernelReducer::combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept {
+void KernelReducer::combine(std::byte* acc, const std::byte* incoming,
+                            std::size_t bytes) const noexcept {
     if (bytes > 0) {  // a barrier "reduces" nothing, with no function
         combine_(acc, acc, incoming, bytes / element_);
     }
 }
 
-ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const Plan> plan,
-                         Arguments arguments, std::uint32_t sequence, std::uint64_t signature, std::int32_t priority)
+ScheduleRun::ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline,
+                         std::shared_ptr<const Plan> plan, Arguments arguments,
+                         std::uint32_t sequence, std::uint64_t signature, std::int32_t priority)
     : GroupOperation(std::move(group), deadline),
       plan_(std::move(plan)),
       arguments_(std::move(arguments)),
@@ -84,8 +87,10 @@ void ScheduleRun::start(engine::Engine&) {
         prepare_input();
         scratch_ = group().scratch().take(layout_.elements(Buffer::kScratch) * element_);
     } catch (const std::bad_alloc&) {
-        leave(make_error(WEFT_ERR_RESOURCES, describe() + ": no memory for " +
-                                                 std::to_string(layout_.elements(Buffer::kScratch) * element_) + " bytes of scratch"));
+        leave(make_error(WEFT_ERR_RESOURCES,
+                         describe() + ": no memory for " +
+                             std::to_string(layout_.elements(Buffer::kScratch) * element_) +
+                             " bytes of scratch"));
         return;
     }
     buffers_[static_cast<int>(Buffer::kOutput)] = arguments_.output;
@@ -103,15 +108,18 @@ void ScheduleRun::prepare_input() {
     auto& input = buffers_[static_cast<int>(Buffer::kInput)];
     input = const_cast<std::byte*>(arguments_.input);  // no step writes it: the plan was checked
     const std::size_t count = layout_.elements(Buffer::kInput);
-    const bool scaled = arguments_.op == WEFT_PREMUL_SUM && collectives::is_reducing(arguments_.collective);
-    const bool overwritten = (arguments_.collective == Collective::kAllToAll || arguments_.collective == Collective::kAllToAllV) &&
+    const bool scaled =
+        arguments_.op == WEFT_PREMUL_SUM && collectives::is_reducing(arguments_.collective);
+    const bool overwritten = (arguments_.collective == Collective::kAllToAll ||
+                              arguments_.collective == Collective::kAllToAllV) &&
                              arguments_.input == arguments_.output;
     if (count == 0 || !(scaled || overwritten)) {
         return;
     }
     input_copy_ = group().scratch().take(count * element_);
     if (scaled) {
-        collectives::scale_function(arguments_.dtype)(input_copy_.memory.get(), input, arguments_.scale, count);
+        collectives::scale_function(arguments_.dtype)(input_copy_.memory.get(), input,
+                                                      arguments_.scale, count);
     } else {
         std::memcpy(input_copy_.memory.get(), input, count * element_);
     }
@@ -159,10 +167,12 @@ void ScheduleRun::issue(std::uint32_t index) {
         return;
     }
     Transfer& transfer = transfers_[index];
-    transfer.tag = {.group = group().epoch(), .message = message_number(sequence_, step.lane, plan_->messages[index])};
+    transfer.tag = {.group = group().epoch(),
+                    .message = message_number(sequence_, step.lane, plan_->messages[index])};
     transfer.signature = signature_;
     transfer.observer = this;
-    transfer.data = address(step.kind == StepKind::kSend ? step.source : step.target, transfer.size);
+    transfer.data =
+        address(step.kind == StepKind::kSend ? step.source : step.target, transfer.size);
     transfer.reducer = step.kind == StepKind::kRecvReduce ? &reducer_ : nullptr;
     datapath::Channel& channel = group().peer(step.peer).channel();
     if (step.kind == StepKind::kSend) {
@@ -176,12 +186,13 @@ void ScheduleRun::transfer_done(Transfer& transfer) noexcept {
     const auto index = static_cast<std::uint32_t>(&transfer - transfers_.data());
     const std::int32_t peer = plan_->steps[index].peer;
     if (transfer.state == Transfer::State::kFailed) {
-        // A peer that refuses our message or left in order has ended the operation for a reason, which it tells the group: an
-        // error that says more than ours would is about to arrive.
+        // A peer that refuses our message or left in order has ended the operation for a reason,
+        // which it tells the group: an error that says more than ours would is about to arrive.
         const bool left = transfer.error->status == WEFT_ERR_PEER_DEAD &&
                           group().peer(peer).channel().state() != datapath::Channel::State::kFailed;
         const bool refused = transfer.error->status == WEFT_ERR_ABORTED ||
-                             (transfer.error->status == WEFT_ERR_MISMATCH && plan_->steps[index].kind == StepKind::kSend);
+                             (transfer.error->status == WEFT_ERR_MISMATCH &&
+                              plan_->steps[index].kind == StepKind::kSend);
         if (left || refused) {
             deserted_ = explain(transfer, peer);
             hurry(engine::clock_now() + kGrace);
@@ -207,9 +218,12 @@ void ScheduleRun::complete(std::uint32_t step) {
 
 void ScheduleRun::finish_output() noexcept {
     const std::size_t count = layout_.elements(Buffer::kOutput);
-    const bool has_output = !collectives::is_rooted(arguments_.collective) || arguments_.root == group().rank();
-    if (arguments_.op == WEFT_AVG && collectives::is_reducing(arguments_.collective) && has_output && count > 0) {
-        collectives::divide_function(arguments_.dtype)(arguments_.output, arguments_.output, static_cast<std::size_t>(group().size()), count);
+    const bool has_output =
+        !collectives::is_rooted(arguments_.collective) || arguments_.root == group().rank();
+    if (arguments_.op == WEFT_AVG && collectives::is_reducing(arguments_.collective) &&
+        has_output && count > 0) {
+        collectives::divide_function(arguments_.dtype)(
+            arguments_.output, arguments_.output, static_cast<std::size_t>(group().size()), count);
     }
     watch(false);
     group().scratch().give_back(std::move(scratch_));
@@ -227,7 +241,8 @@ void ScheduleRun::fail(const ErrorPtr& error) {
     leave(error);
 }
 
-// After a collective that some ranks finished and others did not, nothing in the group can be trusted.
+// After a collective that some ranks finished and others did not, nothing in the group can be
+// trusted.
 void ScheduleRun::expire() {
     group().fail(timeout_error(), true);
 }

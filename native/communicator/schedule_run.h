@@ -1,7 +1,8 @@
 // Executes one plan on the channels of a group: a dataflow machine.
 //
-// Every step whose dependencies have ended is started at once; sends and receives end when their channel says so, copies and
-// reductions end where they stand. Nothing is decided here: what to do is in the plan, how bytes move is in the channel.
+// Every step whose dependencies have ended is started at once; sends and receives end when their
+// channel says so, copies and reductions end where they stand. Nothing is decided here: what to do
+// is in the plan, how bytes move is in the channel.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ namespace weft::communicator {
 class KernelReducer final : public datapath::Reducer {
   public:
     KernelReducer(Collective collective, weft_reduction op, weft_dtype dtype);
-    void combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept override;
+    void combine(std::byte* acc, const std::byte* incoming,
+                 std::size_t bytes) const noexcept override;
 
   private:
     collectives::CombineFunction combine_;
@@ -28,9 +30,11 @@ class KernelReducer final : public datapath::Reducer {
 
 class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
   public:
-    // `sequence` numbers the group's collectives, equally on all ranks; `signature` says what they are (signature.h).
-    ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline, std::shared_ptr<const collectives::Plan> plan,
-                Arguments arguments, std::uint32_t sequence, std::uint64_t signature, std::int32_t priority);
+    // `sequence` numbers the group's collectives, equally on all ranks; `signature` says what they
+    // are (signature.h).
+    ScheduleRun(std::shared_ptr<Communicator> group, engine::Time deadline,
+                std::shared_ptr<const collectives::Plan> plan, Arguments arguments,
+                std::uint32_t sequence, std::uint64_t signature, std::int32_t priority);
     ~ScheduleRun() override;
 
     std::string describe() const override;
@@ -62,8 +66,8 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
 
     std::byte* buffers_[collectives::kBuffers] = {};
     ScratchPool::Buffer scratch_;
-    ScratchPool::Buffer input_copy_;  // PREMUL_SUM, and all_to_all in place
-    std::vector<std::uint32_t> waiting_;  // [step] dependencies still open
+    ScratchPool::Buffer input_copy_;             // PREMUL_SUM, and all_to_all in place
+    std::vector<std::uint32_t> waiting_;         // [step] dependencies still open
     std::vector<datapath::Transfer> transfers_;  // [step]
     std::vector<std::uint32_t> ready_;
     std::size_t remaining_ = 0;

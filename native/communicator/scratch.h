@@ -1,4 +1,5 @@
-// Reusable scratch memory: fresh pages cost more than the copy that fills them, so buffers are kept for the next operation.
+// Reusable scratch memory: fresh pages cost more than the copy that fills them, so buffers are kept
+// for the next operation.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,9 @@ class ScratchPool {
             }
         }
         const std::size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
-        Buffer buffer{std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded))), rounded};
+        Buffer buffer{std::unique_ptr<std::byte, Free>(
+                          static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded))),
+                      rounded};
         if (!buffer.memory) {
             throw std::bad_alloc();
         }

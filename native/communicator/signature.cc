@@ -33,7 +33,8 @@ std::uint64_t make_signature(const Arguments& a) noexcept {
         count = 0;  // every pair has its own; the sizes of the messages are compared
     }
     const auto op = collectives::is_reducing(a.collective) ? static_cast<std::uint64_t>(a.op) : 15u;
-    return static_cast<std::uint64_t>(a.collective) << 59 | static_cast<std::uint64_t>(a.dtype) << 54 | op << 50 |
+    return static_cast<std::uint64_t>(a.collective) << 59 |
+           static_cast<std::uint64_t>(a.dtype) << 54 | op << 50 |
            static_cast<std::uint64_t>(a.root & 0xffff) << 34 | count;
 }
 

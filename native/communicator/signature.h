@@ -1,8 +1,10 @@
-// 64 bits that say which collective a rank called. Every message carries its operation's; where two ranks' differ, the receiver can tell
-// the user who called what instead of adding up apples and pears.
+// 64 bits that say which collective a rank called. Every message carries its operation's; where two
+// ranks' differ, the receiver can tell the user who called what instead of adding up apples and
+// pears.
 //
-// Bits: 63-59 collective, 58-54 data type, 53-50 reduction, 49-34 root, 33-26 history (a hash of the group's earlier calls, so that
-// ranks which only sent find out, too), 25-0 count (saturated; v-forms: a hash of all counts).
+// Bits: 63-59 collective, 58-54 data type, 53-50 reduction, 49-34 root, 33-26 history (a hash of
+// the group's earlier calls, so that ranks which only sent find out, too), 25-0 count (saturated;
+// v-forms: a hash of all counts).
 #pragma once
 
 #include <cstdint>

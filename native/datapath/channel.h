@@ -1,13 +1,17 @@
 // The one interface between what is to be moved and how it moves.
 //
-// A Channel is an open edge to one peer; a Datapath (shm, udp, verbs, ...) makes channels and drives them. The layers above
-// see nothing of rings, sockets or queue pairs: they hand over Transfers, one message each, and are told when each is done.
+// A Channel is an open edge to one peer; a Datapath (shm, udp, verbs, ...) makes channels and
+// drives them. The layers above see nothing of rings, sockets or queue pairs: they hand over
+// Transfers, one message each, and are told when each is done.
 //
 // Invariants
-//  - Everything here runs under the engine's driver lock: implementations need no locks of their own towards their callers.
-//  - A Transfer belongs to its caller, does not move in memory while pending, and ends exactly once (transfer_done), possibly
+//  - Everything here runs under the engine's driver lock: implementations need no locks of their
+//  own towards their callers.
+//  - A Transfer belongs to its caller, does not move in memory while pending, and ends exactly once
+//  (transfer_done), possibly
 //    inside send()/recv() itself. From then on the channel holds no pointer to it or to its data.
-//  - Matching: a receive takes the oldest unmatched message with an equal tag. Messages with different tags overtake each other freely.
+//  - Matching: a receive takes the oldest unmatched message with an equal tag. Messages with
+//  different tags overtake each other freely.
 //  - No call blocks.
 #pragma once
 
@@ -22,24 +26,27 @@
 
 namespace weft::datapath {
 
-using Time = std::int64_t;    // nanoseconds on CLOCK_MONOTONIC
-using PeerId = std::uint64_t; // random, never 0, stable for the life of a process
+using Time = std::int64_t;     // nanoseconds on CLOCK_MONOTONIC
+using PeerId = std::uint64_t;  // random, never 0, stable for the life of a process
 
 constexpr Time kNever = INT64_MAX;
 
-// `group` is the epoch fence: an unguessable number drawn for each group and never reused, so that nothing of an earlier
-// group's life can match in a later one. `message` is unique among the live messages of that group on this edge.
+// `group` is the epoch fence: an unguessable number drawn for each group and never reused, so that
+// nothing of an earlier group's life can match in a later one. `message` is unique among the live
+// messages of that group on this edge.
 struct Tag {
     std::uint64_t group = 0;
     std::uint64_t message = 0;
     bool operator==(const Tag&) const = default;
 };
 
-// acc = acc op incoming, over `bytes` bytes that are whole elements. A channel calls it on consecutive pieces of a message
-// (each but the last a multiple of 64 bytes long) so that incoming data is combined while it is still in cache.
+// acc = acc op incoming, over `bytes` bytes that are whole elements. A channel calls it on
+// consecutive pieces of a message (each but the last a multiple of 64 bytes long) so that incoming
+// data is combined while it is still in cache.
 class Reducer {
   public:
-    virtual void combine(std::byte* acc, const std::byte* incoming, std::size_t bytes) const noexcept = 0;
+    virtual void combine(std::byte* acc, const std::byte* incoming,
+                         std::size_t bytes) const noexcept = 0;
 
   protected:
     ~Reducer() = default;
@@ -60,7 +67,8 @@ struct Transfer {
     enum class State : std::uint8_t { kIdle, kPending, kDone, kFailed };
 
     Tag tag;
-    std::uint64_t signature = 0;       // what the caller believes this message to be; both ends must agree (else kMismatch)
+    std::uint64_t signature =
+        0;  // what the caller believes this message to be; both ends must agree (else kMismatch)
     std::byte* data = nullptr;         // source (never written) or destination
     std::size_t size = 0;              // bytes; both ends must agree
     const Reducer* reducer = nullptr;  // receives only: combine instead of overwrite
@@ -85,9 +93,11 @@ class ChannelOwner {
   public:
     // The peer proved itself; transfers may flow (those handed over earlier were queued).
     virtual void channel_open(Channel& channel) = 0;
-    // A message came for which no receive is posted. The owner may post one from inside this call (any-source receives, one-sided writes,
-    // control messages do so); otherwise the channel keeps or holds back the message until a receive comes. Called once a message.
-    virtual void message_unmatched(Channel& channel, const Tag& tag, std::uint64_t signature, std::size_t size) = 0;
+    // A message came for which no receive is posted. The owner may post one from inside this call
+    // (any-source receives, one-sided writes, control messages do so); otherwise the channel keeps
+    // or holds back the message until a receive comes. Called once a message.
+    virtual void message_unmatched(Channel& channel, const Tag& tag, std::uint64_t signature,
+                                   std::size_t size) = 0;
     // The edge is lost for good; all its pending transfers have already failed with this error.
     virtual void channel_failed(Channel& channel, const ErrorPtr& error) = 0;
 
@@ -110,27 +120,32 @@ class Channel {
     virtual void send(Transfer& transfer) = 0;
     virtual void recv(Transfer& transfer) = 0;
 
-    // Takes a pending transfer back without calling its observer; afterwards neither it nor its data is touched (bytes already on their way
-    // at a peer are dropped there, or arrive there unmatched). No-op when it is not pending.
+    // Takes a pending transfer back without calling its observer; afterwards neither it nor its
+    // data is touched (bytes already on their way at a peer are dropped there, or arrive there
+    // unmatched). No-op when it is not pending.
     virtual void cancel(Transfer& transfer) = 0;
 
-    // Nothing of this group will be received any more: drop what is unmatched, and refuse what still comes.
+    // Nothing of this group will be received any more: drop what is unmatched, and refuse what
+    // still comes.
     virtual void forget_group(std::uint64_t group) = 0;
 
-    // An operation waits for this peer (count up and down): silence is now suspicious, so probe it and fail within the peer time-out.
+    // An operation waits for this peer (count up and down): silence is now suspicious, so probe it
+    // and fail within the peer time-out.
     virtual void watch(bool on) = 0;
 
     // Orderly end: queued sends are still delivered, the peer learns that we leave.
     virtual void close() = 0;
 
-    // One JSON object with whatever the datapath knows (paths, windows, retransmissions, drops, bytes, messages).
+    // One JSON object with whatever the datapath knows (paths, windows, retransmissions, drops,
+    // bytes, messages).
     virtual std::string stats_json() const = 0;
 };
 
 // What every datapath needs to know of the process.
 struct Identity {
     PeerId id = 0;
-    std::uint8_t key[16] = {};       // from the group's secret; both ends of an edge prove that they know it
+    std::uint8_t key[16] =
+        {};  // from the group's secret; both ends of an edge prove that they know it
     Time peer_timeout = 1'500'000'000;
 };
 
@@ -151,27 +166,34 @@ class Datapath {
 
     virtual std::string_view name() const noexcept = 0;
 
-    // What others need to reach this process this way (opaque bytes; goes into the process's address).
+    // What others need to reach this process this way (opaque bytes; goes into the process's
+    // address).
     virtual std::string address() const = 0;
 
-    // Could the peer with this address be reached this way? (shm: same boot id and namespaces.) Must give the same answer at both ends.
+    // Could the peer with this address be reached this way? (shm: same boot id and namespaces.)
+    // Must give the same answer at both ends.
     virtual bool reaches(std::string_view peer_address) const = 0;
 
-    // Begins to open an edge. It is kConnecting until the owner hears channel_open or channel_failed (at the latest at `deadline`).
-    virtual std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address, ChannelOwner& owner, Time deadline) = 0;
+    // Begins to open an edge. It is kConnecting until the owner hears channel_open or
+    // channel_failed (at the latest at `deadline`).
+    virtual std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address,
+                                             ChannelOwner& owner, Time deadline) = 0;
 
     // Moves what can be moved now; true if anything moved. `now` is a recent reading of the clock.
     virtual bool progress(Time now) = 0;
 
-    // When progress() must be called at the latest although nothing arrives (retransmission timers, heartbeats), or kNever.
+    // When progress() must be called at the latest although nothing arrives (retransmission timers,
+    // heartbeats), or kNever.
     virtual Time next_wakeup() const noexcept = 0;
 
-    // Before the driver sleeps: ask for a wake-up through one of wait_fds() (level-triggered, readable). False: there is work, do not sleep.
+    // Before the driver sleeps: ask for a wake-up through one of wait_fds() (level-triggered,
+    // readable). False: there is work, do not sleep.
     virtual bool arm() = 0;
     virtual void disarm() = 0;
     virtual std::vector<int> wait_fds() const = 0;
 
-    // After fork() in the child: forget everything without telling anybody (the parent goes on using it).
+    // After fork() in the child: forget everything without telling anybody (the parent goes on
+    // using it).
     virtual void abandon() noexcept = 0;
 };
 

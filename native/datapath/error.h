@@ -1,4 +1,5 @@
-// The one error type of the native core: a status of the public API, a text for people, and the peer at fault.
+// The one error type of the native core: a status of the public API, a text for people, and the
+// peer at fault.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +13,22 @@ namespace weft {
 
 struct ErrorInfo {
     weft_status status = WEFT_ERR_INTERNAL;
-    std::string message;         // names the thing, the place and the mend
-    std::uint64_t peer_id = 0;   // 0: nobody in particular
-    std::int32_t peer_rank = WEFT_NO_RANK;  // filled in by the communicator, which alone knows ranks
+    std::string message;        // names the thing, the place and the mend
+    std::uint64_t peer_id = 0;  // 0: nobody in particular
+    std::int32_t peer_rank =
+        WEFT_NO_RANK;  // filled in by the communicator, which alone knows ranks
 };
 
 // Shared, since one dead peer fails many operations.
 using ErrorPtr = std::shared_ptr<const ErrorInfo>;
 
 inline ErrorPtr make_error(weft_status status, std::string message, std::uint64_t peer_id = 0) {
-    return std::make_shared<const ErrorInfo>(ErrorInfo{status, std::move(message), peer_id, WEFT_NO_RANK});
+    return std::make_shared<const ErrorInfo>(
+        ErrorInfo{status, std::move(message), peer_id, WEFT_NO_RANK});
 }
 
-// Thrown by constructors and by calls with bad arguments, caught at the doors (capi, python, torch) and nowhere else.
+// Thrown by constructors and by calls with bad arguments, caught at the doors (capi, python, torch)
+// and nowhere else.
 class Error : public std::runtime_error {
   public:
     explicit Error(ErrorPtr info) : std::runtime_error(info->message), info_(std::move(info)) {}

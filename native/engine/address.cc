@@ -17,7 +17,9 @@ class Reader {
     explicit Reader(std::string_view blob) : rest_(blob) {}
     std::string_view take(std::size_t length) {
         if (length > rest_.size()) {
-            throw Error(WEFT_ERR_INVALID, "this is not the address of a Weft process: it ends too early (was it cut on its way?)");
+            throw Error(WEFT_ERR_INVALID,
+                        "this is not the address of a Weft process: it ends too early (was it cut "
+                        "on its way?)");
         }
         const std::string_view taken = rest_.substr(0, length);
         rest_.remove_prefix(length);
@@ -56,12 +58,15 @@ std::string Address::encode() const {
 Address Address::decode(std::string_view blob) {
     Reader reader(blob);
     if (blob.substr(0, kMagic.size()) != kMagic) {
-        throw Error(WEFT_ERR_INVALID, "this is not the address of a Weft process: it does not begin with \"WEFT\"");
+        throw Error(WEFT_ERR_INVALID,
+                    "this is not the address of a Weft process: it does not begin with \"WEFT\"");
     }
     reader.take(kMagic.size());
     if (const auto version = reader.number(1); version != static_cast<std::uint64_t>(kVersion)) {
-        throw Error(WEFT_ERR_INVALID, "the peer's address has format version " + std::to_string(version) + ", this library reads version " +
-                                          std::to_string(int{kVersion}) + ": install the same Weft everywhere");
+        throw Error(WEFT_ERR_INVALID,
+                    "the peer's address has format version " + std::to_string(version) +
+                        ", this library reads version " + std::to_string(int{kVersion}) +
+                        ": install the same Weft everywhere");
     }
     Address address;
     address.peer = reader.number(8);
@@ -73,7 +78,9 @@ Address Address::decode(std::string_view blob) {
         address.entries.push_back(std::move(entry));
     }
     if (address.peer == 0 || !reader.at_end()) {
-        throw Error(WEFT_ERR_INVALID, "this is not the address of a Weft process: its peer id is zero or bytes follow its end");
+        throw Error(WEFT_ERR_INVALID,
+                    "this is not the address of a Weft process: its peer id is zero or bytes "
+                    "follow its end");
     }
     return address;
 }

@@ -1,7 +1,8 @@
-// The opaque blob that tells others how to reach this process: its peer id and, per datapath in order of preference, that
-// datapath's own address.
+// The opaque blob that tells others how to reach this process: its peer id and, per datapath in
+// order of preference, that datapath's own address.
 //
-// Layout (little-endian): "WEFT", u8 version, u64 peer id, u8 count, then per datapath: u8 length, name, u16 length, address.
+// Layout (little-endian): "WEFT", u8 version, u64 peer id, u8 count, then per datapath: u8 length,
+// name, u16 length, address.
 #pragma once
 
 #include <string>

@@ -20,7 +20,8 @@ inline Time clock_now() noexcept {
     return Time{ts.tv_sec} * kSecond + ts.tv_nsec;
 }
 
-// now + timeout, saturating: INT64_MAX means "for ever" only as an intermediate value, callers bound it.
+// now + timeout, saturating: INT64_MAX means "for ever" only as an intermediate value, callers
+// bound it.
 inline Time deadline_after(Time now, Time timeout) noexcept {
     return timeout > kNever - now ? kNever : now + timeout;
 }

@@ -1,7 +1,8 @@
-// Lock-free queue of commands for the driver: many threads push, whoever holds the driver lock drains.
+// Lock-free queue of commands for the driver: many threads push, whoever holds the driver lock
+// drains.
 //
-// A Treiber stack whose drain takes everything in one exchange and reverses it, so commands of one thread run in the order in
-// which it pushed them, and push never waits for the driver.
+// A Treiber stack whose drain takes everything in one exchange and reverses it, so commands of one
+// thread run in the order in which it pushed them, and push never waits for the driver.
 #pragma once
 
 #include <atomic>
@@ -22,7 +23,8 @@ class CommandQueue {
         Node* head = head_.load(std::memory_order_relaxed);
         do {
             node->next = head;
-        } while (!head_.compare_exchange_weak(head, node.get(), std::memory_order_release, std::memory_order_relaxed));
+        } while (!head_.compare_exchange_weak(head, node.get(), std::memory_order_release,
+                                              std::memory_order_relaxed));
         static_cast<void>(node.release());  // the stack owns it now
     }
 

@@ -39,7 +39,8 @@ std::map<std::string, std::string> key_values(const std::string& text) {
     for (const std::string& item : split(text)) {
         const std::size_t equals = item.find('=');
         if (equals == std::string::npos || equals == 0) {
-            throw Error(WEFT_ERR_INVALID, "transport options: \"" + item + "\" is not of the form key=value");
+            throw Error(WEFT_ERR_INVALID,
+                        "transport options: \"" + item + "\" is not of the form key=value");
         }
         values[item.substr(0, equals)] = item.substr(equals + 1);
     }
@@ -54,7 +55,8 @@ Time milliseconds_from(const char* variable, Time otherwise) {
     char* end = nullptr;
     const long long value = std::strtoll(text, &end, 10);
     if (end == text || *end != '\0' || value <= 0) {
-        throw Error(WEFT_ERR_INVALID, std::string(variable) + "=\"" + text + "\" is not a positive number of milliseconds");
+        throw Error(WEFT_ERR_INVALID, std::string(variable) + "=\"" + text +
+                                          "\" is not a positive number of milliseconds");
     }
     return value * kMillisecond;
 }
@@ -74,7 +76,8 @@ datapath::Identity make_identity(const ContextOptions& options) {
     datapath::Identity identity;
     identity.id = random_word();
     identity.peer_timeout = options.peer_timeout;
-    const std::span secret(reinterpret_cast<const std::uint8_t*>(options.secret.data()), options.secret.size());
+    const std::span secret(reinterpret_cast<const std::uint8_t*>(options.secret.data()),
+                           options.secret.size());
     for (std::uint8_t half = 0; half < 2; ++half) {
         const std::uint64_t hash = wire::siphash({'w', 'e', 'f', 't', half}, secret);
         for (std::size_t i = 0; i < 8; ++i) {
@@ -90,7 +93,9 @@ ContextOptions ContextOptions::from(const weft_context_options* given) {
     weft_context_options raw = WEFT_CONTEXT_OPTIONS_INIT;
     if (given != nullptr) {
         if (given->struct_size != sizeof raw) {
-            throw Error(WEFT_ERR_INVALID, "weft_context_options.struct_size is wrong: initialise it with WEFT_CONTEXT_OPTIONS_INIT");
+            throw Error(WEFT_ERR_INVALID,
+                        "weft_context_options.struct_size is wrong: initialise it with "
+                        "WEFT_CONTEXT_OPTIONS_INIT");
         }
         raw = *given;
     }
@@ -99,14 +104,20 @@ ContextOptions ContextOptions::from(const weft_context_options* given) {
     options.datapaths = text_option(raw.datapaths, "WEFT_DATAPATHS", "shm,udp");
     options.interfaces = text_option(raw.interfaces, "WEFT_INTERFACES", "");
     options.transport = key_values(text_option(raw.transport, "WEFT_TRANSPORT", ""));
-    options.timeout = raw.timeout_ns > 0 ? raw.timeout_ns : milliseconds_from("WEFT_TIMEOUT_MS", kDefaultTimeout);
-    options.peer_timeout = raw.peer_timeout_ns > 0 ? raw.peer_timeout_ns : milliseconds_from("WEFT_PEER_TIMEOUT_MS", kDefaultPeerTimeout);
+    options.timeout =
+        raw.timeout_ns > 0 ? raw.timeout_ns : milliseconds_from("WEFT_TIMEOUT_MS", kDefaultTimeout);
+    options.peer_timeout = raw.peer_timeout_ns > 0
+                               ? raw.peer_timeout_ns
+                               : milliseconds_from("WEFT_PEER_TIMEOUT_MS", kDefaultPeerTimeout);
     options.spin = raw.spin_ns;
     return options;
 }
 
 Context::Context(ContextOptions options)
-    : options_(std::move(options)), engine_({.spin = options_.spin}), mesh_(engine_), one_sided_(*this) {
+    : options_(std::move(options)),
+      engine_({.spin = options_.spin}),
+      mesh_(engine_),
+      one_sided_(*this) {
     const datapath::Identity identity = make_identity(options_);
     mesh_.set_self(identity.id);
     for (const std::string& name : split(options_.datapaths)) {
@@ -138,9 +149,11 @@ std::string Context::address() {
 std::string Context::stats_json() {
     return engine_.call([this] {
         const Engine::Counters counters = engine_.counters();
-        std::string json = "{\"rounds\":" + std::to_string(counters.rounds) + ",\"sleeps\":" + std::to_string(counters.sleeps) +
-                           ",\"operations\":" + std::to_string(counters.operations) + ",\"secret\":" +
-                           (options_.secret.empty() ? "false" : "true") + ",\"peers\":" + mesh_.stats_json() + "}";
+        std::string json = "{\"rounds\":" + std::to_string(counters.rounds) +
+                           ",\"sleeps\":" + std::to_string(counters.sleeps) +
+                           ",\"operations\":" + std::to_string(counters.operations) +
+                           ",\"secret\":" + (options_.secret.empty() ? "false" : "true") +
+                           ",\"peers\":" + mesh_.stats_json() + "}";
         return json;
     });
 }

@@ -1,4 +1,5 @@
-// One context: an engine with its datapaths, the mesh of peers, and the options they were made from.
+// One context: an engine with its datapaths, the mesh of peers, and the options they were made
+// from.
 #pragma once
 
 #include <map>
@@ -21,7 +22,8 @@ struct ContextOptions {
     Time peer_timeout = 0;
     Time spin = -1;
 
-    // Fills what the caller left open from the environment and the defaults. Throws Error(INVALID) naming the variable or option.
+    // Fills what the caller left open from the environment and the defaults. Throws Error(INVALID)
+    // naming the variable or option.
     static ContextOptions from(const weft_context_options* given);
 };
 

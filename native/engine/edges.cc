@@ -43,7 +43,8 @@ void Connect::fail(const ErrorPtr& error) {
 
 ErrorPtr Connect::timeout_error() const {
     return make_error(WEFT_ERR_UNREACHABLE,
-                      "the peer did not answer in time: does its process live, do both use the same secret, do firewalls let UDP through?",
+                      "the peer did not answer in time: does its process live, do both use the "
+                      "same secret, do firewalls let UDP through?",
                       address_.peer);
 }
 
@@ -76,8 +77,8 @@ ErrorPtr Accept::timeout_error() const {
 
 // ---------------------------------------------------------------- messages
 
-PeerMessage::PeerMessage(Context& context, PeerId peer, Direction direction, void* data, std::size_t length, std::uint64_t tag,
-                         Time deadline)
+PeerMessage::PeerMessage(Context& context, PeerId peer, Direction direction, void* data,
+                         std::size_t length, std::uint64_t tag, Time deadline)
     : Operation(deadline), context_(context), peer_(peer), direction_(direction) {
     transfer_.tag = {.group = kPeerMessages, .message = tag};
     transfer_.data = static_cast<std::byte*>(data);
@@ -93,7 +94,8 @@ void PeerMessage::start(Engine&) {
     Peer& peer = *context_.mesh().find(peer_);
     channel_ = &peer.channel();
     Peer::Stream& stream = peer.stream(transfer_.tag.message);
-    transfer_.tag.group = peer_group(direction_ == Direction::kSend ? stream.sent++ : stream.received++);
+    transfer_.tag.group =
+        peer_group(direction_ == Direction::kSend ? stream.sent++ : stream.received++);
     channel_->watch(true);
     if (direction_ == Direction::kSend) {
         channel_->send(transfer_);
@@ -108,8 +110,9 @@ void PeerMessage::transfer_done(Transfer& transfer) noexcept {
         finish(nullptr);
     } else if (transfer.error->status == WEFT_ERR_MISMATCH && transfer.peer_size != transfer.size) {
         finish(make_error(WEFT_ERR_MISMATCH,
-                          "the peer sent " + std::to_string(transfer.peer_size) + " bytes under tag " +
-                              std::to_string(transfer.tag.message) + " where " + std::to_string(transfer.size) + " were expected",
+                          "the peer sent " + std::to_string(transfer.peer_size) +
+                              " bytes under tag " + std::to_string(transfer.tag.message) +
+                              " where " + std::to_string(transfer.size) + " were expected",
                           peer_));
     } else {
         finish(transfer.error);
@@ -124,11 +127,12 @@ void PeerMessage::fail(const ErrorPtr& error) {
 
 ErrorPtr PeerMessage::timeout_error() const {
     const bool sending = direction_ == Direction::kSend;
-    return make_error(WEFT_ERR_TIMEOUT,
-                      std::string(sending ? "send" : "recv") + " of " + std::to_string(transfer_.size) + " bytes under tag " +
-                          std::to_string(transfer_.tag.message) + " was not done in time: the peer has not " +
-                          (sending ? "taken them" : "sent them"),
-                      peer_);
+    return make_error(
+        WEFT_ERR_TIMEOUT,
+        std::string(sending ? "send" : "recv") + " of " + std::to_string(transfer_.size) +
+            " bytes under tag " + std::to_string(transfer_.tag.message) +
+            " was not done in time: the peer has not " + (sending ? "taken them" : "sent them"),
+        peer_);
 }
 
 }  // namespace weft::engine

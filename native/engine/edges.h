@@ -9,7 +9,8 @@
 
 namespace weft::engine {
 
-// Messages between peers outside any group travel under this group number; above it lies the message's number among those with its tag.
+// Messages between peers outside any group travel under this group number; above it lies the
+// message's number among those with its tag.
 constexpr std::uint64_t kPeerMessages = 1;
 constexpr std::uint64_t peer_group(std::uint32_t number) noexcept {
     return kPeerMessages | (std::uint64_t{number} << 8 & (kFirstGroup - 1));
@@ -51,8 +52,8 @@ class Accept final : public Operation {
 class PeerMessage final : public Operation, datapath::TransferObserver {
   public:
     enum class Direction : std::uint8_t { kSend, kReceive };
-    PeerMessage(Context& context, datapath::PeerId peer, Direction direction, void* data, std::size_t length, std::uint64_t tag,
-                Time deadline);
+    PeerMessage(Context& context, datapath::PeerId peer, Direction direction, void* data,
+                std::size_t length, std::uint64_t tag, Time deadline);
     void fail(const ErrorPtr& error) override;
     bool cancellable() const noexcept override { return true; }
 

@@ -19,9 +19,9 @@
 namespace weft::engine {
 namespace {
 
-constexpr Time kNap = kMillisecond;                     // background thread, while a user drives
+constexpr Time kNap = kMillisecond;  // background thread, while a user drives
 constexpr Time kDeadlineCheck = kMillisecond;
-constexpr Time kLongestSleep = 100 * kMillisecond;      // bounds the harm of any lost wake-up
+constexpr Time kLongestSleep = 100 * kMillisecond;  // bounds the harm of any lost wake-up
 constexpr int kRoundsPerClockRead = 32;
 
 // All engines of the process, so that a forked child can let go of them.
@@ -33,8 +33,12 @@ std::vector<Engine*>& registry() {
     static std::vector<Engine*> engines;
     return engines;
 }
-void prepare_fork() { registry_lock().lock(); }
-void parent_after_fork() { registry_lock().unlock(); }
+void prepare_fork() {
+    registry_lock().lock();
+}
+void parent_after_fork() {
+    registry_lock().unlock();
+}
 void child_after_fork() {
     for (Engine* engine : registry()) {
         engine->abandon();
@@ -48,7 +52,8 @@ void child_after_fork() {
 // ---------------------------------------------------------------- operations
 
 void Operation::finish(ErrorPtr error) {
-    const std::shared_ptr<Operation> self = shared_from_this();  // the engine's may be the last reference
+    const std::shared_ptr<Operation> self =
+        shared_from_this();  // the engine's may be the last reference
     error_ = std::move(error);
     engine_->ended(*this);
     state_.store(kFinished, std::memory_order_release);
@@ -75,8 +80,9 @@ Engine::Engine(Settings settings) : settings_(settings) {
     wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (wake_fd_ < 0 || poll_fd_ < 0) {
-        throw Error(WEFT_ERR_RESOURCES, std::string("cannot create the engine's event descriptors: ") + std::strerror(errno) +
-                                            "; raise the limit on open files (ulimit -n)");
+        throw Error(WEFT_ERR_RESOURCES,
+                    std::string("cannot create the engine's event descriptors: ") +
+                        std::strerror(errno) + "; raise the limit on open files (ulimit -n)");
     }
     epoll_event event{.events = EPOLLIN, .data = {.fd = wake_fd_}};
     epoll_ctl(poll_fd_, EPOLL_CTL_ADD, wake_fd_, &event);
@@ -91,7 +97,8 @@ Engine::~Engine() {
     }
     stop();
     if (abandoned()) {
-        // Locked by a thread that exists only in the parent, perhaps: let the child leak what it must not touch.
+        // Locked by a thread that exists only in the parent, perhaps: let the child leak what it
+        // must not touch.
         for (auto& datapath : datapaths_) {
             static_cast<void>(datapath.release());
         }
@@ -182,8 +189,9 @@ void Engine::post(std::function<void()> command) {
     }
 }
 
-// What ended under the lock gets its callbacks and wake-ups now. Also takes over commands that were pushed while we held the lock
-// and found it taken (the pusher does not wait, so somebody must look).
+// What ended under the lock gets its callbacks and wake-ups now. Also takes over commands that were
+// pushed while we held the lock and found it taken (the pusher does not wait, so somebody must
+// look).
 void Engine::after_unlock() {
     for (;;) {
         std::vector<std::shared_ptr<Operation>> ended;
@@ -285,16 +293,21 @@ void Engine::check_deadlines(Time now) {
 
 Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
     // A waiter that shares its core with the peer it waits for must let that peer run at once.
-    const Time spin = settings_.spin >= 0 ? settings_.spin : (oversubscribed_ ? 2 * kMicrosecond : 50 * kMicrosecond);
+    const Time spin = settings_.spin >= 0
+                          ? settings_.spin
+                          : (oversubscribed_ ? 2 * kMicrosecond : 50 * kMicrosecond);
     const Time patience = operation == nullptr ? spin : spin + 200 * kMicrosecond;
     Time now = clock_now();
     Time idle_since = now;
     for (int round = 1;; ++round) {
         const bool moved = progress(now);
-        if (operation != nullptr ? operation->finished() : (active_.empty() || users_driving_.load(std::memory_order_relaxed) > 0)) {
+        if (operation != nullptr
+                ? operation->finished()
+                : (active_.empty() || users_driving_.load(std::memory_order_relaxed) > 0)) {
             return Pause::kNone;
         }
-        if (contenders_.load(std::memory_order_relaxed) > 0 || !commands_.empty() || !ended_.empty()) {
+        if (contenders_.load(std::memory_order_relaxed) > 0 || !commands_.empty() ||
+            !ended_.empty()) {
             return Pause::kYieldLock;
         }
         if (moved) {
@@ -342,7 +355,8 @@ bool Engine::wait(Operation& operation, Time deadline) {
                 }
             }
         } else {
-            // Somebody else drives and will finish our operation as well; look again when anything ended, or soon, to take over from a driver that left.
+            // Somebody else drives and will finish our operation as well; look again when anything
+            // ended, or soon, to take over from a driver that left.
             parked_.fetch_add(1);
             const std::uint32_t epoch = ended_epoch_.load();
             if (!operation.finished()) {
@@ -364,7 +378,8 @@ Engine::DrivingUser::DrivingUser(Engine& engine) : engine_(engine) {
 Engine::DrivingUser::~DrivingUser() {
     engine_.drives_.fetch_add(1, std::memory_order_relaxed);
     engine_.users_driving_.fetch_sub(1);
-    // We may have silenced the doorbells under a sleeping thread's feet: once per burst of work, tell it to nap instead.
+    // We may have silenced the doorbells under a sleeping thread's feet: once per burst of work,
+    // tell it to nap instead.
     if (engine_.rest_.load() == Rest::kSleeping) {
         engine_.wake_thread();
     }
@@ -410,7 +425,8 @@ void Engine::disarm_all() {
     }
 }
 
-// Without the lock. The descriptors are level-triggered: whatever came between arm_all and here wakes us at once.
+// Without the lock. The descriptors are level-triggered: whatever came between arm_all and here
+// wakes us at once.
 void Engine::sleep(Time deadline) {
     Time wake = std::min(deadline, clock_now() + kLongestSleep);
     if (driver_.try_lock()) {
@@ -424,7 +440,8 @@ void Engine::sleep(Time deadline) {
         driver_.unlock();
     }
     const Time timeout = std::max<Time>(wake - clock_now(), 0);
-    const timespec ts{.tv_sec = static_cast<time_t>(timeout / kSecond), .tv_nsec = static_cast<long>(timeout % kSecond)};
+    const timespec ts{.tv_sec = static_cast<time_t>(timeout / kSecond),
+                      .tv_nsec = static_cast<long>(timeout % kSecond)};
     epoll_event events[8];
     const int ready = epoll_pwait2(poll_fd_, events, 8, &ts, nullptr);
     for (int i = 0; i < ready; ++i) {
@@ -460,22 +477,25 @@ void Engine::nap() {
     rest_.store(Rest::kAwake);
 }
 
-// While users drive, peers need not ring us (ringing costs them a system call each time), so the thread naps unarmed and looks
-// again every millisecond; only after a whole nap without a driver does it arm the doorbells and sleep for long.
+// While users drive, peers need not ring us (ringing costs them a system call each time), so the
+// thread naps unarmed and looks again every millisecond; only after a whole nap without a driver
+// does it arm the doorbells and sleep for long.
 void Engine::background_loop() {
     std::uint32_t drives_seen = 0;
     while (!stopping_.load()) {
         const std::uint32_t drives = drives_.load();
         const bool user_was_here = users_driving_.load() > 0 || drives != drives_seen;
         drives_seen = drives;
-        if ((user_was_here && active_count_.load() == 0) || users_driving_.load() > 0 || !driver_.try_lock()) {
+        if ((user_was_here && active_count_.load() == 0) || users_driving_.load() > 0 ||
+            !driver_.try_lock()) {
             nap();
             continue;
         }
         disarm_all();
         commands_.run_all();
         const Pause pause = drive(nullptr, kNever);
-        // Announce the sleep before the last look: a submitter sees the flag and kicks, or we see its operation.
+        // Announce the sleep before the last look: a submitter sees the flag and kicks, or we see
+        // its operation.
         rest_.store(Rest::kSleeping);
         const bool idle = pause == Pause::kSleep || active_.empty();
         const bool will_sleep = idle && users_driving_.load() == 0 && arm_all();

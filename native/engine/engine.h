@@ -1,12 +1,15 @@
 // The engine of one context: "whoever waits, drives".
 //
-// All channels, groups and operations are touched only under the driver lock. A thread that waits for an operation takes that lock
-// and makes progress itself, so the latency path has no hand-over between threads (a futex wake costs tens of microseconds). The
-// background thread carries on only what nobody waits for, and sleeps while somebody drives or nothing is under way.
+// All channels, groups and operations are touched only under the driver lock. A thread that waits
+// for an operation takes that lock and makes progress itself, so the latency path has no hand-over
+// between threads (a futex wake costs tens of microseconds). The background thread carries on only
+// what nobody waits for, and sleeps while somebody drives or nothing is under way.
 //
 // Locking rules
-//  - try_lock succeeds: run inline. It fails: push a command (never wait), the present driver runs it.
-//  - A driver gives the lock up when another thread needs it for a call() (contenders_), to run completion callbacks, and to sleep.
+//  - try_lock succeeds: run inline. It fails: push a command (never wait), the present driver runs
+//  it.
+//  - A driver gives the lock up when another thread needs it for a call() (contenders_), to run
+//  completion callbacks, and to sleep.
 //  - Callbacks and wake-ups run outside the lock.
 #pragma once
 
@@ -22,7 +25,8 @@
 
 namespace weft::engine {
 
-// Something besides datapaths that moves when looked at (boards in shared memory). Under the driver lock.
+// Something besides datapaths that moves when looked at (boards in shared memory). Under the driver
+// lock.
 class Poller {
   public:
     virtual bool poll() = 0;  // true if anything moved
@@ -44,7 +48,9 @@ class Engine {
 
     // Before the first operation. The engine drives datapaths in this order.
     void add(std::unique_ptr<datapath::Datapath> datapath);
-    const std::vector<std::unique_ptr<datapath::Datapath>>& datapaths() const noexcept { return datapaths_; }
+    const std::vector<std::unique_ptr<datapath::Datapath>>& datapaths() const noexcept {
+        return datapaths_;
+    }
     void start();  // the background thread
     void stop();   // joins it; idempotent
 
@@ -65,15 +71,17 @@ class Engine {
     }
     // Runs it under the lock as soon as possible, without waiting.
     void post(std::function<void()> command);
-    // The same from where the lock may be held by this very thread (destructors): the next driver runs it.
+    // The same from where the lock may be held by this very thread (destructors): the next driver
+    // runs it.
     void defer(std::function<void()> command) { commands_.push(std::move(command)); }
 
     // Under the lock.
     void add_poller(Poller& poller) { pollers_.push_back(&poller); }
     void remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
 
-    // Spins on `step` (under the lock, as a driver) as long as a waiter would spin; true once it returned true. False at once when another
-    // thread drives: the caller then submits an operation instead.
+    // Spins on `step` (under the lock, as a driver) as long as a waiter would spin; true once it
+    // returned true. False at once when another thread drives: the caller then submits an operation
+    // instead.
     template <typename Step>
     bool spin_on(Step&& step) {
         if (!driver_.try_lock()) {
@@ -95,11 +103,13 @@ class Engine {
         return done;
     }
 
-    // How many processes share this machine's cores with us, as far as we know: decides how long a waiter spins.
+    // How many processes share this machine's cores with us, as far as we know: decides how long a
+    // waiter spins.
     void set_local_processes(int count) noexcept;
     bool oversubscribed() const noexcept { return oversubscribed_; }
 
-    // After fork() in a child the context is unusable: threads and connections stayed with the parent.
+    // After fork() in a child the context is unusable: threads and connections stayed with the
+    // parent.
     bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
     void abandon() noexcept;
 
@@ -137,7 +147,8 @@ class Engine {
     static void relax() noexcept;
     bool progress(Time now);
     void check_deadlines(Time now);
-    // Drives under the lock until `operation` is finished (null: until nothing is under way or a user drives) or a pause is due.
+    // Drives under the lock until `operation` is finished (null: until nothing is under way or a
+    // user drives) or a pause is due.
     Pause drive(const Operation* operation, Time deadline);
     void after_unlock();
     bool arm_all();

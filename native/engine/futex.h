@@ -14,8 +14,10 @@
 namespace weft::engine {
 
 // Returns when the word may have changed from `expected`, or `timeout` nanoseconds have passed.
-inline void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, Time timeout) noexcept {
-    timespec ts{.tv_sec = static_cast<time_t>(timeout / kSecond), .tv_nsec = static_cast<long>(timeout % kSecond)};
+inline void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                       Time timeout) noexcept {
+    timespec ts{.tv_sec = static_cast<time_t>(timeout / kSecond),
+                .tv_nsec = static_cast<long>(timeout % kSecond)};
     syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, &ts, nullptr, 0);
 }
 

@@ -8,7 +8,8 @@ namespace {
 using datapath::Channel;
 using datapath::PeerId;
 
-constexpr std::size_t kMostEarly = 4096;  // messages remembered for groups not made yet; more are found when received by name
+constexpr std::size_t kMostEarly =
+    4096;  // messages remembered for groups not made yet; more are found when received by name
 
 std::string hex(std::uint64_t value) {
     static constexpr char kDigits[] = "0123456789abcdef";
@@ -49,7 +50,8 @@ Peer& Mesh::want(const Address& address, Time deadline, bool call_anyway) {
     }
     peer->address_ = address;
     peer->deadline_ = std::max(deadline, peer->deadline_ == kNever ? deadline : peer->deadline_);
-    if (peer->state_ == Peer::State::kConnecting && !peer->calling_ && (call_anyway || self_ < peer->id_)) {
+    if (peer->state_ == Peer::State::kConnecting && !peer->calling_ &&
+        (call_anyway || self_ < peer->id_)) {
         peer->calling_ = true;
         peer->next_entry_ = 0;
         call_next(*peer, nullptr);
@@ -81,7 +83,8 @@ void Mesh::call_next(Peer& peer, ErrorPtr last_error) {
     peer.error_ = last_error ? last_error
                              : make_error(WEFT_ERR_UNREACHABLE,
                                           "no datapath reaches peer " + hex(peer.id_) +
-                                              ": the two processes have none in common that works between them (see the `datapaths` option)",
+                                              ": the two processes have none in common that works "
+                                              "between them (see the `datapaths` option)",
                                           peer.id_);
     changed();
 }
@@ -113,7 +116,8 @@ void Mesh::add_group(std::uint64_t group, GroupHandler& handler) {
     groups_[group] = &handler;
     if (auto node = early_.extract(group)) {
         for (const Early& early : node.mapped()) {
-            if (Peer* peer = find(early.peer); peer != nullptr && peer->state_ == Peer::State::kOpen) {
+            if (Peer* peer = find(early.peer);
+                peer != nullptr && peer->state_ == Peer::State::kOpen) {
                 handler.message_unmatched(*peer, early.tag, early.signature, early.size);
             }
         }
@@ -159,17 +163,21 @@ std::string Mesh::stats_json() const {
     for (const auto& [id, peer] : peers_) {
         json += json.size() > 1 ? "," : "";
         json += "{\"peer\":\"" + hex(id) + "\",\"state\":\"";
-        json += peer->state_ == Peer::State::kOpen ? "open" : peer->state_ == Peer::State::kFailed ? "failed" : "connecting";
+        json += peer->state_ == Peer::State::kOpen     ? "open"
+                : peer->state_ == Peer::State::kFailed ? "failed"
+                                                       : "connecting";
         json += "\"";
         if (peer->channel_) {
-            json += ",\"datapath\":\"" + std::string(peer->channel_->datapath()) + "\",\"channel\":" + peer->channel_->stats_json();
+            json += ",\"datapath\":\"" + std::string(peer->channel_->datapath()) +
+                    "\",\"channel\":" + peer->channel_->stats_json();
         }
         json += "}";
     }
     return json + "]";
 }
 
-void Mesh::send_detached(Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::string bytes) {
+void Mesh::send_detached(Peer& peer, const datapath::Tag& tag, std::uint64_t signature,
+                         std::string bytes) {
     if (peer.state_ != Peer::State::kOpen) {
         return;
     }
@@ -189,7 +197,8 @@ void Mesh::sweep_detached() {
     std::erase_if(detached_, [](const auto& message) { return message->ended; });
 }
 
-// ---------------------------------------------------------------- what channels and datapaths tell us
+// ---------------------------------------------------------------- what channels and datapaths tell
+// us
 
 void Mesh::channel_open(Channel& channel) {
     Peer* peer = find(channel.peer());
@@ -203,7 +212,8 @@ void Mesh::channel_open(Channel& channel) {
 
 datapath::ChannelOwner* Mesh::owner_for(PeerId id) {
     const Peer* peer = find(id);
-    const bool taken = peer != nullptr && (peer->state_ != Peer::State::kConnecting || (peer->calling_ && self_ < id));
+    const bool taken = peer != nullptr &&
+                       (peer->state_ != Peer::State::kConnecting || (peer->calling_ && self_ < id));
     return closed_ || taken || id == self_ ? nullptr : this;
 }
 
@@ -224,7 +234,8 @@ void Mesh::accepted(std::unique_ptr<Channel> channel) {
     }
 }
 
-void Mesh::message_unmatched(Channel& channel, const datapath::Tag& tag, std::uint64_t signature, std::size_t size) {
+void Mesh::message_unmatched(Channel& channel, const datapath::Tag& tag, std::uint64_t signature,
+                             std::size_t size) {
     Peer* peer = find(channel.peer());
     if (peer == nullptr) {
         return;

@@ -1,9 +1,10 @@
-// All peers of the process, keyed by their stable ids, with one channel each. Connections belong to peers, not to groups: a new
-// group opens only the edges that did not exist yet.
+// All peers of the process, keyed by their stable ids, with one channel each. Connections belong to
+// peers, not to groups: a new group opens only the edges that did not exist yet.
 //
-// Who opens: of two processes that both want an edge (a group), the one with the lower id calls and the other waits, so that there are never
-// two edges for one pair. A caller that alone knows of the other (weft_connect) calls whatever its id; should both do so at once,
-// the call of the lower id stands.
+// Who opens: of two processes that both want an edge (a group), the one with the lower id calls and
+// the other waits, so that there are never two edges for one pair. A caller that alone knows of the
+// other (weft_connect) calls whatever its id; should both do so at once, the call of the lower id
+// stands.
 //
 // Everything here runs under the driver lock.
 #pragma once
@@ -23,13 +24,16 @@ namespace weft::engine {
 
 class Peer;
 
-// Tag::group of communicators is a random number; what is below belongs to the engine's own protocols.
+// Tag::group of communicators is a random number; what is below belongs to the engine's own
+// protocols.
 constexpr std::uint64_t kFirstGroup = std::uint64_t{1} << 40;
 
-// What a layer above (a communicator, the one-sided protocol) does with messages and losses of the groups it owns.
+// What a layer above (a communicator, the one-sided protocol) does with messages and losses of the
+// groups it owns.
 class GroupHandler {
   public:
-    virtual void message_unmatched(Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::size_t size) = 0;
+    virtual void message_unmatched(Peer& peer, const datapath::Tag& tag, std::uint64_t signature,
+                                   std::size_t size) = 0;
     virtual void peer_failed(Peer& peer, const ErrorPtr& error) = 0;
 
   protected:
@@ -47,8 +51,8 @@ class Peer {
     // Only when open.
     datapath::Channel& channel() const noexcept { return *channel_; }
 
-    // Messages outside groups with equal tags match in the order in which they were sent, though datapaths may deliver them in
-    // another: both ends count them.
+    // Messages outside groups with equal tags match in the order in which they were sent, though
+    // datapaths may deliver them in another: both ends count them.
     struct Stream {
         std::uint32_t sent = 0;
         std::uint32_t received = 0;
@@ -63,9 +67,9 @@ class Peer {
     ErrorPtr error_;
     std::unique_ptr<datapath::Channel> channel_;
     Address address_;
-    std::size_t next_entry_ = 0;   // of the datapaths still to be tried
-    bool calling_ = false;         // we open; otherwise we wait to be called
-    bool claimed_ = false;         // somebody here asked for it
+    std::size_t next_entry_ = 0;  // of the datapaths still to be tried
+    bool calling_ = false;        // we open; otherwise we wait to be called
+    bool claimed_ = false;        // somebody here asked for it
     Time deadline_ = kNever;
 };
 
@@ -80,7 +84,8 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
     datapath::PeerId self() const noexcept { return self_; }
     Address address() const;
 
-    // The peer, on the way to being open. `call_anyway`: do not wait for the peer to call although its id is lower.
+    // The peer, on the way to being open. `call_anyway`: do not wait for the peer to call although
+    // its id is lower.
     Peer& want(const Address& address, Time deadline, bool call_anyway);
     // After a deadline: gives up a peer that is still connecting.
     void give_up(Peer& peer);
@@ -94,10 +99,13 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
     void remove_group(std::uint64_t group);
 
     // Sends a small message whose fate nobody waits for (notices of failure, replies).
-    void send_detached(Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::string bytes);
+    void send_detached(Peer& peer, const datapath::Tag& tag, std::uint64_t signature,
+                       std::string bytes);
 
     // Whoever waits for peers to open or to call is told of each change.
-    void watch_changes(const void* key, std::function<void()> changed) { watchers_[key] = std::move(changed); }
+    void watch_changes(const void* key, std::function<void()> changed) {
+        watchers_[key] = std::move(changed);
+    }
     void unwatch_changes(const void* key) { watchers_.erase(key); }
 
     // Says goodbye on all channels.
@@ -106,7 +114,8 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
 
     // datapath::ChannelOwner
     void channel_open(datapath::Channel& channel) override;
-    void message_unmatched(datapath::Channel& channel, const datapath::Tag& tag, std::uint64_t signature, std::size_t size) override;
+    void message_unmatched(datapath::Channel& channel, const datapath::Tag& tag,
+                           std::uint64_t signature, std::size_t size) override;
     void channel_failed(datapath::Channel& channel, const ErrorPtr& error) override;
     // datapath::Acceptor
     datapath::ChannelOwner* owner_for(datapath::PeerId peer) override;
@@ -128,7 +137,8 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
         datapath::Transfer transfer;
         bool ended = false;
     };
-    std::vector<std::unique_ptr<Detached>> detached_;  // outlives the channels below, which point into it
+    std::vector<std::unique_ptr<Detached>>
+        detached_;  // outlives the channels below, which point into it
     std::unordered_map<datapath::PeerId, std::unique_ptr<Peer>> peers_;
     std::unordered_map<std::uint64_t, GroupHandler*> groups_;
     // Messages that came for a group that we have not made yet: told to its handler once it exists.
@@ -141,7 +151,8 @@ class Mesh final : public datapath::ChannelOwner, public datapath::Acceptor {
     std::unordered_map<std::uint64_t, std::vector<Early>> early_;
     std::deque<datapath::PeerId> unclaimed_;
     std::map<const void*, std::function<void()>> watchers_;
-    std::vector<std::unique_ptr<datapath::Channel>> retired_;  // lost calls, kept until no caller is on their stack
+    std::vector<std::unique_ptr<datapath::Channel>>
+        retired_;  // lost calls, kept until no caller is on their stack
     bool closed_ = false;
 };
 

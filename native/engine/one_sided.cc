@@ -14,19 +14,23 @@ using datapath::Transfer;
 constexpr std::uint64_t kGroup = 2;  // of all one-sided messages
 constexpr std::size_t kMostNotifications = 1 << 16;
 
-// Tag::message: what, and the initiator's serial number, which makes it unique on the edge in that direction.
+// Tag::message: what, and the initiator's serial number, which makes it unique on the edge in that
+// direction.
 enum class What : std::uint64_t { kRequest = 1, kWriteData = 2, kReadData = 3, kReply = 4 };
 
 datapath::Tag tag_of(What what, std::uint64_t serial) {
-    return {.group = kGroup, .message = static_cast<std::uint64_t>(what) << 56 | (serial & 0xffffffffffffff)};
+    return {.group = kGroup,
+            .message = static_cast<std::uint64_t>(what) << 56 | (serial & 0xffffffffffffff)};
 }
 
 }  // namespace
 
 // ---------------------------------------------------------------- regions
 
-Region::Region(OneSided& owner, Engine& engine, std::byte* data, std::size_t length) : owner_(owner), engine_(engine), data_(data) {
-    if (getrandom(&descriptor_.key, sizeof descriptor_.key, 0) != static_cast<ssize_t>(sizeof descriptor_.key)) {
+Region::Region(OneSided& owner, Engine& engine, std::byte* data, std::size_t length)
+    : owner_(owner), engine_(engine), data_(data) {
+    if (getrandom(&descriptor_.key, sizeof descriptor_.key, 0) !=
+        static_cast<ssize_t>(sizeof descriptor_.key)) {
         throw Error(WEFT_ERR_SYSTEM, "getrandom failed: the system gives no random numbers");
     }
     descriptor_.length = length;
@@ -75,8 +79,10 @@ OneSided::OneSided(Context& context) : context_(context) {
 
 OneSided::~OneSided() = default;
 
-void OneSided::message_unmatched(Peer& peer, const datapath::Tag& tag, std::uint64_t, std::size_t size) {
-    if (tag.message >> 56 != static_cast<std::uint64_t>(What::kRequest) || size != sizeof(Request)) {
+void OneSided::message_unmatched(Peer& peer, const datapath::Tag& tag, std::uint64_t,
+                                 std::size_t size) {
+    if (tag.message >> 56 != static_cast<std::uint64_t>(What::kRequest) ||
+        size != sizeof(Request)) {
         return;
     }
     sweep();
@@ -99,7 +105,8 @@ void OneSided::serve(Service& service) {
     const auto it = regions_.find(request.key);
     const bool write = request.kind == static_cast<std::uint32_t>(RemoteAccess::Kind::kWrite);
     const std::uint64_t length = it == regions_.end() ? 0 : it->second->descriptor_.length;
-    if (it == regions_.end() || request.offset > length || request.length > length - request.offset) {
+    if (it == regions_.end() || request.offset > length ||
+        request.length > length - request.offset) {
         done(service, WEFT_ERR_INVALID);
         return;
     }
@@ -119,13 +126,17 @@ void OneSided::serve(Service& service) {
 void OneSided::done(Service& service, weft_status status) {
     service.ended = true;
     if (status == WEFT_OK && service.request.notify != 0) {
-        notify({.peer_id = service.peer, .value = service.request.notify, .offset = service.request.offset, .length = service.request.length});
+        notify({.peer_id = service.peer,
+                .value = service.request.notify,
+                .offset = service.request.offset,
+                .length = service.request.length});
     }
     RemoteAccess::Reply reply{.status = status};
     reply.length = service.region != nullptr ? service.region->descriptor_.length : 0;
     if (Peer* peer = context_.mesh().find(service.peer)) {
-        context_.mesh().send_detached(*peer, tag_of(What::kReply, service.request.serial), 0,
-                                      std::string(reinterpret_cast<const char*>(&reply), sizeof reply));
+        context_.mesh().send_detached(
+            *peer, tag_of(What::kReply, service.request.serial), 0,
+            std::string(reinterpret_cast<const char*>(&reply), sizeof reply));
     }
 }
 
@@ -134,7 +145,8 @@ void OneSided::withdraw(Service& service, Region& region) {
     if (service.region != &region || service.ended) {
         return;
     }
-    if (Peer* peer = context_.mesh().find(service.peer); peer != nullptr && peer->state() == Peer::State::kOpen) {
+    if (Peer* peer = context_.mesh().find(service.peer);
+        peer != nullptr && peer->state() == Peer::State::kOpen) {
         peer->channel().cancel(service.transfer);
     }
     done(service, WEFT_ERR_INVALID);
@@ -158,9 +170,16 @@ void OneSided::notify(const weft_notification& notification) {
 
 // ---------------------------------------------------------------- the initiator's side
 
-RemoteAccess::RemoteAccess(Context& context, datapath::PeerId peer, Kind kind, void* data, std::size_t length,
-                           const Region::Descriptor& region, std::uint64_t offset, std::uint64_t notify, Time deadline)
-    : Operation(deadline), context_(context), peer_(peer), kind_(kind), region_(region), offset_(offset), notify_(notify) {
+RemoteAccess::RemoteAccess(Context& context, datapath::PeerId peer, Kind kind, void* data,
+                           std::size_t length, const Region::Descriptor& region,
+                           std::uint64_t offset, std::uint64_t notify, Time deadline)
+    : Operation(deadline),
+      context_(context),
+      peer_(peer),
+      kind_(kind),
+      region_(region),
+      offset_(offset),
+      notify_(notify) {
     data_.data = static_cast<std::byte*>(data);
     data_.size = length;
     data_.observer = this;
@@ -172,8 +191,9 @@ RemoteAccess::RemoteAccess(Context& context, datapath::PeerId peer, Kind kind, v
 void RemoteAccess::start(Engine&) {
     Peer* peer = context_.mesh().find(peer_);
     if (peer == nullptr || peer->state() != Peer::State::kOpen) {
-        finish(peer != nullptr && peer->error() ? peer->error()
-                                                : make_error(WEFT_ERR_STATE, "the connection to this peer is not open", peer_));
+        finish(peer != nullptr && peer->error()
+                   ? peer->error()
+                   : make_error(WEFT_ERR_STATE, "the connection to this peer is not open", peer_));
         return;
     }
     channel_ = &peer->channel();
@@ -192,8 +212,9 @@ void RemoteAccess::start(Engine&) {
     if (kind_ == Kind::kRead) {
         channel_->recv(data_);
     }
-    context_.mesh().send_detached(*peer, tag_of(What::kRequest, serial), 0,
-                                  std::string(reinterpret_cast<const char*>(&request), sizeof request));
+    context_.mesh().send_detached(
+        *peer, tag_of(What::kRequest, serial), 0,
+        std::string(reinterpret_cast<const char*>(&request), sizeof request));
     if (kind_ == Kind::kWrite && !finished()) {
         channel_->send(data_);
     }
@@ -202,7 +223,8 @@ void RemoteAccess::start(Engine&) {
 void RemoteAccess::transfer_done(Transfer& transfer) noexcept {
     if (transfer.state == Transfer::State::kFailed) {
         // The owner takes back what it refuses; its reply tells why.
-        if (&transfer == &data_ && transfer.error->status == WEFT_ERR_ABORTED && answer_.state == Transfer::State::kPending) {
+        if (&transfer == &data_ && transfer.error->status == WEFT_ERR_ABORTED &&
+            answer_.state == Transfer::State::kPending) {
             return;
         }
         end(transfer.error);
@@ -210,8 +232,11 @@ void RemoteAccess::transfer_done(Transfer& transfer) noexcept {
     }
     if (&transfer == &answer_ && reply_.status != WEFT_OK) {
         end(make_error(WEFT_ERR_INVALID,
-                       std::string(kind_ == Kind::kWrite ? "write" : "read") + " of " + std::to_string(data_.size) + " bytes at offset " +
-                           std::to_string(offset_) + ": the peer has no such region any more, or it is shorter (it was registered with " +
+                       std::string(kind_ == Kind::kWrite ? "write" : "read") + " of " +
+                           std::to_string(data_.size) + " bytes at offset " +
+                           std::to_string(offset_) +
+                           ": the peer has no such region any more, or it is shorter (it was "
+                           "registered with " +
                            std::to_string(region_.length) + " bytes)",
                        peer_));
     } else if (answer_.state == Transfer::State::kDone && data_.state == Transfer::State::kDone) {
@@ -231,8 +256,9 @@ void RemoteAccess::fail(const ErrorPtr& error) {
 }
 
 ErrorPtr RemoteAccess::timeout_error() const {
-    return make_error(WEFT_ERR_TIMEOUT, std::string(kind_ == Kind::kWrite ? "write" : "read") + " of " + std::to_string(data_.size) +
-                                            " bytes was not answered in time",
+    return make_error(WEFT_ERR_TIMEOUT,
+                      std::string(kind_ == Kind::kWrite ? "write" : "read") + " of " +
+                          std::to_string(data_.size) + " bytes was not answered in time",
                       peer_);
 }
 

@@ -1,8 +1,9 @@
 // Reading and writing memory that a peer registered, with notification.
 //
-// Protocol, over ordinary messages of any datapath (so it needs the owner's engine, not its user, to run): the initiator sends a Request
-// that names region, range and notification; a write's bytes follow as a second message that lands straight in the region; a read's
-// bytes come back as one. The owner answers each request with a Reply that carries the outcome.
+// Protocol, over ordinary messages of any datapath (so it needs the owner's engine, not its user,
+// to run): the initiator sends a Request that names region, range and notification; a write's bytes
+// follow as a second message that lands straight in the region; a read's bytes come back as one.
+// The owner answers each request with a Reply that carries the outcome.
 #pragma once
 
 #include <deque>
@@ -46,8 +47,9 @@ class Region {
 class RemoteAccess final : public Operation, datapath::TransferObserver {
   public:
     enum class Kind : std::uint32_t { kWrite = 1, kRead = 2 };
-    RemoteAccess(Context& context, datapath::PeerId peer, Kind kind, void* data, std::size_t length, const Region::Descriptor& region,
-                 std::uint64_t offset, std::uint64_t notify, Time deadline);
+    RemoteAccess(Context& context, datapath::PeerId peer, Kind kind, void* data, std::size_t length,
+                 const Region::Descriptor& region, std::uint64_t offset, std::uint64_t notify,
+                 Time deadline);
     void fail(const ErrorPtr& error) override;
 
   private:
@@ -99,7 +101,8 @@ class OneSided final : public GroupHandler {
     ~OneSided();
 
     // GroupHandler
-    void message_unmatched(Peer& peer, const datapath::Tag& tag, std::uint64_t signature, std::size_t size) override;
+    void message_unmatched(Peer& peer, const datapath::Tag& tag, std::uint64_t signature,
+                           std::size_t size) override;
     void peer_failed(Peer&, const ErrorPtr&) override {}
 
   private:

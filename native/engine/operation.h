@@ -1,7 +1,8 @@
 // Anything that starts, takes a while and ends: a collective, a message, a connection set-up.
 //
-// Life: created by a caller, handed to Engine::submit (start() runs under the driver lock), ended exactly once by finish() under the
-// driver lock, after which no thread but its owners touches it. Waiters look at finished() only.
+// Life: created by a caller, handed to Engine::submit (start() runs under the driver lock), ended
+// exactly once by finish() under the driver lock, after which no thread but its owners touches it.
+// Waiters look at finished() only.
 #pragma once
 
 #include <algorithm>
@@ -31,13 +32,15 @@ class Operation : public std::enable_shared_from_this<Operation> {
     Time deadline() const noexcept { return deadline_; }
     std::int32_t source() const noexcept { return source_; }
 
-    // Calls `done` once when the operation ends (outside the driver lock), or at once if it has ended already.
+    // Calls `done` once when the operation ends (outside the driver lock), or at once if it has
+    // ended already.
     void on_done(Engine& engine, std::function<void()> done);
 
     // Under the driver lock: give everything back to the channels (cancel) and finish(error).
     virtual void fail(const ErrorPtr& error) = 0;
 
-    // Whether its owner may call it off alone, without leaving peers behind in the middle of something.
+    // Whether its owner may call it off alone, without leaving peers behind in the middle of
+    // something.
     virtual bool cancellable() const noexcept { return false; }
 
   protected:
@@ -62,7 +65,7 @@ class Operation : public std::enable_shared_from_this<Operation> {
     std::atomic<std::uint32_t> state_{kRunning};
     ErrorPtr error_;
     Time deadline_;
-    Engine* engine_ = nullptr;     // set by submit
+    Engine* engine_ = nullptr;      // set by submit
     std::size_t active_index_ = 0;  // place in Engine::active_
     std::vector<std::function<void()>> done_;
 };

@@ -30,12 +30,14 @@ std::optional<std::string> variable(const char* name) {
     return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
 }
 
-std::int64_t number(const char* name, const std::string& text, std::int64_t low, std::int64_t high) {
+std::int64_t number(const char* name, const std::string& text, std::int64_t low,
+                    std::int64_t high) {
     char* end = nullptr;
     errno = 0;
     const long long value = std::strtoll(text.c_str(), &end, 10);
     if (errno != 0 || end == text.c_str() || *end != '\0' || value < low || value > high) {
-        throw Error(WEFT_ERR_INVALID, std::string(name) + "=\"" + text + "\" is not a number in " + std::to_string(low) + ".." + std::to_string(high));
+        throw Error(WEFT_ERR_INVALID, std::string(name) + "=\"" + text + "\" is not a number in " +
+                                          std::to_string(low) + ".." + std::to_string(high));
     }
     return value;
 }
@@ -44,8 +46,9 @@ struct Launcher {
     const char* rank;
     const char* size;
 };
-constexpr std::array kLaunchers = {Launcher{"RANK", "WORLD_SIZE"}, Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-                                   Launcher{"PMI_RANK", "PMI_SIZE"}, Launcher{"SLURM_PROCID", "SLURM_NTASKS"}};
+constexpr std::array kLaunchers = {
+    Launcher{"RANK", "WORLD_SIZE"}, Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+    Launcher{"PMI_RANK", "PMI_SIZE"}, Launcher{"SLURM_PROCID", "SLURM_NTASKS"}};
 
 // ---------------------------------------------------------------- sockets with a deadline
 
@@ -84,7 +87,8 @@ bool wait_for(int fd, short events, Time deadline) {
             return false;
         }
         pollfd entry{.fd = fd, .events = events, .revents = 0};
-        const int ready = poll(&entry, 1, static_cast<int>(std::min<Time>(left / kMillisecond + 1, 1000)));
+        const int ready =
+            poll(&entry, 1, static_cast<int>(std::min<Time>(left / kMillisecond + 1, 1000)));
         if (ready > 0) {
             return true;
         }
@@ -114,7 +118,8 @@ void read_all(int fd, void* data, std::size_t length, Time deadline) {
         if (got > 0) {
             bytes += got;
             length -= static_cast<std::size_t>(got);
-        } else if (got == 0 || (errno != EAGAIN && errno != EINTR) || !wait_for(fd, POLLIN, deadline)) {
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR) ||
+                   !wait_for(fd, POLLIN, deadline)) {
             throw BadCaller{"broke off"};
         }
     }
@@ -147,14 +152,16 @@ std::uint64_t random_word() {
     return word;
 }
 
-std::uint64_t proof(const std::string& secret, const char* role, std::uint64_t caller, std::uint64_t listener) {
+std::uint64_t proof(const std::string& secret, const char* role, std::uint64_t caller,
+                    std::uint64_t listener) {
     std::array<std::uint8_t, 16> key{};
     const std::span text(reinterpret_cast<const std::uint8_t*>(secret.data()), secret.size());
     for (std::uint8_t half = 0; half < 2; ++half) {
         const std::uint64_t hash = wire::siphash({'m', 'e', 'e', 't', half}, text);
         std::memcpy(key.data() + half * 8u, &hash, 8);
     }
-    const std::string words = std::string(role) + " " + std::to_string(caller) + " " + std::to_string(listener);
+    const std::string words =
+        std::string(role) + " " + std::to_string(caller) + " " + std::to_string(listener);
     return wire::siphash(key, {reinterpret_cast<const std::uint8_t*>(words.data()), words.size()});
 }
 
@@ -166,7 +173,8 @@ bool prove(int fd, const std::string& secret, bool calling, Time deadline) {
     read_all(fd, &theirs, sizeof theirs, deadline);
     const std::uint64_t caller = calling ? mine : theirs;
     const std::uint64_t listener = calling ? theirs : mine;
-    const std::uint64_t own_proof = proof(secret, calling ? "caller" : "listener", caller, listener);
+    const std::uint64_t own_proof =
+        proof(secret, calling ? "caller" : "listener", caller, listener);
     std::uint64_t their_proof = 0;
     write_all(fd, &own_proof, sizeof own_proof, deadline);
     read_all(fd, &their_proof, sizeof their_proof, deadline);
@@ -180,9 +188,11 @@ struct Resolved {
         addrinfo hints{};
         hints.ai_socktype = SOCK_STREAM;
         hints.ai_flags = passive ? AI_PASSIVE : 0;
-        const int code = getaddrinfo(place.host.c_str(), std::to_string(place.port).c_str(), &hints, &list);
+        const int code =
+            getaddrinfo(place.host.c_str(), std::to_string(place.port).c_str(), &hints, &list);
         if (code != 0) {
-            throw Error(WEFT_ERR_INVALID, "rendezvous: \"" + place.host + "\" is no address: " + gai_strerror(code));
+            throw Error(WEFT_ERR_INVALID,
+                        "rendezvous: \"" + place.host + "\" is no address: " + gai_strerror(code));
         }
     }
     ~Resolved() { freeaddrinfo(list); }
@@ -193,13 +203,17 @@ struct Resolved {
 
 Descriptor listen_at(const Rendezvous& place) {
     const Resolved resolved(place, true);
-    Descriptor listener(socket(resolved.list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    Descriptor listener(
+        socket(resolved.list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int on = 1;
     setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (listener.get() < 0 || bind(listener.get(), resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 ||
+    if (listener.get() < 0 ||
+        bind(listener.get(), resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 ||
         listen(listener.get(), 1024) != 0) {
-        throw Error(WEFT_ERR_RESOURCES, "rendezvous: rank 0 cannot listen at " + place.host + " port " + std::to_string(place.port) + ": " +
-                                            std::strerror(errno) + "; choose another with WEFT_RENDEZVOUS=host:port");
+        throw Error(WEFT_ERR_RESOURCES, "rendezvous: rank 0 cannot listen at " + place.host +
+                                            " port " + std::to_string(place.port) + ": " +
+                                            std::strerror(errno) +
+                                            "; choose another with WEFT_RENDEZVOUS=host:port");
     }
     return listener;
 }
@@ -214,8 +228,10 @@ Descriptor call(const Rendezvous& place, Time deadline) {
             return caller;
         }
         if (clock_now() >= deadline) {
-            throw Error(WEFT_ERR_UNREACHABLE, "rendezvous: rank 0 does not listen at " + place.host + " port " + std::to_string(place.port) +
-                                                  " (" + std::strerror(errno) + "): was it started?");
+            throw Error(WEFT_ERR_UNREACHABLE, "rendezvous: rank 0 does not listen at " +
+                                                  place.host + " port " +
+                                                  std::to_string(place.port) + " (" +
+                                                  std::strerror(errno) + "): was it started?");
         }
         const timespec pause{.tv_sec = 0, .tv_nsec = 20 * kMillisecond};
         nanosleep(&pause, nullptr);
@@ -224,7 +240,8 @@ Descriptor call(const Rendezvous& place, Time deadline) {
 
 // ---------------------------------------------------------------- the two sides
 
-Meeting host_meeting(const Rendezvous& place, const std::string& secret, const std::string& own, Time deadline) {
+Meeting host_meeting(const Rendezvous& place, const std::string& secret, const std::string& own,
+                     Time deadline) {
     const Descriptor listener = listen_at(place);
     std::vector<std::string> blobs(static_cast<std::size_t>(place.size));
     std::vector<Descriptor> callers(static_cast<std::size_t>(place.size));
@@ -238,7 +255,8 @@ Meeting host_meeting(const Rendezvous& place, const std::string& secret, const s
                     missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
                 }
             }
-            throw Error(WEFT_ERR_UNREACHABLE, "rendezvous: rank " + missing + " never came" + rejected);
+            throw Error(WEFT_ERR_UNREACHABLE,
+                        "rendezvous: rank " + missing + " never came" + rejected);
         }
         Descriptor caller(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (caller.get() < 0) {
@@ -254,12 +272,15 @@ Meeting host_meeting(const Rendezvous& place, const std::string& secret, const s
             std::int32_t numbers[2];
             read_all(caller.get(), numbers, sizeof numbers, patience);
             if (numbers[0] < 1 || numbers[0] >= place.size || numbers[1] != place.size) {
-                throw Error(WEFT_ERR_MISMATCH, "rendezvous: somebody came as rank " + std::to_string(numbers[0]) + " of " +
-                                                   std::to_string(numbers[1]) + ", this job has " + std::to_string(place.size) + " ranks");
+                throw Error(WEFT_ERR_MISMATCH, "rendezvous: somebody came as rank " +
+                                                   std::to_string(numbers[0]) + " of " +
+                                                   std::to_string(numbers[1]) + ", this job has " +
+                                                   std::to_string(place.size) + " ranks");
             }
             const auto index = static_cast<std::size_t>(numbers[0]);
             if (!blobs[index].empty()) {
-                throw Error(WEFT_ERR_MISMATCH, "rendezvous: two processes claim to be rank " + std::to_string(numbers[0]));
+                throw Error(WEFT_ERR_MISMATCH, "rendezvous: two processes claim to be rank " +
+                                                   std::to_string(numbers[0]));
             }
             blobs[index] = read_blob(caller.get(), patience);
             callers[index] = std::move(caller);
@@ -279,18 +300,21 @@ Meeting host_meeting(const Rendezvous& place, const std::string& secret, const s
                 write_blob(callers[rank].get(), blob, deadline);
             }
         } catch (const BadCaller& bad) {
-            throw Error(WEFT_ERR_PEER_DEAD, "rendezvous: rank " + std::to_string(rank) + " " + bad.why);
+            throw Error(WEFT_ERR_PEER_DEAD,
+                        "rendezvous: rank " + std::to_string(rank) + " " + bad.why);
         }
     }
     return meeting;
 }
 
-Meeting visit_meeting(const Rendezvous& place, const std::string& secret, const std::string& own, Time deadline) {
+Meeting visit_meeting(const Rendezvous& place, const std::string& secret, const std::string& own,
+                      Time deadline) {
     const Descriptor caller = call(place, deadline);
     const std::string where = place.host + " port " + std::to_string(place.port);
     try {
         if (!prove(caller.get(), secret, true, deadline)) {
-            throw Error(WEFT_ERR_AUTH, "rendezvous: rank 0 at " + where + " knows another secret (WEFT_SECRET)");
+            throw Error(WEFT_ERR_AUTH,
+                        "rendezvous: rank 0 at " + where + " knows another secret (WEFT_SECRET)");
         }
         const std::int32_t numbers[2] = {place.rank, place.size};
         write_all(caller.get(), numbers, sizeof numbers, deadline);
@@ -302,7 +326,10 @@ Meeting visit_meeting(const Rendezvous& place, const std::string& secret, const 
         }
         return meeting;
     } catch (const BadCaller&) {
-        throw Error(WEFT_ERR_UNREACHABLE, "rendezvous: rank 0 at " + where + " broke off: it may know another secret, expect another number of ranks, or wait in vain for a rank");
+        throw Error(WEFT_ERR_UNREACHABLE,
+                    "rendezvous: rank 0 at " + where +
+                        " broke off: it may know another secret, expect another number of ranks, "
+                        "or wait in vain for a rank");
     }
 }
 
@@ -322,23 +349,30 @@ Rendezvous Rendezvous::from_environment() {
         }
     }
     if (!found) {
-        throw Error(WEFT_ERR_INVALID, "rendezvous: no rank in the environment: start the program with torchrun, mpirun or srun, or set RANK and WORLD_SIZE");
+        throw Error(WEFT_ERR_INVALID,
+                    "rendezvous: no rank in the environment: start the program with torchrun, "
+                    "mpirun or srun, or set RANK and WORLD_SIZE");
     }
     if (const auto where = variable("WEFT_RENDEZVOUS")) {
         const std::size_t colon = where->rfind(':');
         if (colon == std::string::npos) {
-            throw Error(WEFT_ERR_INVALID, "WEFT_RENDEZVOUS=\"" + *where + "\" is not of the form host:port");
+            throw Error(WEFT_ERR_INVALID,
+                        "WEFT_RENDEZVOUS=\"" + *where + "\" is not of the form host:port");
         }
         place.host = where->substr(0, colon);
         if (place.host.size() > 2 && place.host.front() == '[') {
             place.host = place.host.substr(1, place.host.size() - 2);  // [::1]:29500
         }
-        place.port = static_cast<std::uint16_t>(number("WEFT_RENDEZVOUS", where->substr(colon + 1), 1, 65535));
-    } else if (const auto address = variable("MASTER_ADDR"), port = variable("MASTER_PORT"); address && port) {
+        place.port = static_cast<std::uint16_t>(
+            number("WEFT_RENDEZVOUS", where->substr(colon + 1), 1, 65535));
+    } else if (const auto address = variable("MASTER_ADDR"), port = variable("MASTER_PORT");
+               address && port) {
         place.host = *address;
         place.port = static_cast<std::uint16_t>(number("MASTER_PORT", *port, 1, 65535));
     } else if (place.size > 1) {
-        throw Error(WEFT_ERR_INVALID, "rendezvous: set WEFT_RENDEZVOUS=host:port (where rank 0 shall listen), or MASTER_ADDR and MASTER_PORT");
+        throw Error(WEFT_ERR_INVALID,
+                    "rendezvous: set WEFT_RENDEZVOUS=host:port (where rank 0 shall listen), or "
+                    "MASTER_ADDR and MASTER_PORT");
     }
     return place;
 }
@@ -349,7 +383,8 @@ Meeting Rendezvous::meet(Context& context, Time timeout) const {
     if (size == 1) {
         return {.group = random_word() | kFirstGroup, .members = {Address::decode(own)}};
     }
-    return rank == 0 ? host_meeting(*this, context.options().secret, own, deadline) : visit_meeting(*this, context.options().secret, own, deadline);
+    return rank == 0 ? host_meeting(*this, context.options().secret, own, deadline)
+                     : visit_meeting(*this, context.options().secret, own, deadline);
 }
 
 }  // namespace weft::engine

@@ -1,7 +1,9 @@
-// How processes that torchrun, mpirun or srun started find each other: rank 0 listens on TCP, the others bring their addresses and take the
-// whole list home. Used once, when a group of the whole job is made; afterwards no connection to rank 0 is needed.
+// How processes that torchrun, mpirun or srun started find each other: rank 0 listens on TCP, the
+// others bring their addresses and take the whole list home. Used once, when a group of the whole
+// job is made; afterwards no connection to rank 0 is needed.
 //
-// Proof of the secret in both directions (SipHash over both sides' nonces), everything length-checked, one deadline for all.
+// Proof of the secret in both directions (SipHash over both sides' nonces), everything
+// length-checked, one deadline for all.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +28,8 @@ struct Rendezvous {
     // Throws Error(INVALID) naming the variable that is missing or wrong.
     static Rendezvous from_environment();
 
-    // Throws Error(UNREACHABLE, AUTH, RESOURCES (port in use), MISMATCH (two processes claim one rank)).
+    // Throws Error(UNREACHABLE, AUTH, RESOURCES (port in use), MISMATCH (two processes claim one
+    // rank)).
     Meeting meet(Context& context, Time timeout) const;
 };
 

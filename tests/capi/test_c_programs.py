@@ -43,7 +43,11 @@ def launch(
                 environment[name] = value.format(rank=rank)
         running.append(
             subprocess.Popen(
-                [program], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                [program],
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
         )
     finished = []

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import ranks
-
 from weft.collectives import Communicator
 from weft.transport.errors import InvalidArgument, Unsupported
 
@@ -167,13 +166,26 @@ def each_algorithm(group: Communicator, collective: str, algorithm: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("collective", "algorithm"), [(c, a) for c, algorithms in ALGORITHMS.items() for a in algorithms]
+    ("collective", "algorithm"),
+    [(c, a) for c, algorithms in ALGORITHMS.items() for a in algorithms],
 )
 def test_algorithms(collective: str, algorithm: str) -> None:
     ranks.run(3, each_algorithm, collective, algorithm, context={"datapaths": ["shm"]})
 
 
-DTYPES = "uint8 int8 int16 int32 int64 bool float16 float32 float64 complex64 complex128".split()
+DTYPES = [
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 ORACLES: dict[str, Callable[[Any], Any]] = {
     "sum": lambda x: np.sum(x, axis=0),
     "prod": lambda x: np.prod(x, axis=0),
@@ -308,7 +320,7 @@ def test_split() -> None:
 
 def wrong_calls(group: Communicator) -> None:
     x = np.zeros(6, "float32")
-    with pytest.raises(InvalidArgument, match="root 9 is not in 0..1"):
+    with pytest.raises(InvalidArgument, match=r"root 9 is not in 0\.\.1"):
         group.broadcast(x, root=9)
     with pytest.raises(InvalidArgument, match="no reduction"):
         group.all_reduce(x, op="median")
@@ -316,7 +328,7 @@ def wrong_calls(group: Communicator) -> None:
         group.all_reduce(np.zeros((4, 4), "float32")[:, 1])
     with pytest.raises(InvalidArgument, match="elements"):
         group.all_gather(x, np.zeros(5, "float32"))
-    with pytest.raises(InvalidArgument, match="float32|f32"):
+    with pytest.raises(InvalidArgument, match="must be equal"):
         group.all_reduce(x, np.zeros(6, "float64"))
     with pytest.raises(InvalidArgument, match=r'no algorithm "teleport" .* there are: .*ring'):
         group.all_reduce(np.zeros(10**6, "float32"), algorithm="teleport")

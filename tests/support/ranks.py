@@ -118,7 +118,9 @@ class Job:
                     self.processes[rank].join(5)
                     outcomes[rank] = Outcome(exit_code=self.processes[rank].exitcode)
         for rank, process in enumerate(self.processes):
-            process.join(max(0.1, deadline - time.monotonic()) if rank not in waiting.values() else 0)
+            process.join(
+                max(0.1, deadline - time.monotonic()) if rank not in waiting.values() else 0
+            )
             if process.is_alive():
                 process.kill()
                 process.join()
@@ -168,7 +170,9 @@ def _child(
         end.send(("value", value, spent))
     except WeftError as error:
         name = type(error).__name__
-        end.send(("weft", name, str(error), error.peer_rank, error.peer_id, locals().get("spent", 0)))
+        end.send(
+            ("weft", name, str(error), error.peer_rank, error.peer_id, locals().get("spent", 0))
+        )
     except BaseException as error:
         end.send(("error", type(error).__name__, str(error)))
     end.close()

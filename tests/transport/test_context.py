@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import ranks
-
 from weft.collectives import Communicator
 from weft.transport import Context
 from weft.transport.errors import (
@@ -62,7 +61,7 @@ def test_equal_tags_keep_order(pair: Any) -> None:
 def test_length_must_be_the_senders(pair: Any) -> None:
     _, to_there, _, to_here = pair
     sending = to_there.send(bytes(10))
-    with pytest.raises(Mismatch, match="sent 10 bytes .* where 20 were expected"):
+    with pytest.raises(Mismatch, match=r"sent 10 bytes .* where 20 were expected"):
         to_here.recv(bytearray(20)).wait(10)
     del sending
 
