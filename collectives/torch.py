@@ -3,10 +3,11 @@
     import torch.distributed as dist
     dist.init_process_group("weft")  # everything else stays as it was
 
-Options for a group, where the defaults and the environment (WEFT_SECRET, WEFT_DATAPATHS, ...) do not do:
+Options for a group, where the defaults and the environment (WEFT_SECRET, ...) do not do:
 
     from weft.collectives.torch import Options
-    dist.init_process_group("weft", pg_options=Options(transport="paths=16", algorithms="all_reduce=ring"))
+    options = Options(transport="paths=16", algorithms="all_reduce=ring")
+    dist.init_process_group("weft", pg_options=options)
 
 Importing this module registers the backend and loads its native part.
 """
@@ -51,8 +52,8 @@ _extension = load_extension()
 Options: Any = _extension.Options
 """Options of a group, all keywords and all optional: the same on every rank.
 
-secret: str -- what proves that a peer belongs to the job; "" takes $WEFT_SECRET, else rank 0 draws one
-    and hands it out through torch's Store.
+secret: str -- what proves that a peer belongs to the job; "" takes $WEFT_SECRET, else rank 0 draws
+    one and hands it out through torch's Store.
 datapaths: str -- "shm,udp", in order of preference.
 interfaces: str -- addresses or interface names for UDP, comma-separated.
 transport: str -- "key=value,...", e.g. "paths=16,scheduler=least_in_flight,congestion=swift".

@@ -1,11 +1,11 @@
 """What torch calls when it loads: makes the backend name "weft" known to torch.distributed.
 
-Torch finds this through two entry point groups: `torch.backends`, which every supported torch loads at
-the end of `import torch`, and `torch.distributed.backends`, which torch >= 2.14 consults for an unknown
-backend name. So `init_process_group("weft")` works without importing anything of Weft's. It runs in
-every program that imports torch where Weft is installed: it must be quick, load nothing native and
-never fail. With TORCH_DEVICE_BACKEND_AUTOLOAD=0, or from a source tree that is not installed, import
-`weft.collectives.torch` instead.
+Torch finds this through two entry point groups: `torch.backends`, which every supported torch loads
+at the end of `import torch`, and `torch.distributed.backends`, which torch >= 2.14 consults for an
+unknown backend name. So `init_process_group("weft")` works without importing anything of Weft's.
+This runs in every program that imports torch where Weft is installed: it must be quick, load
+nothing native and never fail. With TORCH_DEVICE_BACKEND_AUTOLOAD=0, or from a source tree that is
+not installed, import `weft.collectives.torch` instead.
 """
 
 from __future__ import annotations

@@ -7,14 +7,17 @@
 
 namespace weft::torch_backend {
 
-Backend::Backend(c10::intrusive_ptr<c10d::Store> store, int rank, int size, c10::intrusive_ptr<GroupOptions> options)
+Backend::Backend(c10::intrusive_ptr<c10d::Store> store, int rank, int size,
+                 c10::intrusive_ptr<GroupOptions> options)
     : c10d::Backend(rank, size),
       store_(std::move(store)),
       options_(std::move(options)),
       group_(rendezvous(*store_, rank, size, *options_)),
       last_failure_(std::make_shared<std::atomic<int>>(WEFT_OK)),
-      on_failure_(std::make_shared<const FailureListener>(
-          [failure = last_failure_](weft_status status) { failure->store(status, std::memory_order_relaxed); })) {
+      on_failure_(
+          std::make_shared<const FailureListener>([failure = last_failure_](weft_status status) {
+              failure->store(status, std::memory_order_relaxed);
+          })) {
     init();
 }
 
@@ -30,10 +33,13 @@ const std::shared_ptr<Group>& Backend::group() const {
     return group_;
 }
 
-Backend::WorkPtr Backend::submit(Call call) { return issue(std::move(call), true); }
+Backend::WorkPtr Backend::submit(Call call) {
+    return issue(std::move(call), true);
+}
 
 Backend::WorkPtr Backend::issue(Call call, bool collective) {
-    WorkContext context{group(), call.timeout == c10d::kUnsetTimeout ? options_->timeout : call.timeout,
+    WorkContext context{group(),
+                        call.timeout == c10d::kUnsetTimeout ? options_->timeout : call.timeout,
                         collective ? ++sequence_ : sequence_, on_failure_};
     call.async = call.async || coalescing_.has_value();  // inside startCoalescing nobody waits yet
     WorkPtr work;
@@ -51,21 +57,25 @@ Backend::WorkPtr Backend::issue(Call call, bool collective) {
     return work;
 }
 
-// Operations between start and end are issued as they are called, without waiting for one another; the end returns one
-// work for all of them.
+// Operations between start and end are issued as they are called, without waiting for one another;
+// the end returns one work for all of them.
 void Backend::startCoalescing() {
-    TORCH_CHECK(!coalescing_.has_value(), "weft: coalescing of group \"", options_->group_name, "\" was started twice");
+    TORCH_CHECK(!coalescing_.has_value(), "weft: coalescing of group \"", options_->group_name,
+                "\" was started twice");
     coalescing_.emplace();
 }
 
 Backend::WorkPtr Backend::endCoalescing() {
-    TORCH_CHECK(coalescing_.has_value(), "weft: coalescing of group \"", options_->group_name, "\" was never started");
+    TORCH_CHECK(coalescing_.has_value(), "weft: coalescing of group \"", options_->group_name,
+                "\" was never started");
     auto works = std::move(*coalescing_);
     coalescing_.reset();
     return c10::make_intrusive<CoalescedWork>(rank_, std::move(works));
 }
 
-void Backend::setTimeout(std::chrono::milliseconds timeout) { options_->timeout = timeout; }
+void Backend::setTimeout(std::chrono::milliseconds timeout) {
+    options_->timeout = timeout;
+}
 
 c10d::ErrorType Backend::getError() {
     switch (last_failure_->load(std::memory_order_relaxed)) {
@@ -95,7 +105,8 @@ void Backend::shutdown() {
 }
 
 // Torch hands on what the user gave, an Options of its own making, or nothing.
-c10::intrusive_ptr<GroupOptions> Backend::options_for(const c10::intrusive_ptr<c10d::Backend::Options>& given) const {
+c10::intrusive_ptr<GroupOptions> Backend::options_for(
+    const c10::intrusive_ptr<c10d::Backend::Options>& given) const {
     const auto* own = dynamic_cast<const GroupOptions*>(given.get());
     auto options = c10::make_intrusive<GroupOptions>(own != nullptr ? *own : *options_);
     if (given != nullptr) {
@@ -107,40 +118,45 @@ c10::intrusive_ptr<GroupOptions> Backend::options_for(const c10::intrusive_ptr<c
     return options;
 }
 
-c10::intrusive_ptr<c10d::Backend> Backend::split(const c10::intrusive_ptr<c10d::Store>& store,
-                                                 const std::vector<int>& ranks,
-                                                 const c10::intrusive_ptr<c10d::Backend::Options>& options) {
+c10::intrusive_ptr<c10d::Backend> Backend::split(
+    const c10::intrusive_ptr<c10d::Store>& store, const std::vector<int>& ranks,
+    const c10::intrusive_ptr<c10d::Backend::Options>& options) {
     const auto own = std::find(ranks.begin(), ranks.end(), rank_);
     if (own == ranks.end()) {
         return nullptr;
     }
-    return c10::make_intrusive<Backend>(store, static_cast<int>(own - ranks.begin()), static_cast<int>(ranks.size()),
-                                        options_for(options));
+    return c10::make_intrusive<Backend>(store, static_cast<int>(own - ranks.begin()),
+                                        static_cast<int>(ranks.size()), options_for(options));
 }
 
-c10::intrusive_ptr<c10d::Backend> Backend::merge(const c10::intrusive_ptr<c10d::Store>& store,
-                                                 const c10::intrusive_ptr<c10d::Backend::Options>& options,
-                                                 const int& rank, const int& size) {
+c10::intrusive_ptr<c10d::Backend> Backend::merge(
+    const c10::intrusive_ptr<c10d::Store>& store,
+    const c10::intrusive_ptr<c10d::Backend::Options>& options, const int& rank, const int& size) {
     return c10::make_intrusive<Backend>(store, rank, size, options_for(options));
 }
 
-// Collective over the ranks that stay. Flag 1 is torch's SHRINK_ABORT: what still runs on this group is ended first.
-c10::intrusive_ptr<c10d::Backend> Backend::shrink(const std::vector<int64_t>& ranks_to_exclude, int shrink_flags,
-                                                  const c10::intrusive_ptr<c10d::Backend::Options>& options) {
+// Collective over the ranks that stay. Flag 1 is torch's SHRINK_ABORT: what still runs on this
+// group is ended first.
+c10::intrusive_ptr<c10d::Backend> Backend::shrink(
+    const std::vector<int64_t>& ranks_to_exclude, int shrink_flags,
+    const c10::intrusive_ptr<c10d::Backend::Options>& options) {
     if ((shrink_flags & 1) != 0) {
         abort();
     }
     const auto leaves = [&](int64_t rank) {
-        return std::find(ranks_to_exclude.begin(), ranks_to_exclude.end(), rank) != ranks_to_exclude.end();
+        return std::find(ranks_to_exclude.begin(), ranks_to_exclude.end(), rank) !=
+               ranks_to_exclude.end();
     };
-    TORCH_CHECK_VALUE(!leaves(rank_), "weft: rank ", rank_, " is to leave the group and must not call shrink");
+    TORCH_CHECK_VALUE(!leaves(rank_), "weft: rank ", rank_,
+                      " is to leave the group and must not call shrink");
     std::vector<int> stay;
     for (int rank = 0; rank < size_; ++rank) {
         if (!leaves(rank)) {
             stay.push_back(rank);
         }
     }
-    auto store = c10::make_intrusive<c10d::PrefixStore>("weft/shrink/" + std::to_string(++shrinks_), store_);
+    auto store =
+        c10::make_intrusive<c10d::PrefixStore>("weft/shrink/" + std::to_string(++shrinks_), store_);
     return split(store, stay, options);
 }
 

@@ -1,8 +1,8 @@
 #include "torch/call.h"
 
-#include <algorithm>
-
 #include <ATen/core/LegacyTypeDispatch.h>
+
+#include <algorithm>
 
 namespace weft::torch_backend {
 namespace {
@@ -12,7 +12,8 @@ at::Tensor host_buffer(int64_t elements, const at::Tensor& like) {
                      at::TensorOptions().dtype(like.scalar_type()).pinned_memory(!like.is_cpu()));
 }
 
-// True where `tensors` are plain and each begins where the one before it ends: then they already are one buffer.
+// True where `tensors` are plain and each begins where the one before it ends: then they already
+// are one buffer.
 bool lie_in_a_row(at::TensorList tensors) {
     const char* expected = nullptr;
     for (const at::Tensor& tensor : tensors) {
@@ -105,7 +106,8 @@ at::Tensor Stage::out(at::TensorList tensors) {
 }
 
 std::vector<at::Tensor> pipeline_parts(const at::Tensor& tensor) {
-    const int64_t part = std::max<int64_t>(1, kPipelineBytes / static_cast<int64_t>(tensor.element_size()));
+    const int64_t part =
+        std::max<int64_t>(1, kPipelineBytes / static_cast<int64_t>(tensor.element_size()));
     if (tensor.is_cpu() || !tensor.is_contiguous() || tensor.numel() <= part) {
         return {tensor};
     }
@@ -119,8 +121,8 @@ std::vector<at::Tensor> pipeline_parts(const at::Tensor& tensor) {
 }
 
 void run_copies(const std::vector<Copy>& copies) {
-    // Below autograd and version counting, as every collective's writes are: the user's tensors may be leaves or
-    // inference tensors, and this thread may not be the one that made them.
+    // Below autograd and version counting, as every collective's writes are: the user's tensors may
+    // be leaves or inference tensors, and this thread may not be the one that made them.
     const at::AutoDispatchBelowADInplaceOrView below;
     for (const Copy& copy : copies) {
         copy.to.copy_(copy.from, /*non_blocking=*/true);

@@ -1,11 +1,12 @@
-// Collectives: each checks its tensors, names its host buffers and says which C API call runs on them.
-#include <algorithm>
-
+// Collectives: each checks its tensors, names its host buffers and says which C API call runs on
+// them.
 #include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <algorithm>
 #include <torch/csrc/distributed/c10d/Utils.hpp>
 
 #include "torch/backend.h"
-#include "torch/dtype.h"
+#include "torch/stages.h"
 
 namespace weft::torch_backend {
 namespace {
@@ -13,23 +14,22 @@ namespace {
 using Tensors = Backend::Tensors;
 using TensorLists = Backend::TensorLists;
 
-size_t count_of(const at::Tensor& buffer, Elements elements) {
-    return static_cast<size_t>(buffer.numel()) * elements.per_element;
-}
-
 const at::Tensor& only(const char* name, const Tensors& tensors) {
-    TORCH_CHECK_VALUE(tensors.size() == 1, "weft: ", name, " takes a list of exactly one tensor, not ", tensors.size());
+    TORCH_CHECK_VALUE(tensors.size() == 1, "weft: ", name,
+                      " takes a list of exactly one tensor, not ", tensors.size());
     return tensors[0];
 }
 
 void check_dense(const char* name, at::TensorList tensors) {
     for (const at::Tensor& tensor : tensors) {
-        TORCH_CHECK_VALUE(tensor.layout() == at::kStrided, "weft: ", name, " takes dense tensors, not ",
-                          tensor.layout());
+        TORCH_CHECK_VALUE(tensor.layout() == at::kStrided, "weft: ", name,
+                          " takes dense tensors, not ", tensor.layout());
         TORCH_CHECK_VALUE(tensor.scalar_type() == tensors[0].scalar_type(), "weft: ", name,
-                          " takes tensors of one type, not ", tensors[0].scalar_type(), " and ", tensor.scalar_type());
+                          " takes tensors of one type, not ", tensors[0].scalar_type(), " and ",
+                          tensor.scalar_type());
         TORCH_CHECK_VALUE(tensor.device() == tensors[0].device(), "weft: ", name,
-                          " takes tensors on one device, not ", tensors[0].device(), " and ", tensor.device());
+                          " takes tensors on one device, not ", tensors[0].device(), " and ",
+                          tensor.device());
     }
 }
 
@@ -38,169 +38,31 @@ void check_same_type(const char* name, const at::Tensor& output, const at::Tenso
 }
 
 void check_numel(const char* name, const char* what, const at::Tensor& tensor, int64_t expected) {
-    TORCH_CHECK_VALUE(tensor.numel() == expected, "weft: ", name, ": the ", what, " has ", tensor.numel(),
-                      " elements, but must have ", expected);
+    TORCH_CHECK_VALUE(tensor.numel() == expected, "weft: ", name, ": the ", what, " has ",
+                      tensor.numel(), " elements, but must have ", expected);
 }
 
 void check_list(const char* name, const char* what, const Tensors& tensors, int size) {
-    TORCH_CHECK_VALUE(tensors.size() == static_cast<size_t>(size), "weft: ", name, ": the list of ", what, "s has ",
-                      tensors.size(), " tensors, but the group has ", size, " ranks");
+    TORCH_CHECK_VALUE(tensors.size() == static_cast<size_t>(size), "weft: ", name, ": the list of ",
+                      what, "s has ", tensors.size(), " tensors, but the group has ", size,
+                      " ranks");
     check_dense(name, tensors);
 }
 
 void check_root(const char* name, int64_t root, int size) {
-    TORCH_CHECK_VALUE(root >= 0 && root < size, "weft: ", name, ": root ", root, " is not a rank of this group of ",
-                      size);
+    TORCH_CHECK_VALUE(root >= 0 && root < size, "weft: ", name, ": root ", root,
+                      " is not a rank of this group of ", size);
 }
 
-bool equal_sizes(const Tensors& tensors) {
-    return std::all_of(tensors.begin(), tensors.end(),
-                       [&](const at::Tensor& tensor) { return tensor.numel() == tensors[0].numel(); });
+void append(Tensors& all, const Tensors& some) {
+    all.insert(all.end(), some.begin(), some.end());
 }
 
-std::vector<size_t> counts_of(const Tensors& tensors, Elements elements) {
-    std::vector<size_t> counts;
-    for (const at::Tensor& tensor : tensors) {
-        counts.push_back(count_of(tensor, elements));
-    }
-    return counts;
-}
-
-void append(Tensors& all, const Tensors& some) { all.insert(all.end(), some.begin(), some.end()); }
-
-// Slot `rank` of a buffer of equal slots.
-at::Tensor slot(const at::Tensor& buffer, int64_t rank, int64_t begin, int64_t elements, int size) {
-    const at::AutoDispatchBelowADInplaceOrView below;
-    return buffer.view({size, -1}).select(0, rank).narrow(0, begin, elements);
-}
-
-// ---- stages; each appends to call.stages
-
-void add_all_reduce(Call& call, const at::Tensor& tensor, const c10d::ReduceOp& op) {
-    const Elements elements = reduced_as(tensor.scalar_type(), op);
-    const Reduction reduction = reduction_of(op);
-    for (const at::Tensor& part : pipeline_parts(tensor)) {
-        Stage stage;
-        const at::Tensor buffer = stage.inout(part);
-        stage.issue = [=](weft_comm* comm, const weft_op_options* options, weft_request** request) {
-            weft_op_options scaled = *options;
-            scaled.scale = reduction.scale;
-            return weft_all_reduce(comm, buffer.data_ptr(), buffer.data_ptr(), count_of(buffer, elements),
-                                   elements.dtype, reduction.op, &scaled, request);
-        };
-        call.stages.push_back(std::move(stage));
-    }
-}
-
-void add_all_gather(Call& call, const at::Tensor& output, const at::Tensor& input) {
-    const Elements elements = moved_as(input.scalar_type());
-    Stage stage;
-    const at::Tensor from = stage.in(input);
-    const at::Tensor to = stage.out(output);
-    stage.issue = [=](weft_comm* comm, const weft_op_options* options, weft_request** request) {
-        return weft_all_gather(comm, from.const_data_ptr(), to.data_ptr(), count_of(from, elements), elements.dtype,
-                               options, request);
-    };
-    call.stages.push_back(std::move(stage));
-}
-
-void add_reduce_scatter(Call& call, const at::Tensor& output, const at::Tensor& input, const c10d::ReduceOp& op) {
-    const Elements elements = reduced_as(input.scalar_type(), op);
-    const Reduction reduction = reduction_of(op);
-    Stage stage;
-    const at::Tensor from = stage.in(input);
-    const at::Tensor to = stage.out(output);
-    stage.issue = [=](weft_comm* comm, const weft_op_options* options, weft_request** request) {
-        weft_op_options scaled = *options;
-        scaled.scale = reduction.scale;
-        return weft_reduce_scatter(comm, from.const_data_ptr(), to.data_ptr(), count_of(to, elements), elements.dtype,
-                                   reduction.op, &scaled, request);
-    };
-    call.stages.push_back(std::move(stage));
-}
-
-// The same part of every slot of `whole` (slots of `part.numel()`-long parts): a device's buffer is staged slot by slot,
-// since one strided copy would be a kernel and not the copy engine's work.
-std::vector<at::Tensor> part_of_slots(const at::Tensor& whole, int64_t begin, int64_t elements, int size) {
-    std::vector<at::Tensor> slots;
-    for (int rank = 0; rank < size; ++rank) {
-        slots.push_back(slot(whole, rank, begin, elements, size));
-    }
-    return slots;
-}
-
-void add_pipelined_all_gather(Call& call, const at::Tensor& output, const at::Tensor& input, int size) {
-    const std::vector<at::Tensor> parts = pipeline_parts(input);
-    if (parts.size() == 1 || !output.is_contiguous()) {
-        return add_all_gather(call, output, input);
-    }
-    const Elements elements = moved_as(input.scalar_type());
-    int64_t begin = 0;
-    for (const at::Tensor& part : parts) {
-        Stage stage;
-        const at::Tensor from = stage.in(part);
-        const at::Tensor to = stage.out(at::TensorList(part_of_slots(output, begin, part.numel(), size)));
-        stage.issue = [=](weft_comm* comm, const weft_op_options* options, weft_request** request) {
-            return weft_all_gather(comm, from.const_data_ptr(), to.data_ptr(), count_of(from, elements),
-                                   elements.dtype, options, request);
-        };
-        call.stages.push_back(std::move(stage));
-        begin += part.numel();
-    }
-}
-
-void add_pipelined_reduce_scatter(Call& call, const at::Tensor& output, const at::Tensor& input,
-                                  const c10d::ReduceOp& op, int size) {
-    const std::vector<at::Tensor> parts = pipeline_parts(output);
-    if (parts.size() == 1 || !input.is_contiguous()) {
-        return add_reduce_scatter(call, output, input, op);
-    }
-    const Elements elements = reduced_as(input.scalar_type(), op);
-    const Reduction reduction = reduction_of(op);
-    int64_t begin = 0;
-    for (const at::Tensor& part : parts) {
-        Stage stage;
-        const at::Tensor from = stage.in(at::TensorList(part_of_slots(input, begin, part.numel(), size)));
-        const at::Tensor to = stage.out(part);
-        stage.issue = [=](weft_comm* comm, const weft_op_options* options, weft_request** request) {
-            weft_op_options scaled = *options;
-            scaled.scale = reduction.scale;
-            return weft_reduce_scatter(comm, from.const_data_ptr(), to.data_ptr(), count_of(to, elements),
-                                       elements.dtype, reduction.op, &scaled, request);
-        };
-        call.stages.push_back(std::move(stage));
-        begin += part.numel();
-    }
-}
-
-void add_all_gather_list(Call& call, Tensors& outputs, const at::Tensor& input) {
-    const Elements elements = moved_as(input.scalar_type());
-    Stage stage;
-    const at::Tensor from = stage.in(input);
-    const at::Tensor to = stage.out(at::TensorList(outputs));
-    if (equal_sizes(outputs)) {
-        stage.issue = [=](weft_comm* comm, const weft_op_options* options, weft_request** request) {
-            return weft_all_gather(comm, from.const_data_ptr(), to.data_ptr(), count_of(from, elements),
-                                   elements.dtype, options, request);
-        };
-    } else {
-        stage.issue = [=, counts = counts_of(outputs, elements)](weft_comm* comm, const weft_op_options* options,
-                                                                 weft_request** request) {
-            return weft_all_gatherv(comm, from.const_data_ptr(), to.data_ptr(), counts.data(), elements.dtype, options,
-                                    request);
-        };
-    }
-    call.stages.push_back(std::move(stage));
-}
-
-void add_all_to_allv(Call& call, Stage stage, const at::Tensor& from, std::vector<size_t> send, const at::Tensor& to,
-                     std::vector<size_t> recv, Elements elements) {
-    stage.issue = [=, send = std::move(send), recv = std::move(recv)](
-                      weft_comm* comm, const weft_op_options* options, weft_request** request) {
-        return weft_all_to_allv(comm, from.const_data_ptr(), send.data(), to.data_ptr(), recv.data(), elements.dtype,
-                                options, request);
-    };
-    call.stages.push_back(std::move(stage));
+// Rows of each rank: what the user gave, or equal parts.
+std::vector<int64_t> rows_of(const at::Tensor& tensor, const std::vector<int64_t>& splits,
+                             int size) {
+    return splits.empty() ? std::vector<int64_t>(static_cast<size_t>(size), tensor.size(0) / size)
+                          : splits;
 }
 
 template <typename OpOptions>
@@ -226,17 +88,7 @@ Backend::WorkPtr Backend::broadcast(Tensors& tensors, const c10d::BroadcastOptio
     check_dense(kName, tensors);
     check_root(kName, options.rootRank, size_);
     Call call = begin(kName, c10d::OpType::BROADCAST, tensors, tensors, options);
-    const Elements elements = moved_as(tensor.scalar_type());
-    const auto root = static_cast<int32_t>(options.rootRank);
-    for (const at::Tensor& part : pipeline_parts(tensor)) {
-        Stage stage;
-        const at::Tensor buffer = root == rank_ ? stage.in(part) : stage.out(part);
-        stage.issue = [=](weft_comm* comm, const weft_op_options* op_options, weft_request** request) {
-            return weft_broadcast(comm, buffer.data_ptr(), buffer.data_ptr(), count_of(buffer, elements),
-                                  elements.dtype, root, op_options, request);
-        };
-        call.stages.push_back(std::move(stage));
-    }
+    add_broadcast(call, tensor, static_cast<int>(options.rootRank), options.rootRank == rank_);
     return submit(std::move(call));
 }
 
@@ -252,7 +104,8 @@ Backend::WorkPtr Backend::allreduce(Tensors& tensors, const c10d::AllreduceOptio
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::allreduce_coalesced(Tensors& tensors, const c10d::AllreduceCoalescedOptions& options) {
+Backend::WorkPtr Backend::allreduce_coalesced(Tensors& tensors,
+                                              const c10d::AllreduceCoalescedOptions& options) {
     constexpr const char* kName = "all_reduce_coalesced";
     check_dense(kName, tensors);
     Call call = begin(kName, c10d::OpType::ALLREDUCE_COALESCED, tensors, tensors, options);
@@ -268,33 +121,22 @@ Backend::WorkPtr Backend::reduce(Tensors& tensors, const c10d::ReduceOptions& op
     check_dense(kName, tensors);
     check_root(kName, options.rootRank, size_);
     Call call = begin(kName, c10d::OpType::REDUCE, tensors, tensors, options);
-    const Elements elements = reduced_as(tensor.scalar_type(), options.reduceOp);
-    const Reduction reduction = reduction_of(options.reduceOp);
-    const auto root = static_cast<int32_t>(options.rootRank);
-    for (const at::Tensor& part : pipeline_parts(tensor)) {
-        Stage stage;
-        const at::Tensor buffer = root == rank_ ? stage.inout(part) : stage.in(part);
-        stage.issue = [=, at_root = root == rank_](weft_comm* comm, const weft_op_options* op_options,
-                                                   weft_request** request) {
-            weft_op_options scaled = *op_options;
-            scaled.scale = reduction.scale;
-            return weft_reduce(comm, buffer.data_ptr(), at_root ? buffer.data_ptr() : nullptr,
-                               count_of(buffer, elements), elements.dtype, reduction.op, root, &scaled, request);
-        };
-        call.stages.push_back(std::move(stage));
-    }
+    add_reduce(call, tensor, options.reduceOp, static_cast<int>(options.rootRank),
+               options.rootRank == rank_);
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::allgather(TensorLists& outputs, Tensors& inputs, const c10d::AllgatherOptions& options) {
+Backend::WorkPtr Backend::allgather(TensorLists& outputs, Tensors& inputs,
+                                    const c10d::AllgatherOptions& options) {
     constexpr const char* kName = "all_gather";
     const at::Tensor& input = only(kName, inputs);
-    TORCH_CHECK_VALUE(outputs.size() == 1, "weft: all_gather takes one list of outputs, not ", outputs.size());
+    TORCH_CHECK_VALUE(outputs.size() == 1, "weft: all_gather takes one list of outputs, not ",
+                      outputs.size());
     check_list(kName, "output", outputs[0], size_);
     check_same_type(kName, outputs[0][0], input);
     check_numel(kName, "own output", outputs[0][static_cast<size_t>(rank_)], input.numel());
     Call call = begin(kName, c10d::OpType::ALLGATHER, inputs, outputs[0], options);
-    add_all_gather_list(call, outputs[0], input);
+    add_all_gather(call, at::TensorList(outputs[0]), input);
     return submit(std::move(call));
 }
 
@@ -304,7 +146,7 @@ Backend::WorkPtr Backend::_allgather_base(at::Tensor& output, at::Tensor& input,
     check_same_type(kName, output, input);
     check_numel(kName, "output", output, input.numel() * size_);
     Call call = begin(kName, c10d::OpType::_ALLGATHER_BASE, {input}, {output}, options);
-    add_pipelined_all_gather(call, output, input, size_);
+    add_all_gather(call, output, input, size_);
     return submit(std::move(call));
 }
 
@@ -312,12 +154,13 @@ Backend::WorkPtr Backend::_allgather_base(at::Tensor& output, at::Tensor& input,
 Backend::WorkPtr Backend::allgather_coalesced(TensorLists& outputs, Tensors& inputs,
                                               const c10d::AllgatherOptions& options) {
     constexpr const char* kName = "all_gather_coalesced";
-    TORCH_CHECK_VALUE(outputs.size() == static_cast<size_t>(size_), "weft: ", kName, " needs one list of outputs per rank, ",
-                      size_, ", not ", outputs.size());
+    TORCH_CHECK_VALUE(outputs.size() == static_cast<size_t>(size_), "weft: ", kName,
+                      " needs one list of outputs per rank, ", size_, ", not ", outputs.size());
     Tensors results;
     for (const Tensors& of_rank : outputs) {
-        TORCH_CHECK_VALUE(of_rank.size() == inputs.size(), "weft: ", kName, ": a list of outputs has ", of_rank.size(),
-                          " tensors, but there are ", inputs.size(), " inputs");
+        TORCH_CHECK_VALUE(of_rank.size() == inputs.size(), "weft: ", kName,
+                          ": a list of outputs has ", of_rank.size(), " tensors, but there are ",
+                          inputs.size(), " inputs");
         append(results, of_rank);
     }
     Call call = begin(kName, c10d::OpType::ALLGATHER_COALESCED, inputs, results, options);
@@ -329,7 +172,7 @@ Backend::WorkPtr Backend::allgather_coalesced(TensorLists& outputs, Tensors& inp
         check_dense(kName, gathered);
         check_same_type(kName, gathered[0], inputs[i]);
         check_numel(kName, "own output", gathered[static_cast<size_t>(rank_)], inputs[i].numel());
-        add_all_gather_list(call, gathered, inputs[i]);
+        add_all_gather(call, at::TensorList(gathered), inputs[i]);
     }
     return submit(std::move(call));
 }
@@ -337,25 +180,27 @@ Backend::WorkPtr Backend::allgather_coalesced(TensorLists& outputs, Tensors& inp
 Backend::WorkPtr Backend::allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
                                                           const c10d::AllgatherOptions& options) {
     constexpr const char* kName = "all_gather_into_tensor_coalesced";
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "weft: ", kName, " has ", outputs.size(), " outputs but ",
-                      inputs.size(), " inputs");
+    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "weft: ", kName, " has ", outputs.size(),
+                      " outputs but ", inputs.size(), " inputs");
     Call call = begin(kName, c10d::OpType::ALLGATHER_COALESCED, inputs, outputs, options);
     for (size_t i = 0; i < inputs.size(); ++i) {
         check_same_type(kName, outputs[i], inputs[i]);
         check_numel(kName, "output", outputs[i], inputs[i].numel() * size_);
-        add_pipelined_all_gather(call, outputs[i], inputs[i], size_);
+        add_all_gather(call, outputs[i], inputs[i], size_);
     }
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::gather(TensorLists& outputs, Tensors& inputs, const c10d::GatherOptions& options) {
+Backend::WorkPtr Backend::gather(TensorLists& outputs, Tensors& inputs,
+                                 const c10d::GatherOptions& options) {
     constexpr const char* kName = "gather";
     const at::Tensor& input = only(kName, inputs);
     check_root(kName, options.rootRank, size_);
     check_dense(kName, inputs);
     const bool at_root = options.rootRank == rank_;
     if (at_root) {
-        TORCH_CHECK_VALUE(outputs.size() == 1, "weft: gather takes one list of outputs at the root, not ",
+        TORCH_CHECK_VALUE(outputs.size() == 1,
+                          "weft: gather takes one list of outputs at the root, not ",
                           outputs.size());
         check_list(kName, "output", outputs[0], size_);
         for (const at::Tensor& output : outputs[0]) {
@@ -363,31 +208,46 @@ Backend::WorkPtr Backend::gather(TensorLists& outputs, Tensors& inputs, const c1
             check_numel(kName, "output", output, input.numel());
         }
     } else {
-        TORCH_CHECK_VALUE(outputs.empty(), "weft: gather takes outputs at the root only, which is rank ",
+        TORCH_CHECK_VALUE(outputs.empty(),
+                          "weft: gather takes outputs at the root only, which is rank ",
                           options.rootRank);
     }
-    Call call = begin(kName, c10d::OpType::GATHER, inputs, at_root ? outputs[0] : Tensors{}, options);
-    const Elements elements = moved_as(input.scalar_type());
-    const auto root = static_cast<int32_t>(options.rootRank);
-    Stage stage;
-    const at::Tensor from = stage.in(input);
-    const at::Tensor to = at_root ? stage.out(at::TensorList(outputs[0])) : at::Tensor();
-    stage.issue = [=](weft_comm* comm, const weft_op_options* op_options, weft_request** request) {
-        return weft_gather(comm, from.const_data_ptr(), to.defined() ? to.data_ptr() : nullptr,
-                           count_of(from, elements), elements.dtype, root, op_options, request);
-    };
-    call.stages.push_back(std::move(stage));
+    Call call =
+        begin(kName, c10d::OpType::GATHER, inputs, at_root ? outputs[0] : Tensors{}, options);
+    add_gather(call, call.results, input, static_cast<int>(options.rootRank));
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::scatter(Tensors& outputs, TensorLists& inputs, const c10d::ScatterOptions& options) {
+#if WEFT_TORCH_AT_LEAST(2, 14)
+// At the root, `output` holds the inputs of all ranks one behind the other; elsewhere it does not
+// matter.
+Backend::WorkPtr Backend::gather_single(at::Tensor& output, at::Tensor& input,
+                                        const c10d::GatherOptions& options) {
+    constexpr const char* kName = "gather_single";
+    check_root(kName, options.rootRank, size_);
+    check_dense(kName, Tensors{input});
+    const bool at_root = options.rootRank == rank_;
+    if (at_root) {
+        check_same_type(kName, output, input);
+        check_numel(kName, "output", output, input.numel() * size_);
+    }
+    Call call =
+        begin(kName, c10d::OpType::GATHER, {input}, at_root ? Tensors{output} : Tensors{}, options);
+    add_gather(call, call.results, input, static_cast<int>(options.rootRank));
+    return submit(std::move(call));
+}
+#endif
+
+Backend::WorkPtr Backend::scatter(Tensors& outputs, TensorLists& inputs,
+                                  const c10d::ScatterOptions& options) {
     constexpr const char* kName = "scatter";
     const at::Tensor& output = only(kName, outputs);
     check_root(kName, options.rootRank, size_);
     check_dense(kName, outputs);
     const bool at_root = options.rootRank == rank_;
     if (at_root) {
-        TORCH_CHECK_VALUE(inputs.size() == 1, "weft: scatter takes one list of inputs at the root, not ",
+        TORCH_CHECK_VALUE(inputs.size() == 1,
+                          "weft: scatter takes one list of inputs at the root, not ",
                           inputs.size());
         check_list(kName, "input", inputs[0], size_);
         for (const at::Tensor& input : inputs[0]) {
@@ -395,20 +255,13 @@ Backend::WorkPtr Backend::scatter(Tensors& outputs, TensorLists& inputs, const c
             check_numel(kName, "input", input, output.numel());
         }
     } else {
-        TORCH_CHECK_VALUE(inputs.empty(), "weft: scatter takes inputs at the root only, which is rank ",
+        TORCH_CHECK_VALUE(inputs.empty(),
+                          "weft: scatter takes inputs at the root only, which is rank ",
                           options.rootRank);
     }
-    Call call = begin(kName, c10d::OpType::SCATTER, at_root ? inputs[0] : Tensors{}, outputs, options);
-    const Elements elements = moved_as(output.scalar_type());
-    const auto root = static_cast<int32_t>(options.rootRank);
-    Stage stage;
-    const at::Tensor from = at_root ? stage.in(at::TensorList(inputs[0])) : at::Tensor();
-    const at::Tensor to = stage.out(output);
-    stage.issue = [=](weft_comm* comm, const weft_op_options* op_options, weft_request** request) {
-        return weft_scatter(comm, from.defined() ? from.const_data_ptr() : nullptr, to.data_ptr(),
-                            count_of(to, elements), elements.dtype, root, op_options, request);
-    };
-    call.stages.push_back(std::move(stage));
+    Call call =
+        begin(kName, c10d::OpType::SCATTER, at_root ? inputs[0] : Tensors{}, outputs, options);
+    add_scatter(call, output, call.inputs, static_cast<int>(options.rootRank));
     return submit(std::move(call));
 }
 
@@ -416,26 +269,13 @@ Backend::WorkPtr Backend::reduce_scatter(Tensors& outputs, TensorLists& inputs,
                                          const c10d::ReduceScatterOptions& options) {
     constexpr const char* kName = "reduce_scatter";
     const at::Tensor& output = only(kName, outputs);
-    TORCH_CHECK_VALUE(inputs.size() == 1, "weft: reduce_scatter takes one list of inputs, not ", inputs.size());
+    TORCH_CHECK_VALUE(inputs.size() == 1, "weft: reduce_scatter takes one list of inputs, not ",
+                      inputs.size());
     check_list(kName, "input", inputs[0], size_);
     check_same_type(kName, output, inputs[0][0]);
     check_numel(kName, "output", output, inputs[0][static_cast<size_t>(rank_)].numel());
     Call call = begin(kName, c10d::OpType::REDUCE_SCATTER, inputs[0], outputs, options);
-    const Elements elements = reduced_as(output.scalar_type(), options.reduceOp);
-    const Reduction reduction = reduction_of(options.reduceOp);
-    Stage stage;
-    const at::Tensor from = stage.in(at::TensorList(inputs[0]));
-    const at::Tensor to = stage.out(output);
-    stage.issue = [=, equal = equal_sizes(inputs[0]), counts = counts_of(inputs[0], elements)](
-                      weft_comm* comm, const weft_op_options* op_options, weft_request** request) {
-        weft_op_options scaled = *op_options;
-        scaled.scale = reduction.scale;
-        return equal ? weft_reduce_scatter(comm, from.const_data_ptr(), to.data_ptr(), count_of(to, elements),
-                                           elements.dtype, reduction.op, &scaled, request)
-                     : weft_reduce_scatterv(comm, from.const_data_ptr(), to.data_ptr(), counts.data(), elements.dtype,
-                                            reduction.op, &scaled, request);
-    };
-    call.stages.push_back(std::move(stage));
+    add_reduce_scatter(call, output, at::TensorList(inputs[0]), options.reduceOp);
     return submit(std::move(call));
 }
 
@@ -445,74 +285,54 @@ Backend::WorkPtr Backend::_reduce_scatter_base(at::Tensor& output, at::Tensor& i
     check_same_type(kName, output, input);
     check_numel(kName, "input", input, output.numel() * size_);
     Call call = begin(kName, c10d::OpType::_REDUCE_SCATTER_BASE, {input}, {output}, options);
-    add_pipelined_reduce_scatter(call, output, input, options.reduceOp, size_);
+    add_reduce_scatter(call, output, input, options.reduceOp, size_);
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
-                                                          const c10d::ReduceScatterOptions& options) {
+Backend::WorkPtr Backend::reduce_scatter_tensor_coalesced(
+    Tensors& outputs, Tensors& inputs, const c10d::ReduceScatterOptions& options) {
     constexpr const char* kName = "reduce_scatter_tensor_coalesced";
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "weft: ", kName, " has ", outputs.size(), " outputs but ",
-                      inputs.size(), " inputs");
-    Call call = begin(kName, c10d::OpType::REDUCE_SCATTER_TENSOR_COALESCED, inputs, outputs, options);
+    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "weft: ", kName, " has ", outputs.size(),
+                      " outputs but ", inputs.size(), " inputs");
+    Call call =
+        begin(kName, c10d::OpType::REDUCE_SCATTER_TENSOR_COALESCED, inputs, outputs, options);
     for (size_t i = 0; i < inputs.size(); ++i) {
         check_same_type(kName, outputs[i], inputs[i]);
         check_numel(kName, "input", inputs[i], outputs[i].numel() * size_);
-        add_pipelined_reduce_scatter(call, outputs[i], inputs[i], options.reduceOp, size_);
+        add_reduce_scatter(call, outputs[i], inputs[i], options.reduceOp, size_);
     }
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::alltoall_base(at::Tensor& output, at::Tensor& input, std::vector<int64_t>& output_splits,
-                                        std::vector<int64_t>& input_splits, const c10d::AllToAllOptions& options) {
+Backend::WorkPtr Backend::alltoall_base(at::Tensor& output, at::Tensor& input,
+                                        std::vector<int64_t>& output_splits,
+                                        std::vector<int64_t>& input_splits,
+                                        const c10d::AllToAllOptions& options) {
     constexpr const char* kName = "all_to_all_single";
     check_same_type(kName, output, input);
-    const at::Tensor source = input.is_alias_of(output) ? input.clone() : input;  // the C API has no all_to_all in place
+    const at::Tensor source =
+        input.is_alias_of(output) ? input.clone() : input;  // the C API has no all_to_all in place
     c10d::checkSplitSizes(input_splits, input, size_);
     c10d::checkSplitSizes(output_splits, output, size_);
     Call call = begin(kName, c10d::OpType::ALLTOALL_BASE, {input}, {output}, options);
-    const Elements elements = moved_as(input.scalar_type());
-    Stage stage;
-    const at::Tensor from = stage.in(source);
-    const at::Tensor to = stage.out(output);
     if (input_splits.empty() && output_splits.empty()) {
         check_numel(kName, "output", output, input.numel());
-        stage.issue = [=, size = static_cast<size_t>(size_)](weft_comm* comm, const weft_op_options* op_options,
-                                                            weft_request** request) {
-            return weft_all_to_all(comm, from.const_data_ptr(), to.data_ptr(), count_of(from, elements) / size,
-                                   elements.dtype, op_options, request);
-        };
-        call.stages.push_back(std::move(stage));
-        return submit(std::move(call));
+        add_all_to_all(call, output, source, size_);
+    } else {
+        add_all_to_all(call, output, rows_of(output, output_splits, size_), source,
+                       rows_of(input, input_splits, size_));
     }
-    const auto counts = [&](const at::Tensor& tensor, const std::vector<int64_t>& splits) {
-        if (splits.empty()) {
-            return std::vector<size_t>(static_cast<size_t>(size_), count_of(tensor, elements) / static_cast<size_t>(size_));
-        }
-        const int64_t row = tensor.size(0) == 0 ? 0 : tensor.numel() / tensor.size(0);
-        std::vector<size_t> result;
-        for (const int64_t split : splits) {
-            result.push_back(static_cast<size_t>(split * row) * elements.per_element);
-        }
-        return result;
-    };
-    add_all_to_allv(call, std::move(stage), from, counts(input, input_splits), to, counts(output, output_splits),
-                    elements);
     return submit(std::move(call));
 }
 
-Backend::WorkPtr Backend::alltoall(Tensors& outputs, Tensors& inputs, const c10d::AllToAllOptions& options) {
+Backend::WorkPtr Backend::alltoall(Tensors& outputs, Tensors& inputs,
+                                   const c10d::AllToAllOptions& options) {
     constexpr const char* kName = "all_to_all";
     check_list(kName, "output", outputs, size_);
     check_list(kName, "input", inputs, size_);
     check_same_type(kName, outputs[0], inputs[0]);
     Call call = begin(kName, c10d::OpType::ALLTOALL, inputs, outputs, options);
-    const Elements elements = moved_as(inputs[0].scalar_type());
-    Stage stage;
-    const at::Tensor from = stage.in(at::TensorList(inputs));
-    const at::Tensor to = stage.out(at::TensorList(outputs));
-    add_all_to_allv(call, std::move(stage), from, counts_of(inputs, elements), to, counts_of(outputs, elements),
-                    elements);
+    add_all_to_all(call, at::TensorList(outputs), at::TensorList(inputs));
     return submit(std::move(call));
 }
 
@@ -520,7 +340,8 @@ Backend::WorkPtr Backend::barrier(const c10d::BarrierOptions& options) {
     Call call{"barrier", c10d::OpType::BARRIER};
     call.timeout = options.timeout;
     call.async = options.asyncOp;
-    // What was launched on the device before the barrier belongs before it: users time and delete files by that.
+    // What was launched on the device before the barrier belongs before it: users time and delete
+    // files by that.
     if (options.device.has_value() && !options.device->is_cpu()) {
         const c10::impl::VirtualGuardImpl device(options.device->type());
         device.getStream(*options.device).synchronize();

@@ -18,7 +18,7 @@ namespace {
 constexpr auto kIdleLife = std::chrono::seconds(5);
 
 class CompletionThreads : public ProcessBound {
-public:
+  public:
     void post(std::function<void()> task) {
         {
             const std::lock_guard lock(mutex_);
@@ -31,7 +31,8 @@ public:
         }
         try {
             std::thread([this] { run(); }).detach();
-        } catch (const std::system_error&) {  // no more threads to be had: the existing ones will come to it,
+        } catch (const std::system_error&) {  // no more threads to be had: the existing ones will
+                                              // come to it,
             std::unique_lock lock(mutex_);    // and where there is none, late is worse than here
             if (--threads_ == 0) {
                 lock.unlock();
@@ -40,7 +41,7 @@ public:
         }
     }
 
-private:
+  private:
     void run() {
         std::unique_lock lock(mutex_);
         while (true) {
@@ -78,7 +79,8 @@ private:
     size_t threads_ = 0;
 };
 
-// Never destroyed: its threads may outlive main. A forked child leaves the parent's behind and starts anew.
+// Never destroyed: its threads may outlive main. A forked child leaves the parent's behind and
+// starts anew.
 CompletionThreads& completion_threads() {
     static std::atomic<CompletionThreads*> current{std::make_unique<CompletionThreads>().release()};
     CompletionThreads* threads = current.load(std::memory_order_acquire);
@@ -93,6 +95,8 @@ CompletionThreads& completion_threads() {
 
 }  // namespace
 
-void complete_later(std::function<void()> task) { completion_threads().post(std::move(task)); }
+void complete_later(std::function<void()> task) {
+    completion_threads().post(std::move(task));
+}
 
 }  // namespace weft::torch_backend

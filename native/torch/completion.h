@@ -1,6 +1,7 @@
-// Where the ends of operations are carried out: copies into the user's tensors and callbacks of futures. They may take the
-// GIL, block, or wait for another collective (PowerSGD's hook does), so they must run neither on the engine's thread
-// nor behind one another: a thread is added whenever all are busy, and leaves after a while without work.
+// Where the ends of operations are carried out: copies into the user's tensors and callbacks of
+// futures. They may take the GIL, block, or wait for another collective (PowerSGD's hook does), so
+// they must run neither on the engine's thread nor behind one another: a thread is added whenever
+// all are busy, and leaves after a while without work.
 #pragma once
 
 #include <functional>

@@ -14,7 +14,9 @@ namespace {
 
 constexpr int64_t kNanosPerMilli = 1'000'000;
 
-const char* or_default(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
+const char* or_default(const std::string& text) {
+    return text.empty() ? nullptr : text.c_str();
+}
 
 std::string draw_secret() {
     std::string secret;
@@ -30,7 +32,8 @@ std::string draw_secret() {
 
 uint64_t draw_random() {
     uint64_t bits = 0;
-    TORCH_CHECK(getrandom(&bits, sizeof bits, 0) == sizeof bits, "weft: getrandom failed, errno ", errno);
+    TORCH_CHECK(getrandom(&bits, sizeof bits, 0) == sizeof bits, "weft: getrandom failed, errno ",
+                errno);
     return bits;
 }
 
@@ -84,7 +87,8 @@ std::shared_ptr<Context> Context::open_with_drawn_secret(const ContextSettings& 
     return Registry::instance().find_or_make(settings, true);
 }
 
-Context::Context(ContextSettings settings, bool drawn) : settings_(std::move(settings)), drawn_(drawn) {
+Context::Context(ContextSettings settings, bool drawn)
+    : settings_(std::move(settings)), drawn_(drawn) {
     weft_context_options options = WEFT_CONTEXT_OPTIONS_INIT;
     options.secret = or_default(settings_.secret);
     options.datapaths = or_default(settings_.datapaths);
@@ -109,8 +113,8 @@ std::string Context::address() const {
     return address;
 }
 
-Group::Group(std::shared_ptr<Context> context, Membership membership, std::chrono::milliseconds timeout,
-             const std::string& algorithms)
+Group::Group(std::shared_ptr<Context> context, Membership membership,
+             std::chrono::milliseconds timeout, const std::string& algorithms)
     : context_(std::move(context)),
       membership_(std::move(membership)),
       timeout_(timeout),
@@ -139,7 +143,8 @@ Group::~Group() {
 
 weft_comm* Group::handle() const {
     TORCH_CHECK(!process_.inherited(), "weft: group \"", membership_.name,
-                "\" was made before this process was forked and belongs to the parent. Call init_process_group in the "
+                "\" was made before this process was forked and belongs to the parent. Call "
+                "init_process_group in the "
                 "child instead.");
     return handle_;
 }
@@ -155,8 +160,8 @@ void Group::abort(const std::string& reason) const {
 }
 
 std::string Group::describe(const std::string& operation) const {
-    return operation + " of group \"" + membership_.name + "\" (rank " + std::to_string(membership_.rank) + " of " +
-           std::to_string(membership_.size()) + ")";
+    return operation + " of group \"" + membership_.name + "\" (rank " +
+           std::to_string(membership_.rank) + " of " + std::to_string(membership_.size()) + ")";
 }
 
 }  // namespace weft::torch_backend

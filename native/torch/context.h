@@ -1,5 +1,6 @@
-// The process's engine and the groups on it. Connections belong to peers, not to groups: all groups with the same settings
-// share one weft_context, so that a new group opens only the connections that did not exist yet.
+// The process's engine and the groups on it. Connections belong to peers, not to groups: all groups
+// with the same settings share one weft_context, so that a new group opens only the connections
+// that did not exist yet.
 #pragma once
 
 #include <chrono>
@@ -12,7 +13,8 @@
 
 namespace weft::torch_backend {
 
-// What makes two contexts different. An empty string stands for the environment's value or the default (weft.h).
+// What makes two contexts different. An empty string stands for the environment's value or the
+// default (weft.h).
 struct ContextSettings {
     std::string secret;
     std::string datapaths;
@@ -24,11 +26,12 @@ struct ContextSettings {
 };
 
 class Context {
-public:
+  public:
     // The living context with these settings, or a new one.
     static std::shared_ptr<Context> open(const ContextSettings& settings);
 
-    // A living context that has these settings but for a secret that open_with_new_secret drew; else a new one with a new secret.
+    // A living context that has these settings but for a secret that open_with_new_secret drew;
+    // else a new one with a new secret.
     static std::shared_ptr<Context> open_with_drawn_secret(const ContextSettings& settings);
 
     ~Context();
@@ -41,7 +44,7 @@ public:
 
     Context(ContextSettings settings, bool drawn);  // use open()
 
-private:
+  private:
     ContextSettings settings_;
     bool drawn_;
     ProcessBound process_;
@@ -62,10 +65,11 @@ struct Membership {
 
 // One communicator of the C API. Whatever runs on it holds it.
 class Group {
-public:
-    // Collective. Throws DistBackendError that names the rank that never came or could not prove the secret.
-    Group(std::shared_ptr<Context> context, Membership membership, std::chrono::milliseconds timeout,
-          const std::string& algorithms);
+  public:
+    // Collective. Throws DistBackendError that names the rank that never came or could not prove
+    // the secret.
+    Group(std::shared_ptr<Context> context, Membership membership,
+          std::chrono::milliseconds timeout, const std::string& algorithms);
     ~Group();
     Group(const Group&) = delete;
     Group& operator=(const Group&) = delete;
@@ -74,8 +78,8 @@ public:
     weft_comm* handle() const;
     const Membership& membership() const { return membership_; }
 
-    // The same ranks again as a second communicator, whose operations are ordered among themselves only. Collective, but
-    // needs no rendezvous. `salt` tells siblings apart.
+    // The same ranks again as a second communicator, whose operations are ordered among themselves
+    // only. Collective, but needs no rendezvous. `salt` tells siblings apart.
     std::shared_ptr<Group> sibling(uint64_t salt) const;
 
     // Local. Ends all operations here and at the peers.
@@ -84,7 +88,7 @@ public:
     // "all_reduce #7 of group "0" (rank 1 of 4)"
     std::string describe(const std::string& operation) const;
 
-private:
+  private:
     std::shared_ptr<Context> context_;
     Membership membership_;
     std::chrono::milliseconds timeout_;

@@ -38,9 +38,11 @@ std::optional<weft_dtype> same_type(at::ScalarType type) {
     }
 }
 
-// Sums act on the two parts of a complex number alike, so its parts may travel as twice as many reals.
+// Sums act on the two parts of a complex number alike, so its parts may travel as twice as many
+// reals.
 bool acts_on_parts(const c10d::ReduceOp& op) {
-    return op.op_ == c10d::ReduceOp::SUM || op.op_ == c10d::ReduceOp::AVG || op.op_ == c10d::ReduceOp::PREMUL_SUM;
+    return op.op_ == c10d::ReduceOp::SUM || op.op_ == c10d::ReduceOp::AVG ||
+           op.op_ == c10d::ReduceOp::PREMUL_SUM;
 }
 
 }  // namespace
@@ -59,9 +61,10 @@ Elements reduced_as(at::ScalarType type, const c10d::ReduceOp& op) {
     if (type == at::kComplexHalf && acts_on_parts(op)) {
         return {WEFT_F16, 2};
     }
-    TORCH_CHECK_NOT_IMPLEMENTED(false, "weft: tensors of type ", type,
-                                " cannot be reduced; convert them to a type of at least 8 bits that can "
-                                "(float16, bfloat16, float32, ...)");
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        false, "weft: tensors of type ", type,
+        " cannot be reduced; convert them to a type of at least 8 bits that can "
+        "(float16, bfloat16, float32, ...)");
 }
 
 Reduction reduction_of(const c10d::ReduceOp& op) {
@@ -83,11 +86,14 @@ Reduction reduction_of(const c10d::ReduceOp& op) {
         case c10d::ReduceOp::BXOR:
             return {WEFT_BXOR};
         case c10d::ReduceOp::PREMUL_SUM: {
-            const auto* factor = dynamic_cast<const c10d::NCCLPreMulSumSupplement*>(op.supplement_.get());
-            TORCH_CHECK_VALUE(factor != nullptr, "weft: PREMUL_SUM without its factor; make it with "
-                                                 "torch.distributed._make_nccl_premul_sum(factor)");
+            const auto* factor =
+                dynamic_cast<const c10d::NCCLPreMulSumSupplement*>(op.supplement_.get());
+            TORCH_CHECK_VALUE(factor != nullptr,
+                              "weft: PREMUL_SUM without its factor; make it with "
+                              "torch.distributed._make_nccl_premul_sum(factor)");
             const bool by_tensor = factor->tensor_factor.defined();
-            return {WEFT_PREMUL_SUM, by_tensor ? factor->tensor_factor.item<double>() : factor->double_factor};
+            return {WEFT_PREMUL_SUM,
+                    by_tensor ? factor->tensor_factor.item<double>() : factor->double_factor};
         }
         default:
             TORCH_CHECK_VALUE(false, "weft: unknown reduction ", static_cast<int>(op.op_));

@@ -11,7 +11,8 @@ namespace weft::torch_backend {
 // How `count` elements of a tensor travel.
 struct Elements {
     weft_dtype dtype;
-    size_t per_element;  // `dtype`s in one element of the tensor: 2 for complex halves, its bytes for a type sent as bytes
+    size_t per_element;  // `dtype`s in one element of the tensor: 2 for complex halves, its bytes
+                         // for a type sent as bytes
 };
 
 // For operations that move data: every type goes, those that the C API does not know as bytes.

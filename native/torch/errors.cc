@@ -15,8 +15,10 @@ std::exception_ptr make_exception(const weft_error& error, const std::string& op
 std::exception_ptr make_exception(weft_status status, const std::string& message,
                                   const std::string& operation) {
     const c10::SourceLocation here{__func__, __FILE__, __LINE__};
-    const char* failed = status == WEFT_ERR_TIMEOUT ? " ran into its timeout and failed: " : " failed: ";
-    const std::string text = "weft: " + operation + failed + message + " (" + weft_status_name(status) + ")";
+    const char* failed =
+        status == WEFT_ERR_TIMEOUT ? " ran into its timeout and failed: " : " failed: ";
+    const std::string text =
+        "weft: " + operation + failed + message + " (" + weft_status_name(status) + ")";
     switch (status) {
         case WEFT_ERR_INVALID:
             return std::make_exception_ptr(c10::ValueError(here, text));
@@ -33,7 +35,8 @@ void check(weft_status status, const std::string& operation) {
     }
     weft_error error{};
     weft_last_error(&error);
-    if (error.status != status) {  // the status counts; a call that left no message must not borrow an older one
+    if (error.status !=
+        status) {  // the status counts; a call that left no message must not borrow an older one
         std::rethrow_exception(make_exception(status, weft_status_name(status), operation));
     }
     std::rethrow_exception(make_exception(error, operation));

@@ -1,5 +1,6 @@
-// Errors of the C API as the exceptions that torch turns into Python's: ValueError for a bad argument, NotImplementedError
-// for what this build cannot do, torch.distributed.DistBackendError for all that went wrong between ranks.
+// Errors of the C API as the exceptions that torch turns into Python's: ValueError for a bad
+// argument, NotImplementedError for what this build cannot do, torch.distributed.DistBackendError
+// for all that went wrong between ranks.
 #pragma once
 
 #include <exception>
@@ -9,7 +10,8 @@
 
 namespace weft::torch_backend {
 
-// The exception for `error`; `operation` says what failed ("all_reduce #7 of group 0, rank 1 of 4").
+// The exception for `error`; `operation` says what failed ("all_reduce #7 of group 0, rank 1 of
+// 4").
 std::exception_ptr make_exception(const weft_error& error, const std::string& operation);
 
 // The same, of an error that Weft's torch door found by itself.

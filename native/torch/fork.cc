@@ -15,6 +15,8 @@ std::atomic<uint64_t> generation{0};
 
 }  // namespace
 
-uint64_t fork_generation() { return generation.load(std::memory_order_relaxed); }
+uint64_t fork_generation() {
+    return generation.load(std::memory_order_relaxed);
+}
 
 }  // namespace weft::torch_backend

@@ -1,5 +1,6 @@
-// Fork safety. A child inherits copies of the parent's handles, but neither its threads nor its connections: it must touch
-// none of them, and makes its own when it builds a group. So whatever is bound to a process remembers the generation.
+// Fork safety. A child inherits copies of the parent's handles, but neither its threads nor its
+// connections: it must touch none of them, and makes its own when it builds a group. So whatever is
+// bound to a process remembers the generation.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +12,10 @@ uint64_t fork_generation();
 
 // True in a forked child for whatever was made in its parent.
 class ProcessBound {
-public:
+  public:
     bool inherited() const { return generation_ != fork_generation(); }
 
-private:
+  private:
     uint64_t generation_ = fork_generation();
 };
 

@@ -12,7 +12,8 @@ constexpr uint8_t kWell = 1;
 constexpr uint8_t kFailed = 0;
 
 void put(std::vector<uint8_t>& blob, const std::string& field) {
-    TORCH_CHECK_VALUE(field.size() <= UINT16_MAX, "weft: a secret or message of ", field.size(), " bytes is too long");
+    TORCH_CHECK_VALUE(field.size() <= UINT16_MAX, "weft: a secret or message of ", field.size(),
+                      " bytes is too long");
     blob.push_back(static_cast<uint8_t>(field.size() & 0xff));
     blob.push_back(static_cast<uint8_t>(field.size() >> 8));
     blob.insert(blob.end(), field.begin(), field.end());
@@ -20,11 +21,12 @@ void put(std::vector<uint8_t>& blob, const std::string& field) {
 
 // Reads the fields of another rank's blob.
 class Fields {
-public:
+  public:
     Fields(const std::vector<uint8_t>& blob, int rank) : blob_(blob), rank_(rank) {
         need(1);
         if (blob_[0] != kWell) {
-            TORCH_CHECK_WITH(DistBackendError, false, "weft: rank ", rank, " could not start: ", next());
+            TORCH_CHECK_WITH(DistBackendError, false, "weft: rank ", rank,
+                             " could not start: ", next());
         }
     }
 
@@ -38,10 +40,11 @@ public:
         return {begin, length};
     }
 
-private:
+  private:
     void need(size_t bytes) const {
-        TORCH_CHECK_WITH(DistBackendError, at_ + bytes <= blob_.size(), "weft: what rank ", rank_,
-                         " wrote to the store is not a Weft address; do all ranks run the same version?");
+        TORCH_CHECK_WITH(
+            DistBackendError, at_ + bytes <= blob_.size(), "weft: what rank ", rank_,
+            " wrote to the store is not a Weft address; do all ranks run the same version?");
     }
 
     const std::vector<uint8_t>& blob_;
@@ -50,8 +53,9 @@ private:
 };
 
 class Bulletin {
-public:
-    // Each round of arrivals has keys of its own, so that a store can serve again after destroy_process_group.
+  public:
+    // Each round of arrivals has keys of its own, so that a store can serve again after
+    // destroy_process_group.
     Bulletin(c10d::Store& store, int rank, int size, const GroupOptions& options)
         : store_(store), rank_(rank), size_(size), options_(options) {
         const int64_t arrival = store_.add("weft/arrivals", 1);
@@ -84,7 +88,7 @@ public:
         return blobs;
     }
 
-private:
+  private:
     std::string key(int rank) const { return prefix_ + std::to_string(rank); }
 
     void await(const std::vector<std::string>& keys) {
@@ -97,8 +101,9 @@ private:
                     missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
                 }
             }
-            TORCH_CHECK_WITH(DistBackendError, missing.empty(), "weft: creation of group \"", options_.group_name,
-                             "\" (rank ", rank_, " of ", size_, ") failed: within ", options_.timeout.count(),
+            TORCH_CHECK_WITH(DistBackendError, missing.empty(), "weft: creation of group \"",
+                             options_.group_name, "\" (rank ", rank_, " of ", size_,
+                             ") failed: within ", options_.timeout.count(),
                              " ms nothing came from rank(s) ", missing, " (WEFT_ERR_UNREACHABLE)");
             throw;
         }
@@ -115,7 +120,8 @@ bool has_own_secret(const GroupOptions& options) {
     return !options.context.secret.empty() || std::getenv("WEFT_SECRET") != nullptr;
 }
 
-std::vector<uint8_t> introduce(const std::string& address, uint64_t group, const std::string& secret) {
+std::vector<uint8_t> introduce(const std::string& address, uint64_t group,
+                               const std::string& secret) {
     std::vector<uint8_t> blob{kWell};
     put(blob, address);
     put(blob, std::to_string(group));
@@ -127,8 +133,10 @@ std::vector<uint8_t> introduce(const std::string& address, uint64_t group, const
 std::shared_ptr<Context> enter(Bulletin& bulletin, int rank, const GroupOptions& options) {
     const bool own_secret = has_own_secret(options);
     if (rank == 0) {
-        auto context = own_secret ? Context::open(options.context) : Context::open_with_drawn_secret(options.context);
-        bulletin.publish(introduce(context->address(), draw_random(), own_secret ? "" : context->secret()));
+        auto context = own_secret ? Context::open(options.context)
+                                  : Context::open_with_drawn_secret(options.context);
+        bulletin.publish(
+            introduce(context->address(), draw_random(), own_secret ? "" : context->secret()));
         return context;
     }
     ContextSettings settings = options.context;
@@ -146,7 +154,8 @@ std::shared_ptr<Context> enter(Bulletin& bulletin, int rank, const GroupOptions&
 
 }  // namespace
 
-std::shared_ptr<Group> rendezvous(c10d::Store& store, int rank, int size, const GroupOptions& options) {
+std::shared_ptr<Group> rendezvous(c10d::Store& store, int rank, int size,
+                                  const GroupOptions& options) {
     Bulletin bulletin(store, rank, size, options);
     std::shared_ptr<Context> context;
     try {
@@ -164,7 +173,8 @@ std::shared_ptr<Group> rendezvous(c10d::Store& store, int rank, int size, const 
             membership.id = std::stoull(fields.next());
         }
     }
-    return std::make_shared<Group>(std::move(context), std::move(membership), options.timeout, options.algorithms);
+    return std::make_shared<Group>(std::move(context), std::move(membership), options.timeout,
+                                   options.algorithms);
 }
 
 }  // namespace weft::torch_backend

@@ -1,11 +1,13 @@
-// all_reduce of sparse COO tensors: ranks gather each other's entries and add them up, each in the same order.
+// all_reduce of sparse COO tensors: ranks gather each other's entries and add them up, each in the
+// same order.
 #include "torch/backend.h"
 #include "torch/dtype.h"
 
 namespace weft::torch_backend {
 namespace {
 
-Stage gather_entries(const at::Tensor& mine, const at::Tensor& all, std::vector<size_t> entries, size_t per_entry) {
+Stage gather_entries(const at::Tensor& mine, const at::Tensor& all, std::vector<size_t> entries,
+                     size_t per_entry) {
     const Elements elements = moved_as(mine.scalar_type());
     for (size_t& count : entries) {
         count *= per_entry * elements.per_element;
@@ -14,20 +16,22 @@ Stage gather_entries(const at::Tensor& mine, const at::Tensor& all, std::vector<
     const at::Tensor from = stage.in(mine);
     stage.issue = [=, counts = std::move(entries)](weft_comm* comm, const weft_op_options* options,
                                                    weft_request** request) {
-        return weft_all_gatherv(comm, from.const_data_ptr(), all.data_ptr(), counts.data(), elements.dtype, options,
-                                request);
+        return weft_all_gatherv(comm, from.const_data_ptr(), all.data_ptr(), counts.data(),
+                                elements.dtype, options, request);
     };
     return stage;
 }
 
 }  // namespace
 
-// The numbers of entries are gathered first, and this call waits for them: only then the rest can be asked for, and every
-// rank must issue its collectives in the same order.
-Backend::WorkPtr Backend::allreduce_sparse(Tensors& tensors, const c10d::AllreduceOptions& options) {
+// The numbers of entries are gathered first, and this call waits for them: only then the rest can
+// be asked for, and every rank must issue its collectives in the same order.
+Backend::WorkPtr Backend::allreduce_sparse(Tensors& tensors,
+                                           const c10d::AllreduceOptions& options) {
     TORCH_CHECK_VALUE(tensors.size() == 1 && tensors[0].is_sparse(),
                       "weft: sparse all_reduce takes a list of exactly one sparse COO tensor");
-    TORCH_CHECK_NOT_IMPLEMENTED(tensors[0].is_cpu(), "weft: sparse all_reduce takes tensors in host memory, not on ",
+    TORCH_CHECK_NOT_IMPLEMENTED(tensors[0].is_cpu(),
+                                "weft: sparse all_reduce takes tensors in host memory, not on ",
                                 tensors[0].device());
     TORCH_CHECK_NOT_IMPLEMENTED(options.reduceOp.op_ == c10d::ReduceOp::SUM,
                                 "weft: sparse all_reduce knows the sum only");
@@ -61,7 +65,8 @@ Backend::WorkPtr Backend::allreduce_sparse(Tensors& tensors, const c10d::Allredu
     call.async = options.asyncOp;
     call.inputs = tensors;
     call.results = tensors;
-    call.stages.push_back(gather_entries(indices, all_indices, counts, static_cast<size_t>(indices.size(1))));
+    call.stages.push_back(
+        gather_entries(indices, all_indices, counts, static_cast<size_t>(indices.size(1))));
     call.stages.push_back(gather_entries(values, all_values, counts, per_entry));
     call.conclude = [output = tensors[0], all_indices, all_values] {
         const at::NoGradGuard no_grad;

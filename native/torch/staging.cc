@@ -7,7 +7,8 @@
 namespace weft::torch_backend {
 namespace {
 
-// Tells the siblings of a group apart (Group::sibling): the communicator of its accelerator collectives.
+// Tells the siblings of a group apart (Group::sibling): the communicator of its accelerator
+// collectives.
 constexpr uint64_t kStagingSalt = 0x9e37'79b9'7f4a'7c15;
 constexpr auto kInterruptPeriod = std::chrono::milliseconds(100);
 
@@ -21,8 +22,9 @@ void record_on(const c10::Stream& stream, const at::Tensor& tensor) {
 }  // namespace
 
 class StagedWork final : public Work {
-public:
-    StagedWork(Call call, WorkContext context, bool collective, c10::Stream to_host, c10::Stream to_device)
+  public:
+    StagedWork(Call call, WorkContext context, bool collective, c10::Stream to_host,
+               c10::Stream to_device)
         : Work(call, std::move(context)),
           call_(std::move(call)),
           collective_(collective),
@@ -78,7 +80,8 @@ public:
         while (!cv_.wait_for(lock, kInterruptPeriod, [this] { return completed_; })) {
             if (timeout > kNoTimeout && std::chrono::steady_clock::now() - began >= timeout) {
                 std::rethrow_exception(make_exception(
-                    WEFT_ERR_TIMEOUT, "not done after " + std::to_string(timeout.count()) + " ms; it goes on",
+                    WEFT_ERR_TIMEOUT,
+                    "not done after " + std::to_string(timeout.count()) + " ms; it goes on",
                     "waiting for " + describe()));
             }
             lock.unlock();
@@ -94,7 +97,7 @@ public:
         return true;
     }
 
-private:
+  private:
     void issue(size_t i) {
         const weft_op_options options = op_options(/*background=*/true);
         weft_request* request = nullptr;
@@ -185,8 +188,10 @@ StagingLane::~StagingLane() {
     thread_.join();
 }
 
-c10::intrusive_ptr<c10d::Work> StagingLane::submit(Call call, WorkContext context, bool collective) {
-    auto work = c10::make_intrusive<StagedWork>(std::move(call), std::move(context), collective, to_host_, to_device_);
+c10::intrusive_ptr<c10d::Work> StagingLane::submit(Call call, WorkContext context,
+                                                   bool collective) {
+    auto work = c10::make_intrusive<StagedWork>(std::move(call), std::move(context), collective,
+                                                to_host_, to_device_);
     {
         const std::lock_guard lock(mutex_);
         queue_.push_back(work);
@@ -195,7 +200,8 @@ c10::intrusive_ptr<c10d::Work> StagingLane::submit(Call call, WorkContext contex
     return work;
 }
 
-// Works that are queued when the lane closes are still issued: their group is aborted by then, or serves them.
+// Works that are queued when the lane closes are still issued: their group is aborted by then, or
+// serves them.
 void StagingLane::run() {
     std::unique_lock lock(mutex_);
     while (true) {

@@ -1,24 +1,28 @@
-// Operations on accelerator tensors, without a kernel of our own: copy engines bring the data to pinned host memory on one
-// side stream and back on another, and the host's collective runs between the two, stage by stage, so that the copies of
-// one stage overlap the network of the next. Only torch's device-generic streams and events are used, so any accelerator fits.
+// Operations on accelerator tensors, without a kernel of our own: copy engines bring the data to
+// pinned host memory on one side stream and back on another, and the host's collective runs between
+// the two, stage by stage, so that the copies of one stage overlap the network of the next. Only
+// torch's device-generic streams and events are used, so any accelerator fits.
 //
 // What waits for what:
-//  - the copies to the host wait, on the device, for what the caller's current stream held when the operation was called;
-//  - Work::wait blocks the calling thread until the copies back have been *enqueued* (no portable way lets a stream wait for
-//    the host), then orders the caller's current stream after them by an event; it does not wait for the copies themselves.
-//    A caller that delays wait() keeps host and device free meanwhile;
+//  - the copies to the host wait, on the device, for what the caller's current stream held when the
+//  operation was called;
+//  - Work::wait blocks the calling thread until the copies back have been *enqueued* (no portable
+//  way lets a stream wait for
+//    the host), then orders the caller's current stream after them by an event; it does not wait
+//    for the copies themselves. A caller that delays wait() keeps host and device free meanwhile;
 //  - isCompleted is true once the copies back are done;
-//  - the results' memory and the staging buffers are recorded on the side streams, so the caching allocators keep them.
+//  - the results' memory and the staging buffers are recorded on the side streams, so the caching
+//  allocators keep them.
 #pragma once
+
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
-
-#include <c10/core/Event.h>
-#include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "torch/work.h"
 
@@ -26,11 +30,12 @@ namespace weft::torch_backend {
 
 class StagedWork;
 
-// The side streams of one device and the thread that issues host collectives in the order of the calls, each once its
-// data has arrived. Collectives use a communicator of their own: when they are issued depends on the device's pace, and
-// must not mix with the order of the host's collectives. Messages use the group itself, matched by tag.
+// The side streams of one device and the thread that issues host collectives in the order of the
+// calls, each once its data has arrived. Collectives use a communicator of their own: when they are
+// issued depends on the device's pace, and must not mix with the order of the host's collectives.
+// Messages use the group itself, matched by tag.
 class StagingLane : public ProcessBound {
-public:
+  public:
     StagingLane(std::shared_ptr<Group> group, c10::Device device);
     ~StagingLane();
     StagingLane(const StagingLane&) = delete;
@@ -39,7 +44,7 @@ public:
     c10::Device device() const { return to_host_.device(); }
     c10::intrusive_ptr<c10d::Work> submit(Call call, WorkContext context, bool collective);
 
-private:
+  private:
     void run();
     const std::shared_ptr<Group>& collective_group();
 

@@ -1,5 +1,5 @@
-// The one door to torch's headers. What differs between the supported versions (2.11, 2.13 to 2.15) is asked of the
-// macros here and nowhere else, so that a new torch is one file to read.
+// The one door to torch's headers. What differs between the supported versions (2.11, 2.13 to 2.15)
+// is asked of the macros here and nowhere else, so that a new torch is one file to read.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,4 +12,5 @@
 #include <torch/csrc/distributed/c10d/Work.hpp>
 
 #define WEFT_TORCH_AT_LEAST(major, minor) \
-    (TORCH_VERSION_MAJOR > (major) || (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
+    (TORCH_VERSION_MAJOR > (major) ||     \
+     (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))

@@ -21,7 +21,8 @@ std::optional<std::vector<at::Tensor>> for_profiler(const std::vector<at::Tensor
     return inputs.empty() ? std::nullopt : std::make_optional(inputs);
 }
 
-// The operation as profilers show it, "weft:all_reduce". They keep the pointer, so titles are never freed.
+// The operation as profilers show it, "weft:all_reduce". They keep the pointer, so titles are never
+// freed.
 const char* profiler_title(const char* name) {
     static std::mutex mutex;
     static auto& titles = *std::make_unique<std::map<std::string_view, std::string>>().release();
@@ -45,7 +46,8 @@ c10d::WorkResult work_result(weft_status status) {
 // ---------------------------------------------------------------- Work
 
 Work::Work(const Call& call, WorkContext context)
-    : c10d::Work(context.group->membership().rank, call.type, profiler_title(call.name), for_profiler(call.inputs)),
+    : c10d::Work(context.group->membership().rank, call.type, profiler_title(call.name),
+                 for_profiler(call.inputs)),
       name_(call.name),
       context_(std::move(context)),
       results_(call.results) {}
@@ -99,7 +101,8 @@ void Work::settle_result(c10::ivalue::Future& future) {
 c10::intrusive_ptr<c10::ivalue::Future> Work::getFuture() {
     std::unique_lock lock(futures_);
     if (future_ == nullptr) {
-        future_ = c10::make_intrusive<c10::ivalue::Future>(c10::ListType::create(c10::TensorType::get()), devices_);
+        future_ = c10::make_intrusive<c10::ivalue::Future>(
+            c10::ListType::create(c10::TensorType::get()), devices_);
         if (ended_) {
             lock.unlock();
             settle(*future_);
@@ -153,14 +156,16 @@ HostWork::~HostWork() {
     if (requests_.empty() || isCompleted()) {
         return;
     }
-    // Given up before its end (an interrupted wait, a refused later stage): the buffers belong to Weft until then.
+    // Given up before its end (an interrupted wait, a refused later stage): the buffers belong to
+    // Weft until then.
     struct Remains {
         Call call;
         std::vector<Request> requests;
         std::shared_ptr<Group> group;
         std::atomic<size_t> unfinished;
     };
-    auto remains = std::make_unique<Remains>(std::move(call_), std::move(requests_), context_.group, 0);
+    auto remains =
+        std::make_unique<Remains>(std::move(call_), std::move(requests_), context_.group, 0);
     Remains* held = remains.release();  // released by the last hook
     held->unfinished = held->requests.size();
     for (size_t i = 0, count = held->requests.size(); i < count; ++i) {
@@ -176,8 +181,8 @@ HostWork::~HostWork() {
     }
 }
 
-// Hooks the end of every request; the last one has the work concluded on a completion thread. The hooks share one
-// reference to this work, so that a work that was dropped lives until then.
+// Hooks the end of every request; the last one has the work concluded on a completion thread. The
+// hooks share one reference to this work, so that a work that was dropped lives until then.
 void HostWork::end_without_waiter() {
     std::call_once(hooked_, [this] {
         if (requests_.empty()) {
@@ -202,7 +207,8 @@ void HostWork::end_without_waiter() {
     });
 }
 
-// Called once all requests have ended. Whoever comes first does it; futures' callbacks, which may take long, hold nobody up.
+// Called once all requests have ended. Whoever comes first does it; futures' callbacks, which may
+// take long, hold nobody up.
 void HostWork::conclude() {
     bool first = false;
     std::call_once(concluded_, [this, &first] {
@@ -259,17 +265,21 @@ bool HostWork::isCompleted() {
     return true;
 }
 
-bool HostWork::isSuccess() const { return exception() == nullptr; }
+bool HostWork::isSuccess() const {
+    return exception() == nullptr;
+}
 
 bool HostWork::wait(std::chrono::milliseconds timeout) {
     const auto began = Clock::now();
     while (!c10d::Work::isCompleted()) {
         auto slice = kInterruptPeriod;
         if (timeout > kNoTimeout) {
-            const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
+            const auto waited =
+                std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
             if (waited >= timeout) {
                 std::rethrow_exception(make_exception(
-                    WEFT_ERR_TIMEOUT, "not done after " + std::to_string(timeout.count()) + " ms; it goes on",
+                    WEFT_ERR_TIMEOUT,
+                    "not done after " + std::to_string(timeout.count()) + " ms; it goes on",
                     "waiting for " + describe()));
             }
             slice = std::min(slice, timeout - waited);
@@ -308,10 +318,13 @@ CoalescedWork::CoalescedWork(int rank, std::vector<c10::intrusive_ptr<c10d::Work
     : c10d::Work(rank, c10d::OpType::COALESCED), works_(std::move(works)) {}
 
 bool CoalescedWork::isCompleted() {
-    return std::all_of(works_.begin(), works_.end(), [](const auto& work) { return work->isCompleted(); });
+    return std::all_of(works_.begin(), works_.end(),
+                       [](const auto& work) { return work->isCompleted(); });
 }
 
-bool CoalescedWork::isSuccess() const { return exception() == nullptr; }
+bool CoalescedWork::isSuccess() const {
+    return exception() == nullptr;
+}
 
 std::exception_ptr CoalescedWork::exception() const {
     for (const auto& work : works_) {
@@ -322,14 +335,16 @@ std::exception_ptr CoalescedWork::exception() const {
     return nullptr;
 }
 
-// Every work gets what is left of the time-out; the first failure is thrown after all have been waited for.
+// Every work gets what is left of the time-out; the first failure is thrown after all have been
+// waited for.
 bool CoalescedWork::wait(std::chrono::milliseconds timeout) {
     const auto began = Clock::now();
     std::exception_ptr failure;
     for (const auto& work : works_) {
         auto left = timeout;
         if (timeout > kNoTimeout) {
-            const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
+            const auto waited =
+                std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
             left = std::max(timeout - waited, std::chrono::milliseconds(1));
         }
         try {

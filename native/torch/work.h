@@ -1,5 +1,6 @@
-// What torch holds of an operation under way. Common to all kinds: it ends exactly once, on whichever thread comes first,
-// and then futures, waiters and the profiler are told; nobody needs to wait on it or even to keep it for that.
+// What torch holds of an operation under way. Common to all kinds: it ends exactly once, on
+// whichever thread comes first, and then futures, waiters and the profiler are told; nobody needs
+// to wait on it or even to keep it for that.
 #pragma once
 
 #include <atomic>
@@ -30,16 +31,20 @@ struct RequestFree {
 using Request = std::unique_ptr<weft_request, RequestFree>;
 
 class Work : public c10d::Work {
-public:
+  public:
     Work(const Call& call, WorkContext context);
 
     std::vector<at::Tensor> result() override { return results_; }
     uint64_t getSequencenumber() const override { return context_.sequence; }
+#if WEFT_TORCH_AT_LEAST(2, 15)
+    std::chrono::milliseconds getTimeout() const override { return context_.timeout; }
+#endif
     c10::intrusive_ptr<c10::ivalue::Future> getFuture() override;
     c10::intrusive_ptr<c10::ivalue::Future> getFutureResult() override;
 
-protected:
-    // Ends the work, to be called once; then settle_futures runs the callbacks of futures on the calling thread.
+  protected:
+    // Ends the work, to be called once; then settle_futures runs the callbacks of futures on the
+    // calling thread.
     void end(weft_status status, std::exception_ptr exception);
     void settle_futures();
 
@@ -51,7 +56,7 @@ protected:
     std::vector<at::Tensor> results_;
     std::vector<c10::Device> devices_;  // accelerators whose streams the results are ordered on
 
-private:
+  private:
     void settle(c10::ivalue::Future& future);
     void settle_result(c10::ivalue::Future& future);
 
@@ -62,9 +67,10 @@ private:
     c10::intrusive_ptr<c10::ivalue::Future> future_result_;
 };
 
-// Operation on host tensors. A waiter drives the engine itself; without one, the completion hook ends the work.
+// Operation on host tensors. A waiter drives the engine itself; without one, the completion hook
+// ends the work.
 class HostWork final : public Work {
-public:
+  public:
     // Issues the call. Throws, with nothing left behind, if the C API refuses it.
     static c10::intrusive_ptr<HostWork> start(Call call, WorkContext context);
 
@@ -79,7 +85,7 @@ public:
     c10::intrusive_ptr<c10::ivalue::Future> getFuture() override;
     c10::intrusive_ptr<c10::ivalue::Future> getFutureResult() override;
 
-private:
+  private:
     void issue();
     void end_without_waiter();
     void conclude();
@@ -94,7 +100,7 @@ private:
 
 // Several works as one: what endCoalescing returns.
 class CoalescedWork final : public c10d::Work {
-public:
+  public:
     CoalescedWork(int rank, std::vector<c10::intrusive_ptr<c10d::Work>> works);
 
     bool isCompleted() override;
@@ -105,7 +111,7 @@ public:
     std::vector<at::Tensor> result() override;
     c10::intrusive_ptr<c10::ivalue::Future> getFuture() override;
 
-private:
+  private:
     std::vector<c10::intrusive_ptr<c10d::Work>> works_;
 };
 

@@ -1,8 +1,8 @@
 """Real ranks for the tests: forked processes that stay alive from test to test.
 
-A `World` is a set of ranks with a weft group and, beside it, a gloo group of the same ranks to compare
-with. Tests send it functions; every rank runs them and the test gets all results. A world in which
-something failed is thrown away, because its ranks may be anywhere in their program.
+A `World` is a set of ranks with a weft group and, beside it, a gloo group of the same ranks to
+compare with. Tests send it functions; every rank runs them and the test gets all results. A world
+in which something failed is thrown away, because its ranks may be anywhere in their program.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class World:
                 pipe.send((function, arguments))
 
     def result(self, rank: int) -> Any:
-        """What that rank's function returned. Raises AssertionError with its traceback if it failed."""
+        """What that rank's function returned; AssertionError with its traceback if it failed."""
         try:
             if not self._pipes[rank].poll(DEADLINE):
                 raise AssertionError(f"rank {rank} of {self.size} is not done after {DEADLINE} s")
@@ -99,7 +99,8 @@ class World:
         return int(self._processes[rank].pid)
 
     def close(self) -> None:
-        for pipe in self._pipes:  # said, not only closed: ranks forked later hold copies of these ends
+        for pipe in self._pipes:
+            # Said, and not only closed: ranks forked later hold copies of these ends.
             with contextlib.suppress(OSError):
                 pipe.send(None)
             pipe.close()

@@ -1,4 +1,4 @@
-"""Every operation, type and reduction, against gloo's result or, where gloo has none, a plain calculation."""
+"""Every operation, type and reduction, against gloo's result or a plain calculation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = [0, 1, 7, 1000, 70_001]
 
 
 def make(seed: int, rank: int, count: int, dtype: torch.dtype) -> torch.Tensor:
-    """Rank's data: small whole numbers, so that sums and products are exact in every type and order."""
+    """A rank's data: small whole numbers, so that results are exact in every type and order."""
     generator = torch.Generator().manual_seed(seed * 64 + rank)
     numbers = torch.randint(1, 4, (count,), generator=generator)
     return numbers.to(dtype)
@@ -142,7 +142,9 @@ def all_to_alls(me: Any, seed: int) -> None:
         mine = make(seed, me.rank, 5 * me.size, dtype)
         output = torch.empty_like(mine)
         dist.all_to_all_single(output, mine)
-        expected = [t[5 * me.rank : 5 * me.rank + 5] for t in everyone(seed, me.size, 5 * me.size, dtype)]
+        expected = [
+            t[5 * me.rank : 5 * me.rank + 5] for t in everyone(seed, me.size, 5 * me.size, dtype)
+        ]
         equal(output, torch.cat(expected), ("all_to_all_single", dtype))
         dist.all_to_all_single(mine, mine)
         equal(mine, torch.cat(expected), ("all_to_all_single in place", dtype))
@@ -171,7 +173,12 @@ def layouts(me: Any, seed: int) -> None:
     """Tensors that are not one run of memory, and in-place forms."""
     matrix = make(seed, me.rank, 12 * 8, torch.float32).view(12, 8)
     total = torch.stack([t.view(12, 8) for t in everyone(seed, me.size, 96, torch.float32)]).sum(0)
-    for view in (lambda m: m.t(), lambda m: m[:, ::2], lambda m: m[3:7, 1:5], lambda m: m.select(1, 3)):
+    for view in (
+        lambda m: m.t(),
+        lambda m: m[:, ::2],
+        lambda m: m[3:7, 1:5],
+        lambda m: m.select(1, 3),
+    ):
         ours = matrix.clone()
         dist.all_reduce(view(ours))
         expected = matrix.clone()
@@ -190,7 +197,9 @@ def layouts(me: Any, seed: int) -> None:
     equal(tensor, torch.full((3, 4), float(me.size)), "inference tensor")
     # Lists whose tensors lie in a row already need no copies; lists of uneven tensors are fine.
     whole = torch.zeros(sum(range(1, me.size + 1)))
-    dist.all_gather(list(whole.split(list(range(1, me.size + 1)))), torch.full((me.rank + 1,), 1.0 + me.rank))
+    dist.all_gather(
+        list(whole.split(list(range(1, me.size + 1)))), torch.full((me.rank + 1,), 1.0 + me.rank)
+    )
     expected = torch.cat([torch.full((r + 1,), 1.0 + r) for r in range(me.size)])
     equal(whole, expected, "uneven all_gather")
     output = torch.empty(me.rank + 1)
@@ -261,7 +270,7 @@ def test_same_bits_on_every_rank_and_run(world4: Any, seed: int) -> None:
 
 
 def futures(me: Any, seed: int) -> None:
-    """Works that nobody waits for, callbacks that start the next collective, and the rest of Work."""
+    """Works that nobody waits for, callbacks that start collectives, and the rest of Work."""
     work = dist.all_reduce(torch.ones(5), async_op=True)
     assert work.get_future().wait()[0].tolist() == [me.size] * 5
     assert work.is_completed() and work.is_success() and work.exception() is None
@@ -317,9 +326,9 @@ def refusals(me: Any) -> None:
         dist.all_gather_into_tensor(torch.empty(3), torch.empty(2))
     with pytest.raises(ValueError, match="reduce_scatter_tensor"):
         dist.reduce_scatter_tensor(torch.empty(3), torch.empty(3 * me.size + 1))
-    with pytest.raises((ValueError, TypeError, RuntimeError), match="type|dtype"):
+    with pytest.raises((ValueError, TypeError, RuntimeError), match=r"type|dtype"):
         dist.all_gather([torch.empty(2, dtype=torch.int32)] * me.size, torch.empty(2))
-    with pytest.raises(NotImplementedError, match="all_reduce.*f8_e4m3"):
+    with pytest.raises(NotImplementedError, match=r"all_reduce.*f8_e4m3"):
         dist.all_reduce(torch.zeros(2, dtype=torch.float8_e4m3fn))
     tensor = torch.ones(2)
     dist.all_reduce(tensor)

@@ -193,7 +193,8 @@ def test_wrong_options_are_refused() -> None:
     program = """
 import torch, tempfile, torch.distributed as dist
 try:
-    dist.init_process_group("weft", store=dist.FileStore(tempfile.mktemp(), 1), rank=0, world_size=1, pg_options=3)
+    store = dist.FileStore(tempfile.mktemp(), 1)
+    dist.init_process_group("weft", store=store, rank=0, world_size=1, pg_options=3)
 except TypeError as error:
     print(error)
 """
@@ -259,5 +260,3 @@ def gpu_tensors(me: Any) -> None:
         part = torch.empty(count, device="cuda")
         dist.reduce_scatter_tensor(part, torch.ones(me.size * count, device="cuda"))
         assert torch.equal(part, torch.full_like(part, me.size))
-
-

@@ -116,7 +116,7 @@ def refusals(me: Any) -> None:
     with pytest.raises(ValueError, match="tag -1"):
         dist.isend(torch.ones(1), (me.rank + 1) % me.size, tag=-1)
     backend = dist.group.WORLD._get_backend(torch.device("cpu"))
-    with pytest.raises(ValueError, match="rank|7"):
+    with pytest.raises(ValueError, match=r"rank|7"):
         backend.send([torch.ones(1)], 7, 0)
 
 

@@ -1,4 +1,4 @@
-"""What people run on a backend: DDP, FSDP2, DTensor, meshes, functional collectives, torch.compile."""
+"""What people run on a backend: DDP, FSDP2, DTensor, meshes, functionals, torch.compile."""
 
 from __future__ import annotations
 

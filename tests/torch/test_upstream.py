@@ -20,7 +20,7 @@ OWN_NAME_PASSES = 64
 def exemptions() -> dict[str, str]:
     lines = (HERE / "upstream_exemptions.txt").read_text().splitlines()
     entries = [line.split(": ", 1) for line in lines if line and not line.startswith("#")]
-    return {name: reason for name, reason in entries}
+    return dict(entries)
 
 
 @pytest.mark.slow

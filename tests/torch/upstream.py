@@ -1,12 +1,14 @@
-"""Runs the DistributedTest harness that ships inside torch against weft, and writes what became of each test.
+"""Runs the DistributedTest harness that ships inside torch against weft; writes what became of it.
 
     python upstream.py RESULT.json --world-size 3 --name gloo [-k SUBSTRING]
 
-The harness skips tests by the literal name of the backend, so under its own name weft is asked less than
-gloo. With `--name gloo` torch is made to build weft's backend wherever it would build gloo's, and the
-whole of gloo's programme runs. Ranks are forked (the harness would spawn, and import torch again each time).
+The harness skips tests by the literal name of the backend, so under its own name weft is asked less
+than gloo. With `--name gloo` torch is made to build weft's backend wherever it would build gloo's,
+and the whole of gloo's programme runs. Ranks are forked (the harness would spawn them, and import
+torch again each time).
 """
 
+# ruff: noqa: E402 - the harness reads the environment when it is imported
 from __future__ import annotations
 
 import argparse
@@ -67,7 +69,7 @@ class WeftAsGloo(metaclass=_AnyBackend):
 
 
 def wrapper_with_real_gloo(*args: Any, **kwargs: Any) -> Any:
-    """The debug wrapper compares the ranks' calls over a gloo group of its own, which must be one."""
+    """The debug wrapper compares the ranks' calls over a gloo group, which must be a real one."""
     distributed_c10d.ProcessGroupGloo = real_gloo
     try:
         return real_wrapper(*args, **kwargs)
