@@ -170,11 +170,11 @@ void Edge::on_connected(Time now) {
 // then it answers to where the hello came from.
 void Edge::bind_paths(Time now) {
     bool all_bound = true;
-    for (std::uint16_t i = 0; i < ways_.size(); ++i) {
+    for (std::size_t i = 0; i < ways_.size(); ++i) {
         if (!ways_[i].bound) {
             all_bound = false;
-            Note note{NoteKind::kBind, i, static_cast<std::uint32_t>(ways_.size()),
-                      remote_connection_, 0};
+            Note note{NoteKind::kBind, static_cast<std::uint16_t>(i),
+                      static_cast<std::uint32_t>(ways_.size()), remote_connection_, 0};
             note.word = prove(note, core_.key());
             core_.send_note(ways_[i], note);
         }

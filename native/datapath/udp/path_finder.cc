@@ -15,15 +15,17 @@ constexpr std::uint32_t kDefaultMtu =
 PathFinder::PathFinder(std::vector<LocalAddress> local, std::vector<LocalAddress> remote,
                        std::uint32_t mtu)
     : local_(std::move(local)), remote_(std::move(remote)) {
-    for (std::uint16_t l = 0; l < local_.size(); ++l) {
-        for (std::uint16_t r = 0; r < remote_.size(); ++r) {
+    for (std::size_t l = 0; l < local_.size(); ++l) {
+        for (std::size_t r = 0; r < remote_.size(); ++r) {
             if (!compatible(local_[l].address, remote_[r].address)) {
                 continue;
             }
             const std::uint32_t link = std::min(local_[l].mtu, remote_[r].mtu);
             const std::uint32_t full = std::min(link, mtu != 0 ? mtu : kDefaultMtu);
-            candidates_.push_back(
-                {.local = l, .remote = r, .small = std::min(full, kSafeMtu), .full = full});
+            candidates_.push_back({.local = static_cast<std::uint16_t>(l),
+                                   .remote = static_cast<std::uint16_t>(r),
+                                   .small = std::min(full, kSafeMtu),
+                                   .full = full});
         }
     }
 }

@@ -53,13 +53,13 @@ class PathFinder {
         }
         next_round_ = now + interval_;
         interval_ = std::min(interval_ * 3 / 2, kLongestInterval);
-        for (std::uint16_t i = 0; i < candidates_.size(); ++i) {
+        for (std::size_t i = 0; i < candidates_.size(); ++i) {
             const Candidate& candidate = candidates_[i];
             if (!candidate.small_answered) {
-                send(i, candidate.small);
+                send(static_cast<std::uint16_t>(i), candidate.small);
             }
             if (!candidate.full_answered && candidate.full != candidate.small) {
-                send(i, candidate.full);
+                send(static_cast<std::uint16_t>(i), candidate.full);
             }
         }
     }

@@ -88,10 +88,15 @@ Socket::Socket(const Endpoint& local, const SocketSettings& settings) : local_(l
     getsockname(fd_, local_.data(), &size);
     // No fragments: a datagram that is too large is an error here or a loss that the path checks
     // find, never a slow success.
-    set(fd_, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
-        v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE);
-    set(fd_, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, kEctZero);
-    set(fd_, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, 1);
+    if (v6) {
+        set(fd_, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+        set(fd_, IPPROTO_IPV6, IPV6_TCLASS, kEctZero);
+        set(fd_, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    } else {
+        set(fd_, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+        set(fd_, IPPROTO_IP, IP_TOS, kEctZero);
+        set(fd_, IPPROTO_IP, IP_RECVTOS, 1);
+    }
     set(fd_, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     send_buffer_ = grant_buffer(fd_, SO_SNDBUF, SO_SNDBUFFORCE, settings.buffer);
     receive_buffer_ = grant_buffer(fd_, SO_RCVBUF, SO_RCVBUFFORCE, settings.buffer);
