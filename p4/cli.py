@@ -166,6 +166,31 @@ def info(
     _write(text_format.MessageToString(message), output)
 
 
+@app.command()
+def fit(
+    source: Source,
+    target: Annotated[str, typer.Option("--target", help="tofino1 or tofino2.")] = "tofino1",
+    include: Includes = None,
+    define: Defines = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The placement as JSON.")] = False,
+) -> None:
+    """Say whether a program fits a chip, stage by stage, and what does not."""
+    from weft.p4.resources import fit as place
+    from weft.p4.resources import load
+    from weft.p4.resources.report import as_json as to_json
+    from weft.p4.resources.report import as_text
+    from weft.p4.resources.target import UnknownTarget
+
+    try:
+        chip = load(target)
+    except UnknownTarget as problem:
+        raise typer.BadParameter(str(problem)) from None
+    result = place(_compile(source, include, define), chip)
+    typer.echo(to_json(result, chip) if as_json else as_text(result, chip), nl=False)
+    if not result.fits:
+        raise typer.Exit(1)
+
+
 def _compile(source: Path, include: list[Path] | None, define: list[str] | None) -> ir.Program:
     diagnostics = Diagnostics()
     try:
