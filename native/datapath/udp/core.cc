@@ -27,7 +27,7 @@ constexpr std::uint64_t kMostInFlight = 16 << 20;
 constexpr std::uint64_t kEagerLimit = 256 << 10;
 constexpr Time kLatestTimer = 10'000'000;
 // A host that shares its cores answers late now and then; tail-loss probes find real losses sooner.
-constexpr Time kLeastTimeout = 20'000'000;
+constexpr Time kLeastTimeout = 50'000'000;
 constexpr Time kRetryInterval = 100'000;
 constexpr Time kLongestGoodbye = 500'000'000;
 

@@ -38,8 +38,12 @@ ErrorPtr Edge::explain(const transport::Failure& failure) const {
     const std::string where = finder_ ? describe(finder_->remote()) : ways_.front().to.to_string();
     switch (failure.reason) {
         case FailureReason::kHandshakeTimeout:
-            return make_error(WEFT_ERR_UNREACHABLE,
-                              who + " did not answer the handshake in time; tried " + where, peer_);
+            return make_error(
+                WEFT_ERR_UNREACHABLE,
+                who + " can be reached at " + where +
+                    ", but did not complete the handshake in time: it does not want this "
+                    "process, is busy, or has another `checksum` option",
+                peer_);
         case FailureReason::kRejected:
             switch (static_cast<RejectReason>(failure.code)) {
                 case RejectReason::kProof:

@@ -357,6 +357,21 @@ TEST_CASE("a call that the owner refuses is not answered") {
     CHECK(b.stat("edges") == 0);
 }
 
+TEST_CASE("ends that disagree about checksums do not open an edge, and the error says so") {
+    UdpOptions sealed = loopback();
+    sealed.checksum = true;
+    Node plain(1), strict(2, sealed);
+    Node* callers[] = {&plain, &strict};
+    for (Node* caller : callers) {
+        Node& called = caller == &plain ? strict : plain;
+        caller->connect(called, kSecond / 4);
+        REQUIRE(run_until({&plain, &strict}, [&] { return caller->failures == 1; }));
+        CHECK(caller->failure->status == WEFT_ERR_UNREACHABLE);
+        CHECK(caller->failure->message.find("checksum") != std::string::npos);
+        CHECK(called.opened == 0);
+    }
+}
+
 // As the engine's mesh does: of two calls between one pair, the one of the lower id stands, and
 // there is never a second edge.
 struct MeshNode {
