@@ -51,6 +51,7 @@ INGRESS = {
     "generic without arguments": ("Pair p;", "type argument"),
     # ------------------------------------------------------------------------- operators
     "compare dots": ("m.flag = h.small == { a = 1, ... };", "'...' cannot stand in a comparison"),
+    "divide by variable": ("m.x = m.x / h.small.a;", "the right side of '/' must be a constant"),
     "divide by negative": ("m.x = m.x / -1;", "'/' is not defined for negative numbers"),
     "don't care type": ("_ v;", "syntax error"),
     "don't care argument": ("tuple<_> v;", "'_' cannot stand for a type here"),
@@ -272,6 +273,14 @@ PROGRAMS = {
     "default arguments": (
         v1model(ingress_locals="action a(bit<8> v) { } table t { actions = { a; } default_action = a; }"),
         "takes 1 argument, 0 given",
+    ),
+    "default without bound arguments": (
+        v1model(ingress_locals="action a(in bit<8> k, bit<8> v) { } table t { actions = { a(m.x); } default_action = a(3); }"),
+        "takes 2 arguments, 1 given",
+    ),
+    "default bound differently": (
+        v1model(ingress_locals="action a(in bit<8> k, bit<8> v) { } table t { actions = { a(m.x); } default_action = a(h.small.a, 3); }"),
+        "differs from the list of actions, which binds m.x",
     ),
     "default run-time": (
         v1model(ingress_locals="action a(bit<8> v) { } table t { actions = { a; } default_action = a(m.x); }"),

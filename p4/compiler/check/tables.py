@@ -9,6 +9,7 @@ from weft.p4.compiler import types as t
 from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.arguments import pair
 from weft.p4.compiler.check.scope import Place, Where
+from weft.p4.compiler.printer_expressions import expression_text
 
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
@@ -111,25 +112,42 @@ class TableChecker:
             self._c.error(reference.location, f"action '{reference.name}' is @tableonly")
         if what != "the default action" and "defaultonly" in marks:
             self._c.error(reference.location, f"action '{reference.name}' is @defaultonly")
-        given = reference.arguments or []
-        parameters: list[ast.Parameter] = action.parameters
-        undirected = [p for p in parameters if not p.direction]
-        # Directed arguments were bound in the list of actions; repeating them is allowed.
-        wanted = undirected if len(given) == len(undirected) else parameters
-        pairs, problem = pair(wanted, given)
+        pairs, problem = pair(action.parameters, reference.arguments or [])
         if problem:
             self._c.error(
-                reference.location, f"action '{reference.name}' {problem}",
+                reference.location,
+                f"action '{reference.name}' {problem}",
                 ("declared here", action.location),
-            )  # fmt: skip
+            )
             return
         bound = self._c.calls.bind_action(reference.location, pairs)
+        self._same_binding(reference, listed, bound or [])
         reference.resolved = [(p, e) for p, e in bound or [] if not p.direction]
         for parameter, value in reference.resolved:
             if value is not None and not value.is_static:
                 self._c.error(
                     value.location,
                     f"argument '{parameter.name}' of {what} must be a compile-time constant",
+                )
+
+    def _same_binding(
+        self,
+        reference: ast.ActionReference,
+        listed: ast.ActionReference,
+        bound: list[tuple[ast.Parameter, ast.Expression | None]],
+    ) -> None:
+        """Arguments with a direction must repeat what the list of actions binds."""
+        wanted = {p.name: e for p, e in listed.resolved or []}
+        for parameter, given in bound:
+            expected = wanted.get(parameter.name)
+            if not parameter.direction or given is None or expected is None:
+                continue
+            if expression_text(given) != expression_text(expected):
+                self._c.error(
+                    given.location,
+                    f"argument '{parameter.name}' differs from the list of actions, which binds "
+                    f"{expression_text(expected)}",
+                    ("bound here", expected.location),
                 )
 
     # -------------------------------------------------------------------------- properties
