@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 from weft.p4.compiler import CompileError, Diagnostics, compile_text, ir
 from weft.p4.compiler.frontend import read
+from weft.p4.switch.cli import app as switch_app
 
-app = typer.Typer(help="P4_16 programs: check, format, draw, describe.", no_args_is_help=True)
+app = typer.Typer(help="P4_16 programs: check, format, draw, describe, run.", no_args_is_help=True)
+app.registered_commands += switch_app.registered_commands
 
 Source = Annotated[Path, typer.Argument(help="The P4 program.", exists=True, dir_okay=False)]
 Includes = Annotated[
