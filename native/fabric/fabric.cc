@@ -237,7 +237,7 @@ void Fabric::mark(Port& port, Packet& packet) {
 void Fabric::transmit(PortId id, PacketIndex index) {
     Port& port = ports_[id];
     Packet& packet = packets_[index];
-    const auto duration = static_cast<Time>(port.time_per_byte * packet.size + 0.5);
+    const auto duration = static_cast<Time>(std::llrint(port.time_per_byte * packet.size));
     port.busy_until = now_ + duration;
     port.bytes_sent += packet.size;
     ++port.packets_sent;

@@ -96,8 +96,8 @@ class Fabric {
     const Routing& routing() const { return routing_; }
     PortStats stats(PortId port) const;
     std::uint32_t ports() const { return static_cast<std::uint32_t>(ports_.size()); }
-    // Whether a packet injected now would leave at once; also when all interfaces of the host are down,
-    // since then it would be dropped at once.
+    // Whether a packet injected now would leave at once; also when all interfaces of the host are
+    // down, since then it would be dropped at once.
     bool host_ready(HostId host) const;
     std::uint64_t events() const { return event_count_; }
     std::size_t packets_in_flight() const { return packets_.live(); }

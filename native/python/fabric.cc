@@ -128,7 +128,8 @@ void bind_options(py::module_& module) {
 }  // namespace
 
 void bind_fabric(py::module_& parent) {
-    py::module_ module = parent.def_submodule("fabric", "The fabric model. Times are picoseconds, rates bit/s, sizes bytes.");
+    py::module_ module = parent.def_submodule(
+        "fabric", "The fabric model. Times are picoseconds, rates bit/s, sizes bytes.");
     bind_topology(module);
     bind_shapes(module);
     bind_options(module);

@@ -218,7 +218,8 @@ Results run_packets(const fabric::Topology& topology, const Workload& workload,
 }  // namespace
 
 void bind_simulator(py::module_& parent) {
-    py::module_ module = parent.def_submodule("simulator", "Simulated runs. Times are picoseconds, sizes bytes.");
+    py::module_ module =
+        parent.def_submodule("simulator", "Simulated runs. Times are picoseconds, sizes bytes.");
     bind_transport_config(module);
     py::class_<Workload>(module, "Workload")
         .def(py::init(&make_workload), py::kw_only(), py::arg("source"), py::arg("destination"),

@@ -87,7 +87,7 @@ class FlowRun {
         }
     };
 
-    Time time() const { return static_cast<Time>(now_ + 0.5); }
+    Time time() const { return static_cast<Time>(std::llrint(now_)); }
 
     void begin(std::uint32_t m) {
         const Message& message = workload_.messages[m];

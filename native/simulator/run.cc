@@ -359,7 +359,9 @@ void Run::wake(std::uint32_t token, fabric::Time now) {
         // overdue.
         const bool asked =
             !endpoints_[token].waiting[kNormal] && !endpoints_[token].waiting[kUrgent];
-        arm(token, asked ? now : now + kBusyRetry);
+        // A timer that does not move on after its call may not stop the clock either.
+        const bool stuck = endpoints_[token].connection->next_timeout() <= transport_time(now);
+        arm(token, asked && !stuck ? now : now + kBusyRetry);
     }
 }
 

@@ -178,3 +178,43 @@ def test_flow_mode_refuses_events_and_scales() -> None:
     patterns.permutation(work, range(large.hosts), 10_000_000, seed=1)
     result = simulate(Scenario(large, work, CALM, Queues(forwarding="spray"), mode="flow"))
     assert result.slowdown == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_host_in_two_planes_has_the_rate_of_both() -> None:
+    work = Workload()
+    work.add(0, 2, 20_000_000)
+    planes = Topology.leaf_spine(leaves=2, spines=2, hosts_per_leaf=2, planes=2)
+    wide = replace(CALM, paths=64, window=1024, congestion=Policy("swift", {"initial_window": 96}))
+    result = simulate(Scenario(planes, work, wide))
+    wire = 20_000_000 * (1 + CALM.packet_overhead / 4096) * 8
+    assert result.ideal_bound == pytest.approx(wire / 200e9, rel=0.01)
+    assert result.end < wire / 180e9  # one plane alone would take wire / 100e9
+
+
+def test_source_routes_balance_what_hashes_do_not() -> None:
+    """Path p of every host of a leaf on spine p: no two flows meet, unlike with a hash."""
+
+    def end_of(source_routed: bool) -> float:
+        work = Workload()
+        patterns.tornado(work, range(16), 2_000_000)
+        options = replace(CALM, paths=4, source_routed=source_routed)
+        return simulate(Scenario(fabric(), work, options)).slowdown
+
+    assert end_of(True) < 1.1
+    assert end_of(True) < end_of(False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_yardstick_completes_when_the_field_says_it_does() -> None:
+    """1,024 flows of 2 MB over 1,024 hosts, 128 paths: htsim's last flow ends at 206 us."""
+    topology = Topology.fat_tree(
+        pods=16, pod_tors=8, pod_aggregations=8, tor_down=8, rate="100Gbit/s", delay="1us"
+    )
+    work = Workload()
+    patterns.permutation(work, range(topology.hosts), 2_000_000, seed=1)
+    options = Transport(paths=128, overhead=46)
+    result = simulate(Scenario(topology, work, options, Queues(forwarding="spray")))
+    assert result.unfinished == 0
+    assert result.transport["bytes_received"] == 1024 * 2_000_000
+    assert result.end == pytest.approx(206e-6, rel=0.05)
