@@ -153,10 +153,14 @@ void Engine::set_local_processes(int count) noexcept {
     cpu_set_t set;
     const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     oversubscribed_ = count > cores;
-    spins_ = oversubscribed_ ? 20 : 1000;
+    spins_ = oversubscribed_ ? kSelfishSpins / 4 : kSpins;
 }
 
-void Engine::relax() noexcept {
+void Engine::relax(int round) noexcept {
+    if (round > kSelfishSpins && round % 16 == 0) {
+        sched_yield();
+        return;
+    }
 #if defined(__x86_64__)
     _mm_pause();
 #elif defined(__aarch64__)
@@ -292,10 +296,9 @@ void Engine::check_deadlines(Time now) {
 // ---------------------------------------------------------------- driving
 
 Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
-    // A waiter that shares its core with the peer it waits for must let that peer run at once.
-    const Time spin = settings_.spin >= 0
-                          ? settings_.spin
-                          : (oversubscribed_ ? 2 * kMicrosecond : 50 * kMicrosecond);
+    // A waiter must soon let others run: the peer it waits for may stand in line for this core.
+    const Time spin =
+        settings_.spin >= 0 ? settings_.spin : (oversubscribed_ ? kMicrosecond : 5 * kMicrosecond);
     const Time patience = operation == nullptr ? spin : spin + 200 * kMicrosecond;
     Time now = clock_now();
     Time idle_since = now;
@@ -315,7 +318,7 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
             continue;
         }
         if (round % kRoundsPerClockRead != 0) {
-            relax();
+            relax(1);
             continue;
         }
         now = clock_now();

@@ -91,8 +91,8 @@ class Engine {
         disarm_all();
         commands_.run_all();
         bool done = step();
-        for (int i = 0; !done && i < spins_; ++i) {
-            relax();
+        for (int i = 1; !done && i <= spins_; ++i) {
+            relax(i);
             done = step();
         }
         const bool more = !ended_.empty() || !commands_.empty();
@@ -141,10 +141,15 @@ class Engine {
         Engine& engine_;
     };
 
+    static constexpr int kSpins = 1000;        // looks before a tiny collective queues up
+    static constexpr int kSelfishSpins = 128;  // of these without letting others run
+
     enum class Pause { kNone, kYieldLock, kSleep };
     enum class Rest : std::uint8_t { kAwake, kNapping, kSleeping };  // of the background thread
 
-    static void relax() noexcept;
+    // Between two looks of a waiter: at first next to nothing; later it lets others run, since
+    // what it waits for may well stand in line for this very core.
+    static void relax(int round) noexcept;
     bool progress(Time now);
     void check_deadlines(Time now);
     // Drives under the lock until `operation` is finished (null: until nothing is under way or a
@@ -185,7 +190,7 @@ class Engine {
     std::atomic<bool> abandoned_{false};
     std::atomic<std::uint32_t> nap_word_{0};
     bool oversubscribed_ = false;
-    int spins_ = 1000;
+    int spins_ = kSpins;
     int wake_fd_ = -1;
     int poll_fd_ = -1;
     std::thread thread_;
