@@ -10,16 +10,16 @@ namespace {
 // RETX_RESET_THRESHOLD).
 constexpr int kResetThreshold = 5;
 
+constexpr Time kDefaultTarget = 500 * kMicrosecond;
 constexpr double kNsPerUs = static_cast<double>(kMicrosecond);
 
 }  // namespace
 
 Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
     : chunk_size_(context.chunk_size),
-      base_target_(
-          static_cast<Time>(kNsPerUs * (parameters.number("base_target_us", 500, 0.1, 1e6) +
-                                        parameters.number("hop_us", 0, 0, 1e5) *
-                                            parameters.number("hops", 0, 0, 64)))),
+      base_target_(static_cast<Time>(kNsPerUs * parameters.number("base_target_us", 0, 0, 1e6))),
+      hops_target_(static_cast<Time>(kNsPerUs * parameters.number("hop_us", 0, 0, 1e5) *
+                                     parameters.number("hops", 0, 0, 64))),
       additive_increase_(parameters.number("additive_increase", 1, 1e-3, 1e3)),
       beta_(parameters.number("beta", 0.8, 0.01, 1)),
       max_decrease_(parameters.number("max_decrease", 0.5, 0.01, 0.99)),
@@ -43,8 +43,9 @@ Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
 Time Swift::target_delay() const {
     const double scaling =
         scaling_range_ > 0 ? scaling_alpha_ / std::sqrt(cwnd_) + scaling_beta_ : 0;
-    const Time base = std::max(base_target_, minimum_rtt_ + minimum_rtt_ / 2);
-    return base + static_cast<Time>(std::clamp(scaling, 0.0, scaling_range_));
+    const Time automatic = std::max(kDefaultTarget, minimum_rtt_ + minimum_rtt_ / 2);
+    const Time base = base_target_ != 0 ? base_target_ : automatic;
+    return base + hops_target_ + static_cast<Time>(std::clamp(scaling, 0.0, scaling_range_));
 }
 
 void Swift::on_ack(const AckSample& sample, std::span<Path>) {

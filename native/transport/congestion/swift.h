@@ -8,13 +8,14 @@
 
 namespace weft::transport {
 
-// Parameters (defaults): `base_target_us` (500) delay aimed at; `additive_increase` (1) chunks per
-// round trip; `beta` (0.8) and `max_decrease` (0.5), section 3.1; `initial_window` (32),
-// `min_window` (0.1), `max_window` (the sequence window), chunks; `flow_scaling_us` (0: off),
-// `flow_scaling_min` (0.1), `flow_scaling_max` (100), section 3.5: the target rises by up to that
-// much as the window falls from max to min, so that many flows on one queue find room; `hop_us` (0)
-// and `hops` (0), section 3.5's topology scaling. Unlike the paper's, the target is never below one
-// and a half times the shortest delay seen: a network longer than the target would be strangled.
+// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is 500 us or one and a half times
+// the shortest delay seen, whichever is more, so that a network longer than that is not strangled
+// (but whoever never saw the network empty aims too high: give a target where fairness counts);
+// `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
+// section 3.1; `initial_window` (32), `min_window` (0.1), `max_window` (the sequence window),
+// chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1), `flow_scaling_max` (100),
+// section 3.5: the target rises by up to that much as the window falls from max to min, so that
+// many flows on one queue find room; `hop_us` (0) and `hops` (0), section 3.5's topology scaling.
 // The delay is the round trip without the time the receiver held the acknowledgement.
 class Swift final : public CongestionControl {
   public:
@@ -32,7 +33,8 @@ class Swift final : public CongestionControl {
     void set_cwnd(double cwnd, Time now);
 
     const double chunk_size_;
-    const Time base_target_;
+    const Time base_target_;  // 0: automatic
+    const Time hops_target_;
     const double additive_increase_;
     const double beta_;
     const double max_decrease_;

@@ -109,11 +109,13 @@ TEST_CASE("least in flight takes the emptiest usable path, ties in turn") {
 
 class SwiftTrace {
   public:
-    explicit SwiftTrace(std::vector<std::pair<std::string, double>> parameters)
+    // `empty` is what the network takes when it is empty.
+    explicit SwiftTrace(std::vector<std::pair<std::string, double>> parameters,
+                        Time empty = 20 * kMicrosecond)
         : choice_{"swift", std::move(parameters)},
           reader_("congestion control", choice_),
           swift_(reader_, kContext) {
-        ack(0, 20 * kMicrosecond, 0);  // what the network takes when it is empty
+        ack(0, empty, 0);
     }
 
     void ack(Time now, Time delay, std::uint64_t chunks = 1) {
@@ -206,11 +208,15 @@ TEST_CASE("swift: flow scaling raises the target by its whole range for the smal
     CHECK(hops.swift().target_delay() == 115 * kUs);
 }
 
-TEST_CASE("swift: a network longer than the target is not strangled") {
-    SwiftTrace trace({{"base_target_us", 10}, {"initial_window", 10}});
-    CHECK(trace.swift().target_delay() == 30 * kUs);  // the empty network takes 20
-    trace.ack(kSecond, 25 * kUs);
-    CHECK(trace.swift().cwnd() > 10);
+TEST_CASE("swift: without a given target, a long network is not strangled") {
+    SwiftTrace near({{"initial_window", 10}});
+    CHECK(near.swift().target_delay() == 500 * kUs);
+    SwiftTrace far({{"initial_window", 10}}, 2000 * kUs);
+    CHECK(far.swift().target_delay() == 3000 * kUs);
+    far.ack(kSecond, 2500 * kUs);
+    CHECK(far.swift().cwnd() > 10);
+    SwiftTrace told({{"base_target_us", 100}, {"initial_window", 10}}, 2000 * kUs);
+    CHECK(told.swift().target_delay() == 100 * kUs);
 }
 
 TEST_CASE("swift keeps a bottleneck busy and its queue near the target") {
