@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weft.p4.compiler import ast
+from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.scope import Place, Where
@@ -131,8 +131,13 @@ class DeclarationChecker:
                 )  # fmt: skip
             seen[member.name] = member
             if member.initializer is not None and underlying is not None:
-                member.initializer = self._c.expressions.typed(
-                    member.initializer, underlying, f"the value of '{member.name}'"
+                given = self._c.expressions.check(member.initializer)
+                if not _representable(given.value, underlying):
+                    self._c.error(
+                        given.location, f"the value of '{member.name}' does not fit {underlying}"
+                    )
+                member.initializer = self._c.expressions.coerce(
+                    given, underlying, f"the value of '{member.name}'"
                 )
                 if not member.initializer.is_static:
                     self._c.error(
@@ -234,6 +239,12 @@ class DeclarationChecker:
                             method.location, f"method '{method.name}' is declared twice",
                             ("first here", other.location),
                         )  # fmt: skip
+                outer = {p.name for p in d.type_parameters}
+                for parameter in method.type_parameters:
+                    if parameter.name in outer:
+                        self._c.error(
+                            parameter.location, f"'{parameter.name}' hides that of '{d.name}'"
+                        )
                 with self._c.nested():
                     self._type_parameters(method.type_parameters)
                     self.result_types[method] = self._c.types.resolve(method.result)
@@ -434,3 +445,9 @@ class DeclarationChecker:
             if not fits:
                 self._c.error(d.location, f"a value set cannot hold {part}")
         self._c.declare(d.name, d, d.name_location)
+
+
+def _representable(value: values.Value | None, type_: t.Type) -> bool:
+    if not isinstance(value, int) or not isinstance(type_, t.Bits):
+        return True
+    return values.fits(value, type_)
