@@ -123,56 +123,6 @@ def test_v_collectives(size: int, datapath: str) -> None:
     ranks.run(size, all_counts, check_v, context={"datapaths": [datapath]})
 
 
-ALGORITHMS = {
-    "all_reduce": ("ring", "halving_doubling", "double_binary_tree", "direct", "flat"),
-    "all_gather": ("ring", "bruck", "direct"),
-    "reduce_scatter": ("ring", "pairwise", "direct"),
-    "all_to_all": ("pairwise", "bruck", "direct"),
-    "broadcast": ("ring", "binomial_tree", "double_binary_tree", "direct"),
-    "reduce": ("ring", "binomial_tree", "double_binary_tree", "direct"),
-}
-
-
-def each_algorithm(group: Communicator, collective: str, algorithm: str) -> None:
-    for count in (1, 1000, 100_003):
-        wide = everybody(group.size, count * group.size)
-        mine = wide[group.rank][:count].copy()
-        narrow = [block[:count] for block in wide]
-        match collective:
-            case "all_reduce":
-                got = group.all_reduce(mine, algorithm=algorithm)
-                expected = np.sum(narrow, axis=0)
-            case "reduce":
-                got = group.reduce(mine, root=1, algorithm=algorithm)
-                expected = np.sum(narrow, axis=0) if group.rank == 1 else mine
-            case "broadcast":
-                got = group.broadcast(mine, root=1, algorithm=algorithm)
-                expected = narrow[1]
-            case "all_gather":
-                got = np.zeros(count * group.size, "float32")
-                group.all_gather(mine, got, algorithm=algorithm)
-                expected = np.concatenate(narrow)
-            case "reduce_scatter":
-                got = np.zeros(count, "float32")
-                group.reduce_scatter(wide[group.rank], got, algorithm=algorithm)
-                block = slice(group.rank * count, (group.rank + 1) * count)
-                expected = np.sum(wide, axis=0)[block]
-            case _:
-                got = np.zeros(count * group.size, "float32")
-                group.all_to_all(wide[group.rank], got, algorithm=algorithm)
-                block = slice(group.rank * count, (group.rank + 1) * count)
-                expected = np.concatenate([source[block] for source in wide])
-        np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.parametrize(
-    ("collective", "algorithm"),
-    [(c, a) for c, algorithms in ALGORITHMS.items() for a in algorithms],
-)
-def test_algorithms(collective: str, algorithm: str) -> None:
-    ranks.run(3, each_algorithm, collective, algorithm, context={"datapaths": ["shm"]})
-
-
 DTYPES = [
     "uint8",
     "int8",
