@@ -116,8 +116,8 @@ TEST_CASE("long flows end within ten per cent of what packets say") {
         options.transport.chunk_size = 4096;
         options.transport.window = 256;
         options.transport.max_burst = 4096;
-        options.transport.rto_min = 500 * transport::kMicrosecond;
-        options.transport.congestion.parameters = {{"initial_window", 32}, {"base_target_us", 30}};
+        options.transport.rto_min = 2 * transport::kMillisecond;
+        options.transport.congestion.parameters = {{"initial_window", 32}, {"base_target_us", 60}};
         options.fabric.queue.capacity = 2'000'000;
         options.fabric.forwarding =
             c.spray ? fabric::Forwarding::kSpray : fabric::Forwarding::kHash;
