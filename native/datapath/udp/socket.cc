@@ -363,8 +363,11 @@ std::size_t ReceiveBatch::receive(const Socket& socket) noexcept {
     const int got = recvmmsg(socket.fd(), messages_.data(), kTrains, MSG_DONTWAIT, nullptr);
     count_ = got > 0 ? static_cast<std::size_t>(got) : 0;
     if (count_ > 0) {
+        // In this order: should we be interrupted in between, arrivals look later than they were,
+        // never earlier, which might be before what they answer was sent.
+        const std::int64_t real = read_clock(CLOCK_REALTIME);
         now_ = read_clock(CLOCK_MONOTONIC);
-        clock_shift_ = now_ - read_clock(CLOCK_REALTIME);
+        clock_shift_ = now_ - real;
     }
     counters_.empty_receives += count_ == 0;
     return count_;
