@@ -6,6 +6,7 @@ and out, tables are lists searched from the top. It knows unicast, drop and mult
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,7 +167,9 @@ class Oracle:
             return t.target
         keys = [self.value(k) for k in t.keys]
         for case in t.cases:
-            if all(self.fits(p, k, e.type) for p, k, e in zip(case.patterns, keys, t.keys, strict=True)):
+            if all(
+                self.fits(p, k, e.type) for p, k, e in zip(case.patterns, keys, t.keys, strict=True)
+            ):
                 return case.target
         return self.fail("NoMatch")
 
@@ -332,10 +335,8 @@ class Oracle:
             self.set(s.action_run, index)
         for p, value in zip(actions[index].parameters, arguments, strict=True):
             self.store[p] = fit(value, p.type)
-        try:
+        with contextlib.suppress(_Return):
             self.body(actions[index].body)
-        except _Return:
-            pass
 
     def extract(self, s: ir.Extract) -> None:
         type_ = s.header.type

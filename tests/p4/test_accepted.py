@@ -13,6 +13,7 @@ INGRESS = {
     "literals": "m.x = 0x_F; m.x = 0b1010; m.x = 0o17; m.x = 8w255; m.s = 8s0b111_1111; m.x = 0d12;",
     "arithmetic": "m.x = m.x + 1 - m.x * 3; m.x = -m.x; m.x = +m.x; m.s = -m.s * 2;",
     "division": "m.x = m.x / 3; m.y = m.y % 16w7; const int k = 7 / 2 % 2; m.x = k;",
+    "bitwise on int": "m.x = 5 & 3; m.x = 5 | 3 ^ 1; m.x = 8w0 / m.x;",
     "saturation": "m.x = m.x |+| 255; m.s = m.s |-| 8s100;",
     "bitwise": "m.x = ~m.x & 8w3 | m.x ^ 1; m.s = ~m.s;",
     "shifts": "m.x = m.x << 3 >> m.y; m.s = m.s >> 8w1; const int big = 1 << 100; m.x = (bit<8>)big;",

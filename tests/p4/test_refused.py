@@ -60,7 +60,6 @@ INGRESS = {
     "not bits": ("m.flag = !m.x;", "'!' is not defined for bit<8>"),
     "complement bool": ("m.flag = ~m.flag;", "'~' is not defined for bool"),
     "complement int": ("m.x = ~1;", "'~' is not defined for int"),
-    "and int": ("m.x = 1 & 2;", "'&' is not defined for int"),
     "logical bits": ("m.flag = m.x && m.flag;", "'&&' is not defined for bit<8>"),
     "compare structs": ("m.flag = m < m;", "'<' is not defined for meta_t"),
     "compare different": ("m.flag = h.small == h.ethernet;", "needs operands of one type"),

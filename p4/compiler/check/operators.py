@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _ARITHMETIC = ("+", "-", "*")
 _SATURATING = ("|+|", "|-|")
 _DIVISION = ("/", "%")
-_BITWISE = ("&", "|", "^")
 _SHIFTS = ("<<", ">>")
 _ORDER = ("<", "<=", ">", ">=")
 _EQUALITY = ("==", "!=")
@@ -182,13 +181,13 @@ class OperatorChecker:
         if left != right:
             self._mismatch(e)
             return
-        if isinstance(left, t.Int) and e.op in (*_BITWISE, *_SATURATING):
+        if isinstance(left, t.Int) and e.op in _SATURATING:
             self._c.error(e.location, f"'{e.op}' is not defined for int; give the numbers a width")
             return
         if e.op in _DIVISION and isinstance(left, t.Bits) and left.signed:
             self._c.error(e.location, f"'{e.op}' is not defined for signed values")
             return
-        if e.op in _DIVISION and not e.right.is_static:
+        if e.op in _DIVISION and not e.right.is_static and e.left.value != 0:
             self._c.error(e.right.location, f"the right side of '{e.op}' must be a constant")
             return
         e.type = t.BOOL if e.op in _ORDER else left

@@ -50,6 +50,8 @@ def binary(
         )
         assert isinstance(value, int)
         return ir.Const(int(value), type_, location)
+    if op in _DIVISIONS and isinstance(left, ir.Const) and left.value == 0:
+        return left
     if op is ir.BinaryOp.LAND:
         if isinstance(left, ir.Const):
             return right if left.value else FALSE
@@ -66,6 +68,9 @@ def binary(
 _COMPARISONS = {
     ir.BinaryOp.EQ, ir.BinaryOp.NE, ir.BinaryOp.LT, ir.BinaryOp.LE, ir.BinaryOp.GT, ir.BinaryOp.GE
 }  # fmt: skip
+
+
+_DIVISIONS = {ir.BinaryOp.DIV, ir.BinaryOp.MOD}
 
 
 def negate(e: ir.Expression, location: Location) -> ir.Expression:

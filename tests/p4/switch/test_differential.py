@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - P4 source in text
 """The compiled switch against the slow evaluator: generated programs, tables and packets."""
 
 from __future__ import annotations
@@ -124,7 +125,10 @@ def packets(rng: random.Random, size: int, count: int) -> Iterator[bytes]:
     yield bytes(size)
     yield b"\xff" * size
     for _ in range(count):
-        choice = [rng.randbytes(size), bytes(rng.choice((0, 0, 0x80, 0xFF, 1)) for _ in range(size))]
+        choice = [
+            rng.randbytes(size),
+            bytes(rng.choice((0, 0, 0x80, 0xFF, 1)) for _ in range(size)),
+        ]
         yield rng.choice(choice)
 
 
@@ -208,8 +212,8 @@ KEYS = {
     "ternary": "key = { h.small.a: ternary; h.ethernet.kind: ternary; }",
     "lpm in ternary": "key = { h.small.a: ternary; h.ethernet.kind: lpm; }",
     "range": "key = { h.small.a: range; h.small.c: range; h.small.b: optional; }",
-    "wide": "key = { h.ethernet.dst ++ h.ethernet.src: ternary; }",
-    "wide lpm": "key = { h.ethernet.dst ++ h.ethernet.src: lpm; }",
+    "wide": 'key = { h.ethernet.dst ++ h.ethernet.src: ternary @name("both"); }',
+    "wide lpm": 'key = { h.ethernet.dst ++ h.ethernet.src: lpm @name("both"); }',
 }
 
 
@@ -289,7 +293,7 @@ def _near(rng: random.Random, installed: list[Installed], keys: list[object]) ->
             value = first
             if key.match_kind == "range":  # type: ignore[attr-defined]
                 value = rng.choice((first, second, (first + second) // 2, max(0, first - 1)))
-            if "++" in key.name:  # type: ignore[attr-defined]
+            if name == "both":
                 value ^= rng.getrandbits(20) if rng.random() < 0.5 else 0
                 fields["dst"], fields["src"] = value >> 48, value & ((1 << 48) - 1)
             else:
