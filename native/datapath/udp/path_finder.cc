@@ -37,7 +37,7 @@ void PathFinder::answered(Time now, std::uint16_t index, std::uint32_t bytes) {
     Candidate& candidate = candidates_[index];
     candidate.small_answered = candidate.small_answered || bytes >= candidate.small;
     candidate.full_answered = candidate.full_answered || bytes >= candidate.full;
-    if (all_answered()) {
+    if (best_answered()) {
         decide_at_ = now;
     } else if (decide_at_ == kNever) {
         decide_at_ = now + kGrace;
@@ -46,8 +46,15 @@ void PathFinder::answered(Time now, std::uint16_t index, std::uint32_t bytes) {
     }
 }
 
-bool PathFinder::all_answered() const noexcept {
-    return std::ranges::all_of(candidates_, [](const Candidate& c) { return c.full_answered; });
+// Whether nothing can come that would change the choice for the better.
+bool PathFinder::best_answered() const noexcept {
+    int best = INT32_MAX;
+    for (const Candidate& candidate : candidates_) {
+        best = std::min(best, rank(candidate));
+    }
+    return std::ranges::all_of(candidates_, [&](const Candidate& candidate) {
+        return candidate.full_answered || rank(candidate) > best;
+    });
 }
 
 // Smaller is better.

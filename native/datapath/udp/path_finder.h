@@ -3,8 +3,8 @@
 // answered, and says which to send.
 //
 // Every candidate pair is checked at a size that any link must carry (RFC 8200: 1280 bytes) and at
-// the size its interfaces promise. The search ends when all is answered, or a moment after the
-// first answer. Then, of the pairs that answered:
+// the size its interfaces promise. The search ends when all pairs of the best kind have answered in
+// full, or a moment after the first answer. Then, of the pairs that answered:
 //  - pairs on one subnet before pairs that need a router, and those before loopback: a rail talks
 //  to its own rail;
 //  - one pair per two devices, IPv4 first: two address families on the same cables are no two ways;
@@ -83,7 +83,7 @@ class PathFinder {
     static constexpr Time kGrace = 25'000'000;
 
     int rank(const Candidate& candidate) const noexcept;
-    bool all_answered() const noexcept;
+    bool best_answered() const noexcept;
 
     std::vector<LocalAddress> local_;
     std::vector<LocalAddress> remote_;

@@ -236,6 +236,13 @@ TEST_CASE("with one rail dead the other is used, after a moment's grace") {
     CHECK(search.now < 50'000'000);
 }
 
+TEST_CASE("rails that do not reach each other's subnets cost no grace") {
+    Search search({on("10.0.0.1", 0), on("10.0.1.1", 1)}, {on("10.0.0.2", 0), on("10.0.1.2", 1)});
+    search.run([](const udp::Candidate& c, std::uint32_t) { return c.local == c.remote; });
+    CHECK(search.finder.routes().size() == 2);
+    CHECK(search.now < 1'000'000);
+}
+
 TEST_CASE("routed addresses serve where no subnet is shared, and all of them") {
     Search search({on("10.0.0.1", 0), on("10.0.1.1", 1)}, {on("10.9.0.2", 0), on("10.9.1.2", 1)});
     search.run([](const udp::Candidate&, std::uint32_t) { return true; });
