@@ -6,7 +6,6 @@ import re
 from typing import Annotated
 
 import typer
-
 from weft.collectives.explain import Explanation, explain
 from weft.transport.errors import WeftError
 
