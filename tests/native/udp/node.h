@@ -61,7 +61,7 @@ struct Node final : ChannelOwner, Acceptor {
         Identity identity;
         identity.id = id;
         identity.peer_timeout = peer_timeout;
-        std::strncpy(reinterpret_cast<char*>(identity.key), secret, sizeof identity.key);
+        std::memcpy(identity.key, secret, std::min(std::strlen(secret), sizeof identity.key));
         id_ = id;
         udp = std::make_unique<UdpDatapath>(identity, *this, std::move(options));
     }
