@@ -10,10 +10,7 @@ not installed, import `weft.collectives.torch` instead.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch.distributed as dist
+from typing import Any
 
 NAME = "weft"
 DEVICES = ["cpu", "cuda"]
@@ -27,7 +24,7 @@ def register() -> None:
         dist.Backend.register_backend(NAME, _create, extended_api=True, devices=list(DEVICES))
 
 
-def _create(group: dist._DistributedBackendOptions, options: object) -> object:
+def _create(group: Any, options: object) -> object:
     """Called by torch for every new group; only now the native backend is loaded."""
     from weft.collectives.torch import create_backend
 
