@@ -1,4 +1,4 @@
-"""The UDP datapath against one TCP stream of iperf3, between two network namespaces joined by veth.
+"""The UDP datapath by itself against one TCP stream of iperf3, between two network namespaces joined by veth.
 
 Needs root, iproute2 and iperf3. The two are run in turn, so that both see the same machine;
 printed are medians with their ratio, and CPU seconds per gigabyte of both ends together.
@@ -15,11 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from weft.bench.network import namespaces, tcp_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,48 +43,6 @@ def build() -> Path:
     compiler = [os.environ.get("CXX", "c++"), "-std=c++20", "-O3", *includes]
     subprocess.run([*compiler, source, *libraries, "-lpthread", "-o", program], check=True)
     return program
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)
-
-
-@contextmanager
-def namespaces(mtu: int) -> Iterator[tuple[str, str]]:
-    """Two namespaces joined by a veth pair: interfaces wire0 (10.99.0.1), wire1 (10.99.0.2)."""
-    names = (f"weft-bench-{os.getpid()}-0", f"weft-bench-{os.getpid()}-1")
-    for name in names:
-        ip("netns", "add", name)
-    try:
-        link = ["link", "add", "wire0", "netns", names[0], "mtu", str(mtu), "type", "veth"]
-        ip(*link, "peer", "name", "wire1", "netns", names[1], "mtu", str(mtu))
-        for i, name in enumerate(names):
-            ip("-n", name, "addr", "add", f"10.99.0.{i + 1}/24", "dev", f"wire{i}")
-            ip("-n", name, "link", "set", f"wire{i}", "up")
-        yield names
-    finally:
-        for name in names:
-            ip("netns", "del", name)
-
-
-def run_tcp(names: tuple[str, str], seconds: int) -> tuple[float, float]:
-    """Bytes per second and CPU seconds per gigabyte of iperf3's single stream."""
-    inside = ["ip", "netns", "exec"]
-    server = subprocess.Popen(
-        [*inside, names[1], "iperf3", "-s", "-1"],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        time.sleep(0.3)
-        client = [*inside, names[0], "iperf3", "-c", "10.99.0.2", "-t", str(seconds), "-J"]
-        end = json.loads(subprocess.run(client, check=True, capture_output=True).stdout)["end"]
-        server.wait(timeout=10)
-    finally:
-        server.kill()
-    received = end["sum_received"]
-    load = end["cpu_utilization_percent"]
-    busy = (load["host_total"] + load["remote_total"]) / 100 * received["seconds"]
-    return received["bits_per_second"] / 8, busy / (received["bytes"] / 1e9)
 
 
 def run_weft(
@@ -130,7 +87,7 @@ def main() -> None:
     others: dict[str, list[float]] = {}
     for number in range(options.rounds):
         with namespaces(options.mtu) as names:
-            tcp.append(run_tcp(names, 3))
+            tcp.append(tcp_stream(names, deadline=30))
             for caller, called in run_weft(
                 program, names, options.message, options.total, transport
             ):
@@ -145,13 +102,13 @@ def main() -> None:
                         caller["bytes_per_second"] / 1e9
                     )
         print(
-            f"round {number + 1}: TCP {tcp[-1][0] / 1e9:.2f} GB/s, weft {weft[-1][0] / 1e9:.2f}",
+            f"round {number + 1}: TCP {tcp[-1][0]:.2f} GB/s, weft {weft[-1][0] / 1e9:.2f}",
             file=sys.stderr,
         )
     result = {
-        "tcp_gb_per_second": statistics.median(speed for speed, _ in tcp) / 1e9,
+        "tcp_gb_per_second": statistics.median(speed for speed, _ in tcp),
         "weft_gb_per_second": statistics.median(speed for speed, _ in weft) / 1e9,
-        "ratio": statistics.median(w[0] / t[0] for w, t in zip(weft, tcp, strict=True)),
+        "ratio": statistics.median(w[0] / 1e9 / t[0] for w, t in zip(weft, tcp, strict=True)),
         "tcp_cpu_seconds_per_gb": statistics.median(cpu for _, cpu in tcp),
         "weft_cpu_seconds_per_gb": statistics.median(cpu for _, cpu in weft),
         **{key: statistics.median(values) for key, values in others.items()},

@@ -82,6 +82,7 @@ MOUNTED: tuple[Mounted, ...] = (
     Mounted("sim", "Run a scenario in the packet-level simulator.", "weft.emulation.cli", "lab"),
     Mounted("p4", "P4_16 programs: check, format, draw, describe, fit, run.", "weft.p4.cli", "p4"),
     Mounted("demo", "Train a model over weft, beside gloo.", "weft.demo.cli", "demo"),
+    Mounted("bench", "Measure Weft beside its peers.", "weft.bench.cli", "torch"),
 )
 
 

@@ -1,0 +1,88 @@
+"""`weft bench`: what it measures is right and named as nccl-tests names it; it ends in time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from weft.bench import report, sweep
+from weft.bench.cli import app
+from weft.bench.processes import Launch, MeasurementError, run_ranks
+
+
+@pytest.mark.parametrize("command", ["collectives", "udp"])
+def test_help(command: str) -> None:
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_c_api_is_measured_with_keys_of_nccl_tests(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    options = ["--quick", "--sizes", "8,1024", "--ranks", "2", "--libraries", "weft-c"]
+    settings = ["--milliseconds", "2", "--idle", "1", "--json", str(file)]
+    done = CliRunner().invoke(app, ["collectives", *options, *settings])
+    assert done.exit_code == 0, done.output
+    measured = json.loads(file.read_text())
+    found = {(row["collective"], row["size"]) for row in measured["results"]}
+    assert found == {
+        (collective, size)
+        for collective in ("all_reduce", "reduce_scatter", "all_to_all")
+        for size in (8, 1024)
+    }
+    for row in measured["results"]:
+        assert {"size", "count", "type", "redop", "root", "out_of_place"} <= row.keys()
+        assert row["out_of_place"]["nwrong"] == 0
+        assert row["out_of_place"]["time"] > 0
+        assert row["redop"] == ("none" if row["collective"] == "all_to_all" else "sum")
+    assert 0 <= measured["idle_core_share"]["weft-c"] < 2
+
+
+@pytest.mark.parametrize(
+    "options", [["--ranks", "one"], ["--libraries", "nccl"], ["--sizes", "8,,9"], ["--ranks", "1"]]
+)
+def test_wrong_usage_is_exit_code_2(options: list[str]) -> None:
+    assert CliRunner().invoke(app, ["collectives", *options]).exit_code == 2
+
+
+def test_a_failing_rank_ends_the_others_and_is_quoted() -> None:
+    sleeper = Launch([sys.executable, "-c", "import time; time.sleep(60)"])
+    failing = Launch([sys.executable, "-c", "raise SystemExit('the reason')"])
+    began = time.monotonic()
+    with pytest.raises(MeasurementError, match=r"exit code 1: the reason"):
+        run_ranks([sleeper, failing], deadline=50)
+    assert time.monotonic() - began < 50
+
+
+def test_a_deadline_ends_all_ranks(tmp_path: Path) -> None:
+    alive = tmp_path / "pid"
+    code = f"import os, time; open({str(alive)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    with pytest.raises(MeasurementError, match="not done after 3 s"):
+        run_ranks([Launch([sys.executable, "-c", code])], deadline=3)
+    assert not Path(f"/proc/{alive.read_text()}").exists()
+
+
+def results() -> sweep.Results:
+    times = {"weft-torch": 10.0, "gloo": 45.0, "weft-c": 4.0, "openmpi": 8.0, "mpich": 6.0}
+    rows = {("all_reduce", 2, name, 64): {"time": time} for name, time in times.items()}
+    return sweep.Results(rows=rows)
+
+
+def test_ratios_compare_like_with_like() -> None:
+    found = report.ratios(results(), "all_reduce", 2, 64)
+    assert found == {"gloo / weft-torch": 4.5, "best MPI / weft-c": 1.5}
+
+
+def test_a_section_replaces_the_one_of_its_name_only(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    for title, text in (("One", "old"), ("Two", "kept"), ("One", "new")):
+        report.write_section(file, title, report.markdown(title, "weft bench", {}, [], [text]))
+    written = file.read_text()
+    assert "old" not in written
+    assert written.index("## One") < written.index("- new") < written.index("## Two")
+    assert "- kept" in written and written.count("## ") == 2

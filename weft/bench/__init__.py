@@ -1,0 +1,1 @@
+"""`weft bench`: Weft and its peers, measured in one run."""

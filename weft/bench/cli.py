@@ -1,0 +1,185 @@
+"""`weft bench`: the tables, and what they were measured on."""
+
+from __future__ import annotations
+
+import json as encoder
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from weft.bench import machine, report
+from weft.bench.libraries import NAMES, SOURCES, Unavailable
+from weft.bench.processes import MeasurementError
+from weft.bench.sweep import COLLECTIVES, Plan, sweep
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_show_locals=False, invoke_without_command=True
+)
+QUICK_SIZES = "8,4096,65536,1048576,16777216"
+RESULTS = SOURCES.parent / "RESULTS.md"
+
+
+@app.callback()
+def bench(context: typer.Context) -> None:
+    """Measure Weft beside its peers on this machine; without a command: all of `collectives`."""
+    if context.invoked_subcommand is None:
+        context.invoke(collectives)
+
+
+@app.command()
+def collectives(
+    sizes: Annotated[str, typer.Option(help="Bytes, e.g. 8,1024; default: see -b, -e, -f.")] = "",
+    low: Annotated[int, typer.Option("--minbytes", "-b", help="Smallest size.", min=4)] = 8,
+    high: Annotated[int, typer.Option("--maxbytes", "-e", help="Largest size.", min=4)] = 128 << 20,
+    factor: Annotated[int, typer.Option("--stepfactor", "-f", help="Between sizes.", min=2)] = 8,
+    ranks: Annotated[str, typer.Option(help="Numbers of processes.")] = "2,4",
+    collectives: Annotated[str, typer.Option(help=f"Of {', '.join(COLLECTIVES)}.")] = ",".join(
+        COLLECTIVES[:3]
+    ),
+    libraries: Annotated[str, typer.Option(help=f"Of {', '.join(NAMES)}.")] = ",".join(NAMES),
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 5,
+    milliseconds: Annotated[float, typer.Option(help="Of measuring per size.", min=1)] = 100,
+    idle: Annotated[int, typer.Option(help="Seconds of the idle measurement; 0: none.")] = 5,
+    deadline: Annotated[float, typer.Option(help="Seconds for one start of a library.")] = 120,
+    quick: Annotated[
+        bool, typer.Option(help="One round of five sizes, in about a minute.")
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Write nccl-tests' JSON to a file (- : print).")
+    ] = None,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Collectives on this host through torch (weft, gloo) and through C (weft, Open MPI, MPICH), in
+    turn, with nccl-tests' columns, ratios, and what an idle group costs.
+
+    Exit codes: 0 all measured was right, 1 a library failed or a result was wrong, 2 wrong usage.
+    """
+    if quick:
+        rounds, milliseconds, idle = 1, min(milliseconds, 30), min(idle, 2)
+        sizes = sizes or QUICK_SIZES
+    plan = Plan(
+        sizes=_numbers("sizes", sizes) if sizes else _geometric(low, high, factor),
+        ranks=_numbers("ranks", ranks),
+        collectives=_names("collectives", collectives, COLLECTIVES),
+        libraries=_names("libraries", libraries, NAMES),
+        rounds=rounds,
+        milliseconds=milliseconds,
+        idle_seconds=idle,
+        deadline=deadline,
+    )
+    if min(plan.ranks) < 2 or min(plan.sizes) < 4:
+        raise typer.BadParameter("at least 2 ranks and 4 bytes")
+    where = machine.describe()
+    bar = _progress()
+    with bar:
+        task = bar.add_task("compiling", total=plan.steps)
+        results = sweep(plan, lambda what: bar.update(task, advance=1, description=what))
+    command = ["weft", "bench", *_arguments("collectives")]
+    measured = report.record(plan, results, command, where)
+    if json == Path("-"):
+        typer.echo(encoder.dumps(measured))
+    else:
+        report.show(plan, results, _console())
+        if json is not None:
+            json.write_text(encoder.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    if record:
+        title = "Collectives on one host"
+        tables, notes = report.comparisons(plan, results), report.remarks(results)
+        section = report.markdown(title, shlex.join(command), where, tables, notes)
+        report.write_section(RESULTS, title, section)
+    if results.failures or results.wrong or not results.rows:
+        raise typer.Exit(1)
+
+
+@app.command()
+def udp(
+    sizes: Annotated[str, typer.Option(help="Bytes of the all_reduce.")] = "65536,1048576,16777216",
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 3,
+    milliseconds: Annotated[float, typer.Option(help="Of measuring per size.", min=1)] = 300,
+    mtu: Annotated[int, typer.Option(help="Of the veth pair.", min=1280, max=65535)] = 9000,
+    deadline: Annotated[float, typer.Option(help="Seconds for one start of a library.")] = 60,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Weft over UDP against gloo and one TCP stream, in two namespaces joined by veth (as root).
+
+    Exit codes: 0 all measured was right, 1 something failed or is missing, 2 wrong usage.
+    """
+    from weft.bench import network
+
+    numbers, where = _numbers("sizes", sizes), machine.describe()
+    bar = _progress()
+    try:
+        with bar:
+            task = bar.add_task("compiling", total=rounds * 5)
+            rows, streams = network.measure(
+                numbers,
+                rounds,
+                milliseconds,
+                mtu,
+                deadline,
+                lambda what: bar.update(task, advance=1, description=what),
+            )
+    except (Unavailable, MeasurementError) as error:
+        typer.echo(f"weft bench udp: {error}", err=True)
+        raise typer.Exit(1) from None
+    tables = report.network_tables(rows, streams)
+    if json:
+        measured = {"devices": where, "results": rows, "streams": streams}
+        typer.echo(encoder.dumps(measured))
+    else:
+        for title, columns, cells in tables:
+            _console().print(report.table(title, columns, cells))
+    if record:
+        title, command = "UDP between two namespaces", ["weft", "bench", *_arguments("udp")]
+        section = report.markdown(title, shlex.join(command), where, tables, [f"MTU {mtu}"])
+        report.write_section(RESULTS, title, section)
+    if any(row["nwrong"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _console() -> Console:
+    """The terminal; a file or pipe is as wide as the tables need."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+def _arguments(command: str) -> list[str]:
+    """The command as it was typed, for the record."""
+    given = sys.argv[1:]
+    return given[given.index(command) :] if command in given else [command]
+
+
+def _geometric(low: int, high: int, factor: int) -> list[int]:
+    if low > high:
+        raise typer.BadParameter(f"--minbytes {low} is above --maxbytes {high}")
+    sizes = [low]
+    while sizes[-1] * factor <= high:
+        sizes.append(sizes[-1] * factor)
+    return sizes if sizes[-1] == high else [*sizes, high]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"--{option} takes numbers, e.g. 2,4; not {text!r}") from None
+
+
+def _names(option: str, text: str, known: Sequence[str]) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"--{option}: no {name!r}; there is {', '.join(known)}")
+    return names
