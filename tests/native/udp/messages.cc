@@ -348,6 +348,56 @@ TEST_CASE("unmatched messages are held back, and let go when receives come") {
     }
 }
 
+TEST_CASE("many peers share the sockets of one process") {
+    constexpr std::size_t kPeers = 40, kSize = 30'000;
+    Node hub(1000);
+    std::deque<Node> peers;
+    std::deque<Op> out, in, back, got;
+    for (std::size_t i = 0; i < kPeers; ++i) {
+        peers.emplace_back(i + 1);
+        peers.back().connect(hub);
+    }
+    const auto all = [&](auto condition) {
+        return run_until({&hub}, [&] {
+            for (Node& peer : peers) {
+                peer.udp->progress(now());
+            }
+            return condition();
+        });
+    };
+    const std::string before = hub.udp->stats_json();
+    REQUIRE(all([&] {
+        return hub.opened == kPeers &&
+               std::ranges::all_of(peers, [](const Node& p) { return p.opened == 1; });
+    }));
+    for (std::size_t i = 0; i < kPeers; ++i) {
+        Channel& channel = *hub.channels[i];
+        Node& peer = peers[channel.peer() - 1];
+        out.emplace_back(Tag{1, 1}, random_bytes(kSize, i));
+        got.emplace_back(Tag{1, 1}, blank(kSize));
+        back.emplace_back(Tag{1, 1}, random_bytes(kSize, 1000 + i));
+        in.emplace_back(Tag{1, 1}, blank(kSize));
+        channel.send(out.back().transfer);
+        channel.recv(in.back().transfer);
+        peer.channel().send(back.back().transfer);
+        peer.channel().recv(got.back().transfer);
+    }
+    REQUIRE(all(
+        [&] { return std::ranges::all_of(in, &Op::done) && std::ranges::all_of(got, &Op::done); }));
+    for (std::size_t i = 0; i < kPeers; ++i) {
+        CHECK(got[i].data == out[i].data);
+        CHECK(in[i].data == back[i].data);
+    }
+    const auto sockets = [](const std::string& json) {
+        return json.substr(json.find("\"sockets\""));
+    };
+    CHECK(sockets(hub.udp->stats_json()) == sockets(before));
+    for (Node& peer : peers) {
+        peer.channel().close();
+    }
+    CHECK(all([&] { return hub.failures == kPeers; }));
+}
+
 // Random traffic against a model that knows only tags and bytes: each receive gets the bytes that
 // were sent under its tag, each transfer ends exactly once, whatever the order of posting, sizes,
 // priorities and take-backs.
