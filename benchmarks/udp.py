@@ -1,4 +1,4 @@
-"""The UDP datapath by itself against one TCP stream of iperf3, between two network namespaces joined by veth.
+"""The UDP datapath by itself against one TCP stream of iperf3, in two namespaces joined by veth.
 
 Needs root, iproute2 and iperf3. The two are run in turn, so that both see the same machine;
 printed are medians with their ratio, and CPU seconds per gigabyte of both ends together.
