@@ -294,8 +294,7 @@ Backend::WorkPtr Backend::reduce_scatter_tensor_coalesced(
     constexpr const char* kName = "reduce_scatter_tensor_coalesced";
     TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "weft: ", kName, " has ", outputs.size(),
                       " outputs but ", inputs.size(), " inputs");
-    Call call =
-        begin(kName, c10d::OpType::REDUCE_SCATTER_TENSOR_COALESCED, inputs, outputs, options);
+    Call call = begin(kName, kReduceScatterCoalesced, inputs, outputs, options);
     for (size_t i = 0; i < inputs.size(); ++i) {
         check_same_type(kName, outputs[i], inputs[i]);
         check_numel(kName, "input", inputs[i], outputs[i].numel() * size_);

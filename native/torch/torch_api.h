@@ -14,3 +14,13 @@
 #define WEFT_TORCH_AT_LEAST(major, minor) \
     (TORCH_VERSION_MAJOR > (major) ||     \
      (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
+
+namespace weft::torch_backend {
+
+#if WEFT_TORCH_AT_LEAST(2, 13)
+inline constexpr auto kReduceScatterCoalesced = c10d::OpType::REDUCE_SCATTER_TENSOR_COALESCED;
+#else
+inline constexpr auto kReduceScatterCoalesced = c10d::OpType::COALESCED;
+#endif
+
+}  // namespace weft::torch_backend

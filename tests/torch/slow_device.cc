@@ -1,5 +1,6 @@
-// An accelerator for the tests, where there is none: torch's PrivateUse1 device in host memory. Its streams are threads that take
-// their time over every copy, so that whoever forgets to wait, on the device or on the host, sees stale data.
+// An accelerator for the tests, where there is none: torch's PrivateUse1 device in host memory. Its
+// streams are threads that take their time over every copy, so that whoever forgets to wait, on the
+// device or on the host, sees stale data.
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
@@ -53,7 +54,7 @@ struct Flag {
 
 // Runs its tasks one after the other on a thread of its own.
 class StreamThread {
-public:
+  public:
     StreamThread() {
         std::thread([this] { run(); }).detach();
     }
@@ -70,7 +71,7 @@ public:
         flag->wait();
     }
 
-private:
+  private:
     void run() {
         while (true) {
             std::unique_lock lock(mutex_);
@@ -89,7 +90,8 @@ private:
 
 StreamThread& stream_thread(c10::StreamId id) {
     static std::mutex mutex;
-    static auto& threads = *new std::map<c10::StreamId, StreamThread*>;  // never freed: the threads never end
+    static auto& threads =
+        *new std::map<c10::StreamId, StreamThread*>;  // never freed: the threads never end
     const std::lock_guard lock(mutex);
     StreamThread*& thread = threads[id];
     if (thread == nullptr) {
@@ -100,7 +102,9 @@ StreamThread& stream_thread(c10::StreamId id) {
 
 thread_local c10::StreamId current_stream = 0;
 
-c10::Stream stream_of(c10::StreamId id) { return c10::Stream(c10::Stream::UNSAFE, kDevice, id); }
+c10::Stream stream_of(c10::StreamId id) {
+    return c10::Stream(c10::Stream::UNSAFE, kDevice, id);
+}
 
 struct Guard final : c10::impl::DeviceGuardImplInterface {
     using Event = std::shared_ptr<Flag>;
@@ -120,7 +124,8 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     c10::Stream exchangeStream(c10::Stream stream) const override {
         return stream_of(std::exchange(current_stream, stream.id()));
     }
-    void record(void** event, const c10::Stream& stream, c10::DeviceIndex, c10::EventFlag) const override {
+    void record(void** event, const c10::Stream& stream, c10::DeviceIndex,
+                c10::EventFlag) const override {
         if (*event == nullptr) {
             *event = new Event;
         }
@@ -130,7 +135,9 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     }
     void block(void* event, const c10::Stream& stream) const override {
         if (event != nullptr) {
-            stream_thread(stream.id()).enqueue([flag = *static_cast<Event*>(event)] { flag->wait(); });
+            stream_thread(stream.id()).enqueue([flag = *static_cast<Event*>(event)] {
+                flag->wait();
+            });
         }
     }
     bool queryEvent(void* event) const override {
@@ -141,8 +148,12 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
             (*static_cast<Event*>(event))->wait();
         }
     }
-    void destroyEvent(void* event, c10::DeviceIndex) const noexcept override { delete static_cast<Event*>(event); }
-    void synchronizeStream(const c10::Stream& stream) const override { stream_thread(stream.id()).finish(); }
+    void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
+        delete static_cast<Event*>(event);
+    }
+    void synchronizeStream(const c10::Stream& stream) const override {
+        stream_thread(stream.id()).finish();
+    }
 };
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
@@ -153,7 +164,9 @@ struct DeviceAllocator final : c10::Allocator {
         return {memory, memory, &c10::free_cpu, kDevice};
     }
     c10::DeleterFnPtr raw_deleter() const override { return &c10::free_cpu; }
-    void copy_data(void* to, const void* from, size_t bytes) const override { default_copy_data(to, from, bytes); }
+    void copy_data(void* to, const void* from, size_t bytes) const override {
+        default_copy_data(to, from, bytes);
+    }
 };
 
 DeviceAllocator device_allocator;
@@ -165,21 +178,25 @@ struct Hooks final : at::PrivateUse1HooksInterface {
     c10::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
 };
 
-at::Tensor empty(c10::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
-                 std::optional<at::Device>, std::optional<bool>, std::optional<at::MemoryFormat> format) {
-    return at::detail::empty_generic(size, &device_allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+at::Tensor empty(c10::IntArrayRef size, std::optional<at::ScalarType> dtype,
+                 std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
+                 std::optional<at::MemoryFormat> format) {
+    return at::detail::empty_generic(size, &device_allocator,
+                                     c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
                                      c10::dtype_or_default(dtype), format);
 }
 
-at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::optional<at::ScalarType> dtype,
-                         std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>) {
+at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride,
+                         std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
+                         std::optional<at::Device>, std::optional<bool>) {
     return at::detail::empty_strided_generic(size, stride, &device_allocator,
                                              c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
                                              c10::dtype_or_default(dtype));
 }
 
 at::Tensor on_host(const at::Tensor& tensor) {
-    return at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.options().device(at::kCPU));
+    return at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(),
+                         tensor.options().device(at::kCPU));
 }
 
 // The only thing that this device does.
@@ -209,12 +226,20 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     c10::register_privateuse1_backend("slow_device");
     at::RegisterPrivateUse1HooksInterface(new Hooks);
-    module.def("to_device", [](const at::Tensor& tensor) {
-        at::Tensor copy = at::empty(tensor.sizes(), tensor.options().device(kDevice));
-        return copy.copy_(tensor, /*non_blocking=*/true);
-    });
-    module.def("to_host", [](const at::Tensor& tensor) {
-        at::Tensor copy = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
-        return copy.copy_(tensor);
-    });
+    // Without the GIL: a stream may have to take it in order to release a tensor.
+    using WithoutGil = pybind11::call_guard<pybind11::gil_scoped_release>;
+    module.def(
+        "to_device",
+        [](const at::Tensor& tensor) {
+            at::Tensor copy = at::empty(tensor.sizes(), tensor.options().device(kDevice));
+            return copy.copy_(tensor, /*non_blocking=*/true);
+        },
+        WithoutGil());
+    module.def(
+        "to_host",
+        [](const at::Tensor& tensor) {
+            at::Tensor copy = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+            return copy.copy_(tensor);
+        },
+        WithoutGil());
 }

@@ -1,4 +1,4 @@
-"""Accelerator tensors: staged through the host in the right order, on a device that is slow on purpose."""
+"""Accelerator tensors: staged through the host in the right order, on a device slow on purpose."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import (
+    AllgatherOptions,
+    AllreduceOptions,
+    BroadcastOptions,
+    ReduceScatterOptions,
+)
 
 HERE = Path(__file__).parent
 PIPELINED = 2_500_000  # floats: more than two parts of the pipeline
@@ -56,28 +62,28 @@ def collectives(me: Any, path: str) -> None:
     for count in (1, 1000, PIPELINED):
         ones = torch.full((count,), me.rank + 1.0)
         tensor = device.to_device(ones)  # still on its way when the collective is called
-        options = dist.AllreduceOptions()
+        options = AllreduceOptions()
         backend.allreduce([tensor], options).wait()
         assert device.to_host(tensor).eq(total).all()  # to_host waits for the current stream only
 
         joined = device.to_device(torch.zeros(me.size * count))
-        backend._allgather_base(joined, device.to_device(ones), dist.AllgatherOptions()).wait()
+        backend._allgather_base(joined, device.to_device(ones), AllgatherOptions()).wait()
         expected = torch.arange(1.0, me.size + 1).repeat_interleave(count)
         assert device.to_host(joined).equal(expected)
 
         part = device.to_device(torch.zeros(count))
         whole = device.to_device(expected)
-        backend._reduce_scatter_base(part, whole, dist.ReduceScatterOptions()).wait()
+        backend._reduce_scatter_base(part, whole, ReduceScatterOptions()).wait()
         assert device.to_host(part).eq((me.rank + 1.0) * me.size).all()
 
         tensor = device.to_device(ones)
-        options = dist.BroadcastOptions()
+        options = BroadcastOptions()
         options.rootRank = me.size - 1
         backend.broadcast([tensor], options).wait()
         assert device.to_host(tensor).eq(me.size).all()
 
         outputs = [device.to_device(torch.zeros(count)) for _ in range(me.size)]
-        backend.allgather([outputs], [device.to_device(ones)], dist.AllgatherOptions()).wait()
+        backend.allgather([outputs], [device.to_device(ones)], AllgatherOptions()).wait()
         for rank, output in enumerate(outputs):
             assert device.to_host(output).eq(rank + 1.0).all()
 
@@ -93,7 +99,7 @@ def futures(me: Any, path: str) -> None:
     tensors = [device.to_device(torch.full((1000 * i + 1,), 1.0)) for i in range(6)]
     pending = []
     for tensor in tensors:
-        work = backend.allreduce([tensor], dist.AllreduceOptions())
+        work = backend.allreduce([tensor], AllreduceOptions())
         pending.append(work.get_future())
         host = torch.ones(10)
         dist.all_reduce(host)
@@ -101,7 +107,7 @@ def futures(me: Any, path: str) -> None:
     for future, tensor in zip(pending, tensors, strict=True):
         future.wait()
         assert device.to_host(tensor).eq(me.size).all()
-    work = backend.allreduce([tensors[0]], dist.AllreduceOptions())
+    work = backend.allreduce([tensors[0]], AllreduceOptions())
     while not work.is_completed():  # bounded by the operation's own deadline
         pass
     assert work.is_success()
@@ -134,7 +140,7 @@ def failures(me: Any, path: str) -> str:
     backend = dist.group.WORLD._get_backend(torch.device("cpu"))
     tensor = device.to_device(torch.ones(10 + me.rank))
     try:
-        backend.allreduce([tensor], dist.AllreduceOptions()).wait()
+        backend.allreduce([tensor], AllreduceOptions()).wait()
     except dist.DistBackendError as error:
         return str(error)
     return "no error"
