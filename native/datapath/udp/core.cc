@@ -26,6 +26,8 @@ constexpr std::uint64_t kMostInFlight = 16 << 20;
 // Of a message that nobody waits for yet; the rest of it waits at the sender.
 constexpr std::uint64_t kEagerLimit = 256 << 10;
 constexpr Time kLatestTimer = 10'000'000;
+// Two trains of jumbo packets: a message of 64 KB is acknowledged once, at its end.
+constexpr std::uint32_t kAckEvery = 16;
 // A host that shares its cores answers late now and then; tail-loss probes find real losses sooner.
 constexpr Time kLeastTimeout = 50'000'000;
 constexpr Time kRetryInterval = 100'000;
@@ -78,6 +80,7 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
     config_.peer_id = identity_.id;
     config_.key = key_;
     config_.paths = options_.paths;
+    config_.ack_every = kAckEvery;
     config_.peer_timeout = identity_.peer_timeout;
     config_.rto_min = kLeastTimeout;
     config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
