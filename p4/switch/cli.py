@@ -1,4 +1,7 @@
-"""`weft p4 stf`, `run`, `trace`, `bench`: programs at work."""
+"""`weft p4 stf`, `run` and `trace`: programs at work.
+
+Exit codes: 0 good, 1 a test failed or the program or a command is wrong, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,31 @@ from typing import Annotated
 
 import typer
 from weft.p4.compiler import CompileError
-from weft.p4.switch import CodegenError, CompilerError, Switch
+from weft.p4.switch import CodegenError, CompilerError, ControlError, Switch
 from weft.p4.switch import stf as stf_files
+from weft.p4.switch.commands import CommandLine
+from weft.p4.switch.ports import Interfaces, run_pcaps
+from weft.p4.switch.trace import Coverage, render, steps_of
 
 app = typer.Typer()
 
 Source = Annotated[Path, typer.Argument(help="The P4 program.", exists=True, dir_okay=False)]
+
+Commands = Annotated[
+    Path | None,
+    typer.Option("--commands", help="A simple_switch_CLI command file to run first.", exists=True),
+]
+
+
+def _pairs(options: list[str] | None, what: str) -> dict[int, str]:
+    """`PORT=NAME` options."""
+    found: dict[int, str] = {}
+    for option in options or []:
+        port, equals, name = option.partition("=")
+        if not equals or not port.isdigit():
+            raise typer.BadParameter(f"'{option}' should be PORT={what}")
+        found[int(port)] = name
+    return found
 
 
 def opened(source: Path, *, trace: bool = False, sanitize: bool = False) -> Switch:
@@ -59,3 +81,110 @@ def stf(
     typer.echo(f"{passed} passed, {failed} failed")
     if failed or not passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    source: Source,
+    interface: Annotated[
+        list[str] | None, typer.Option("-i", "--interface", help="PORT=NAME of an interface.")
+    ] = None,
+    pcap: Annotated[
+        list[str] | None, typer.Option("--pcap", help="PORT=FILE with frames for that port.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for what leaves (with --pcap).")
+    ] = Path("out"),
+    commands: Commands = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after that long (default: never).")
+    ] = None,
+) -> None:
+    """Run a program on network interfaces, or over pcap files."""
+    interfaces, files = _pairs(interface, "NAME"), _pairs(pcap, "FILE")
+    if bool(interfaces) == bool(files):
+        raise typer.BadParameter("give interfaces (-i PORT=NAME) or files (--pcap PORT=FILE)")
+    with opened(source) as switch:
+        _prepare(switch, commands)
+        try:
+            if files:
+                paths = {port: Path(name) for port, name in files.items()}
+                for port, count in sorted(run_pcaps(switch, paths, output).items()):
+                    typer.echo(f"port {port}: {count} frames to {output}/port{port}.pcap")
+            else:
+                with Interfaces(switch, interfaces) as ports:
+                    typer.echo(f"running on {', '.join(interfaces.values())}")
+                    ports.run(seconds)
+        except KeyboardInterrupt:
+            pass
+        except (ControlError, OSError) as problem:
+            typer.echo(str(problem), err=True)
+            raise typer.Exit(1) from None
+        stats = switch.stats()
+        typer.echo(f"{stats.received} received, {stats.sent} sent, {stats.dropped} dropped")
+
+
+def _prepare(switch: Switch, commands: Path | None) -> None:
+    if commands is None:
+        return
+    try:
+        for line in CommandLine(switch).run_file(commands):
+            typer.echo(line)
+    except ControlError as problem:
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def trace(
+    source: Source,
+    packets: Annotated[
+        list[str] | None, typer.Argument(help="Packets as PORT:HEX, such as 1:0011aa.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option("--stf", help="Take entries and packets from an STF file.")
+    ] = None,
+    commands: Commands = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Tell what the packets covered, not each step.")
+    ] = False,
+) -> None:
+    """Show each packet's way: states, tables, actions, changes. Or what a test run covered."""
+    with opened(source, trace=True) as switch:
+        _prepare(switch, commands)
+        covered = Coverage(switch)
+        if test is not None:
+            _run_traced(switch, test, covered, quiet=coverage)
+        for packet in packets or []:
+            port, _, digits = packet.partition(":")
+            try:
+                outputs = switch.send(int(port, 0), bytes.fromhex(digits))
+            except ValueError:
+                raise typer.BadParameter(f"'{packet}' should be PORT:HEX") from None
+            covered.add()
+            if not coverage:
+                typer.echo(render(steps_of(switch)))
+                for output in outputs:
+                    typer.echo(f"-> port {output.port}: {output.data.hex()}")
+        if coverage:
+            for name, count in covered.items():
+                typer.echo(f"{count:8}  {name}")
+            typer.echo(f"{covered.share():.0%} covered")
+
+
+def _run_traced(switch: Switch, test: Path, covered: Coverage, *, quiet: bool) -> None:
+    """Runs an STF file and looks at the events after each of its packets."""
+
+    def after(port: int, data: bytes) -> None:
+        covered.add()
+        if not quiet:
+            typer.echo(f"packet on port {port}: {data.hex()}")
+            typer.echo(render(steps_of(switch)))
+
+    try:
+        result = stf_files.run_file(switch, test, after=after)
+    except (ControlError, OSError) as problem:
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(1) from None
+    for failure in result.failures:
+        typer.echo(failure, err=True)

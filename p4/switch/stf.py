@@ -60,18 +60,33 @@ def matches(expected: Expectation, data: bytes) -> bool:
     return all(e in ("*", d) for e, d in zip(expected.pattern, digits, strict=False))
 
 
-def run_file(switch: Switch, path: Path, *, upstream: bool = False) -> Result:
+#: Called after each packet with its port and bytes.
+After = Callable[[int, bytes], None]
+
+
+def run_file(
+    switch: Switch, path: Path, *, upstream: bool = False, after: After | None = None
+) -> Result:
     """Runs the file against a fresh switch."""
-    return run_text(switch, path.read_text(encoding="utf-8"), str(path), upstream=upstream)
+    text = path.read_text(encoding="utf-8")
+    return run_text(switch, text, str(path), upstream=upstream, after=after)
 
 
-def run_text(switch: Switch, text: str, name: str = "<stf>", *, upstream: bool = False) -> Result:
-    return _Run(switch, name, upstream).run(text)
+def run_text(
+    switch: Switch,
+    text: str,
+    name: str = "<stf>",
+    *,
+    upstream: bool = False,
+    after: After | None = None,
+) -> Result:
+    return _Run(switch, name, upstream, after).run(text)
 
 
 class _Run:
-    def __init__(self, switch: Switch, name: str, upstream: bool) -> None:
+    def __init__(self, switch: Switch, name: str, upstream: bool, after: After | None) -> None:
         self._switch, self._name, self._upstream = switch, name, upstream
+        self._after = after
         self._result = Result()
         self._expected: dict[int, list[Expectation]] = {}
         self._received: dict[int, list[tuple[int, bytes]]] = {}
@@ -108,6 +123,8 @@ class _Run:
         data = bytes.fromhex(re.sub(r"\s", "", digits))
         self._result.packets += 1
         self._last = self._switch.send(int(port, 0), data)
+        if self._after is not None:
+            self._after(int(port, 0), data)
         for output in self._last:
             self._received.setdefault(output.port, []).append((self._line, output.data))
 
