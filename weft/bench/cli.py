@@ -43,8 +43,8 @@ def collectives(
         COLLECTIVES[:3]
     ),
     libraries: Annotated[str, typer.Option(help=f"Of {', '.join(NAMES)}.")] = ",".join(NAMES),
-    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 5,
-    milliseconds: Annotated[float, typer.Option(help="Of measuring per size.", min=1)] = 100,
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 3,
+    milliseconds: Annotated[float, typer.Option(help="Of measuring per size.", min=1)] = 50,
     idle: Annotated[int, typer.Option(help="Seconds of the idle measurement; 0: none.")] = 5,
     deadline: Annotated[float, typer.Option(help="Seconds for one start of a library.")] = 120,
     quick: Annotated[
