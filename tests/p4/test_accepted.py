@@ -287,6 +287,22 @@ PROGRAMS = {
         ingress_locals="Store<bit<8>>() a; Store(8w3) b;",
         ingress="m.x = a.get() + b.get(); a.put<bit<16>>(3); b.put(m);",
     ),
+    "generic blocks": v1model(
+        types="extern Cell<T> { Cell(T first); T get(); } parser Inner<T>(packet_in p, in T x, out T y) { state start { y = x; transition accept; } }"
+        "control K<T>(inout T v)(T first) { Cell<T>(first) cell; T copy = v; apply { v = cell.get(); copy = v; } }"
+        "control Pass<U>(inout U v) { apply { U w = v; v = w; } }",
+        states="state start { Inner<bit<8>>.apply(p, m.x, m.x); Inner.apply(p, m.y, m.y); transition accept; }",
+        ingress_locals="K(8w3) one; K<bit<16>>(5) two; Pass<small_t>() three;",
+        ingress="one.apply(m.x); two.apply(m.y); three.apply(h.small); Pass.apply(m.z);",
+    ),
+    "select on lists": v1model(
+        states="state start { transition select(m.x, {m.y, m.z}, m.flag) { (1, {2, 3}, true): accept; (2, default, _): accept; default: reject; } }"
+    ),
+    "value sets of nested structs": v1model(
+        types="struct deep_t { bit<16> b; } struct outer_t { bit<8> a; deep_t d; }",
+        parser_locals="value_set<outer_t>(4) vs;",
+        states="state start { transition select(m.x, m.y) { vs: accept; default: reject; } }",
+    ),
     "overloaded constructors": v1model(
         types="control K(inout bit<8> v)(bit<8> a) { apply { v = a; } } control K(inout bit<8> v)(bit<8> b) { apply { v = -b; } }"
         "package Pair(Deparser<headers_t> d); package Pair(Deparser<headers_t> d, Deparser<headers_t> e);",

@@ -351,7 +351,9 @@ PROGRAMS = {
     # ----------------------------------------------------------------- controls, packages
     "control direction": (v1model(types="control K(bit<8> x) { apply { } }"), "needs a direction"),
     "no apply": (v1model(types="control K(in bit<8> x) { }"), "syntax error"),
-    "generic control": (v1model(types="control K<T>(in T x) { apply { } }"), "cannot be generic"),
+    "parameter named as type parameter": (v1model(types="control K<x>(in bit<8> x) { apply { } }"), "'x' is declared twice"),
+    "generic control without argument": (v1model(types="control K<T>(in T x) { apply { } }", ingress_locals="K() k;"), "cannot infer type argument 'T'"),
+    "list key arity": (v1model(states="state start { transition select({m.x, m.y}) { {1, 2, 3}: accept; } }"), "the key has 2 items, not 3"),
     "constructor arguments": (
         v1model(types="control K(in bit<8> x)(bit<8> n) { apply { } }", ingress_locals="K() k;"),
         "takes 1 argument, 0 given",

@@ -169,14 +169,15 @@ class CallChecker:
     def _apply(
         self, e: ast.Call | ast.DirectApplication, block: t.Block, receiver: ast.Expression | None
     ) -> ResolvedCall | None:
-        bound: Bound = dict(zip(block.signature.type_parameters, block.arguments, strict=False))
+        free = block.signature.type_parameters
+        bound: Bound = {p: a for p, a in zip(free, block.arguments, strict=False) if a != t.ANY}
         return self._finish(
-            e, "apply", block.declaration, block.signature.parameters, [], t.VOID, bound, receiver
+            e, "apply", block.declaration, block.signature.parameters, free, t.VOID, bound, receiver
         )
 
     def direct_application(self, s: ast.DirectApplication) -> None:
         """`Type.apply(...)` of a parser or control without constructor parameters."""
-        block = self._c.types.resolve(s.target)
+        block = self._c.types.resolve(s.target, infer=True)
         if isinstance(block, t.Unknown):
             self.check_loose(s.arguments)
             return

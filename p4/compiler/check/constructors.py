@@ -56,6 +56,8 @@ class ConstructorChecker:
         free: list[ast.TypeParameter] = []
         if isinstance(declaration, ast.ExternType | ast.BlockType):
             free = declaration.type_parameters
+        else:
+            free = declaration.signature.type_parameters
         given = type_.arguments if len(type_.arguments) == len(free) else ()
         bound: Bound = {p: a for p, a in zip(free, given, strict=False) if a != t.ANY}
         pairs, _ = pair(parameters, arguments)

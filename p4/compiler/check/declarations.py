@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.annotations import check as check_annotations
+from weft.p4.compiler.check.keysets import scalars
 from weft.p4.compiler.check.scope import Place, Where
 from weft.p4.compiler.check.statements import terminates
 from weft.p4.compiler.check.wellformed import field_fits, storable
@@ -348,8 +349,6 @@ class DeclarationChecker:
 
     def _open(self, d: ast.Parser | ast.Control) -> None:
         """Signature and constructor parameters, in a scope that was just opened."""
-        if d.signature.type_parameters:
-            self._c.error(d.location, f"a {d.signature.kind} with a body cannot be generic")
         self._signature(d.signature)
         self._parameters(d.constructor_parameters, "constructor")
         self.constructor_parameters |= set(d.constructor_parameters)
@@ -417,7 +416,10 @@ class DeclarationChecker:
 
     def _select_key(self, key: ast.Expression) -> None:
         inner = t.resolve_new(key.type)
-        if isinstance(inner, t.Int):
+        if isinstance(key, ast.ListExpression):
+            for item in key.items:
+                self._select_key(item)
+        elif isinstance(inner, t.Int):
             self._c.error(key.location, "give this value a width; int is for constants only")
         elif not isinstance(inner, t.Bits | t.Enum | t.Unknown | t.Varbit) and inner not in (
             t.BOOL,
@@ -437,10 +439,7 @@ class DeclarationChecker:
             self._c.error(d.size.location, "the size of a value set must be a number")
         elif not d.size.is_static:
             self._c.error(d.size.location, "the size of a value set must be a constant")
-        inner = t.resolve_new(d.type)
-        parts = [type_ for _, type_ in inner.fields()] if isinstance(inner, t.Struct) else [inner]
-        parts = list(inner.items) if isinstance(inner, t.Tuple) else parts
-        for part in parts:
+        for part in scalars(d.type):
             fits = isinstance(t.resolve_new(part), t.Bits | t.Enum | t.Unknown) or part == t.BOOL
             if not fits:
                 self._c.error(d.location, f"a value set cannot hold {part}")

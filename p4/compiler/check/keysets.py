@@ -64,10 +64,22 @@ class KeysetChecker:
                 e.type = t.Set(key)
                 self._empty_range(e)
                 return e
+        if isinstance(key, t.Literal) and isinstance(e, ast.ListExpression):
+            return self._list(e, key)
         e = self._c.expressions.check(e)
         if isinstance(e.type, t.Unknown) or self._value_set(e, key):
             return e
         return self._c.expressions.coerce(e, key, "this key set")
+
+    def _list(self, e: ast.ListExpression, key: t.Literal) -> ast.Expression:
+        """`{ a, b }` against a key that is a list itself: item by item."""
+        if len(e.items) != len(key.items):
+            self._c.error(e.location, f"the key has {len(key.items)} items, not {len(e.items)}")
+            return e
+        e.items = [self.simple(i, k) for i, k in zip(e.items, key.items, strict=True)]
+        e.type = t.Set(key)
+        e.is_static = all(i.is_static for i in e.items)
+        return e
 
     def _numeric(self, e: ast.Expression, key: t.Type, what: str) -> t.Type:
         inner = t.resolve_new(key)
@@ -90,15 +102,21 @@ class KeysetChecker:
         if not isinstance(e.type, t.Set):
             return False
         element = e.type.element
-        parts: tuple[t.Type, ...] = (element,)
-        if isinstance(element, t.Struct):
-            parts = tuple(type_ for _, type_ in element.fields())
-        elif isinstance(element, t.Tuple):
-            parts = element.items
+        parts = scalars(element)
         wanted = key.items if isinstance(key, t.Tuple) else (key,)
         if element != key and parts != wanted and not isinstance(key, t.Unknown):
             self._c.error(e.location, f"the value set holds {element}, the key is {key}")
         return True
+
+
+def scalars(type_: t.Type) -> tuple[t.Type, ...]:
+    """The scalar parts of a value set's element, nested structs and tuples opened."""
+    match t.resolve_new(type_):
+        case t.Struct() as struct if struct.kind == "struct":
+            return tuple(s for _, field in struct.fields() for s in scalars(field))
+        case t.Tuple(items):
+            return tuple(s for item in items for s in scalars(item))
+    return (type_,)
 
 
 def constant_pattern(e: ast.Expression) -> object:

@@ -187,9 +187,6 @@ class OperatorChecker:
         if e.op in _DIVISION and isinstance(left, t.Bits) and left.signed:
             self._c.error(e.location, f"'{e.op}' is not defined for signed values")
             return
-        if e.op in _DIVISION and not e.right.is_static and e.left.value != 0:
-            self._c.error(e.right.location, f"the right side of '{e.op}' must be a constant")
-            return
         e.type = t.BOOL if e.op in _ORDER else left
 
     # --------------------------------------------------------------------------- utilities

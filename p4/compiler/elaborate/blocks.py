@@ -40,9 +40,17 @@ class BlockElaborator:
     # -------------------------------------------------------------------------- instances
 
     def construct(
-        self, resolved: ResolvedCall, environment: Environment, name: str, location: Location
+        self,
+        resolved: ResolvedCall,
+        environment: Environment,
+        name: str,
+        location: Location,
+        outer: t.Bindings,
     ) -> Meaning:
-        """The object that a constructor call makes, under its control-plane name."""
+        """The object that a constructor call makes, under its control-plane name.
+
+        `outer` are the type arguments of the generic block around the call.
+        """
         self._count += 1
         if self._count > MAX_INSTANCES:
             raise self._p.diagnostics.fatal(
@@ -51,58 +59,67 @@ class BlockElaborator:
         target = resolved.target
         if isinstance(target, ast.BlockType):
             return self._package(target, resolved, environment, location)
-        arguments = {p: self._argument(e, environment, p.name, name) for p, e in resolved.arguments}
+        bindings = {p: t.substitute(a, outer) for p, a in resolved.bindings.items()}
+        arguments = {
+            p: self._argument(e, environment, p.name, name, outer) for p, e in resolved.arguments
+        }
         match target:
             case ast.ExternType():
-                return self._extern(target, resolved, arguments, name, location)
+                return self._extern(target, bindings, arguments, name, location)
             case ast.Parser():
-                return self.parser(target, arguments, environment, name)
+                return self.parser(target, arguments, bindings, name)
             case ast.Control():
-                return self.control(target, arguments, environment, name)
+                return self.control(target, arguments, bindings, name)
         raise AssertionError(target)
 
     def _argument(
-        self, e: ast.Expression | None, environment: Environment, parameter: str, path: str
+        self,
+        e: ast.Expression | None,
+        environment: Environment,
+        parameter: str,
+        path: str,
+        outer: t.Bindings,
     ) -> Meaning | None:
         """A constructor argument: an object, or an expression whose value is known."""
         if e is None:
             return None
         if isinstance(e, ast.ConstructorCall):
             name = e.resolved.target.name if path == "" else f"{path}.{parameter}"
-            return self.construct(e.resolved, environment, name, e.location)
+            return self.construct(e.resolved, environment, name, e.location, outer)
         if isinstance(e, ast.Call) and isinstance(e.type, t.Extern):
-            return self._factory(e, environment, f"{path}.{parameter}")
+            return self._factory(e, environment, f"{path}.{parameter}", outer)
         if isinstance(e, ast.Name):
             meaning = environment.get(e.target)
             if meaning is not None:
                 return meaning
-        unit = Unit(self._p, environment)
-        value = unit.expressions.static(e)
+        value = Unit(self._p, environment, outer).expressions.static(e)
         return e if value is None else value
 
-    def _factory(self, e: ast.Call, environment: Environment, name: str) -> ir.ExternInstance:
+    def _factory(
+        self, e: ast.Call, environment: Environment, name: str, outer: t.Bindings
+    ) -> ir.ExternInstance:
         """An extern made by an extern function instead of a constructor."""
         resolved: ResolvedCall = e.resolved
-        arguments = {p: self._argument(a, environment, p.name, name) for p, a in resolved.arguments}
+        arguments = {
+            p: self._argument(a, environment, p.name, name, outer) for p, a in resolved.arguments
+        }
         assert isinstance(e.type, t.Extern)
         bound = dict(zip(e.type.declaration.type_parameters, e.type.arguments, strict=False))
-        made = ResolvedCall(
-            "constructor", e.type.declaration, e.type, [], {**resolved.bindings, **bound}
-        )
-        return self._extern(e.type.declaration, made, arguments, name, e.location)
+        bindings = {p: t.substitute(a, outer) for p, a in {**resolved.bindings, **bound}.items()}
+        return self._extern(e.type.declaration, bindings, arguments, name, e.location)
 
     def _extern(
         self,
         declaration: ast.ExternType,
-        resolved: ResolvedCall,
+        bindings: t.Bindings,
         arguments: dict[ast.Parameter, Meaning | None],
         name: str,
         location: Location,
     ) -> ir.ExternInstance:
-        unit = Unit(self._p, self._p.environment)
+        unit = Unit(self._p, self._p.environment, bindings)
         given: dict[str, ir.Expression | ir.ExternInstance] = {}
         for parameter, meaning in arguments.items():
-            type_ = t.substitute(parameter.type, resolved.bindings)
+            type_ = t.substitute(parameter.type, bindings)
             if isinstance(meaning, ir.ExternInstance):
                 given[parameter.name] = meaning
             elif isinstance(meaning, ast.Expression):
@@ -111,22 +128,27 @@ class BlockElaborator:
                 constant = unit.expressions.constant(meaning, type_, location)  # type: ignore[arg-type]
                 if constant is not None:
                     given[parameter.name] = constant
-        types = tuple(
-            self._p.types.lower(resolved.bindings[p]) for p in declaration.type_parameters
-        )
+        types = tuple(self._p.types.lower(bindings[p]) for p in declaration.type_parameters)
         return ir.ExternInstance(
             declaration.name, name, self._p.unique(name), types, given, {}, location
         )
 
-    def instantiation(self, d: ast.Instantiation, environment: Environment, path: str) -> Meaning:
+    def instantiation(
+        self,
+        d: ast.Instantiation,
+        environment: Environment,
+        path: str,
+        outer: t.Bindings | None = None,
+    ) -> Meaning:
         """A declared instance; bound in the environment under its declaration."""
         name = join(path, d)
         resolved: ResolvedCall = d.resolved
         at_top = path == "" and not isinstance(resolved.target, ast.ExternType)
         if at_top and isinstance(resolved.target, ast.Parser | ast.Control):
             name = resolved.target.name
-        meaning = self.construct(resolved, environment, "" if at_top and isinstance(
-            resolved.target, ast.BlockType) else name, d.location)  # fmt: skip
+        if at_top and isinstance(resolved.target, ast.BlockType):
+            name = ""  # blocks of the package go by the names of their types
+        meaning = self.construct(resolved, environment, name, d.location, outer or {})
         if isinstance(meaning, ir.ExternInstance):
             self._p.claim(meaning.extern, name, d)
             meaning.annotations = self._p.annotations.read(d)
@@ -159,10 +181,11 @@ class BlockElaborator:
         arguments: dict[ast.Parameter, Meaning | None] = {
             p: p.default for p in declaration.constructor_parameters
         }
+        bindings = {p: t.substitute(a, unit.bindings) for p, a in s.resolved.bindings.items()}
         if isinstance(declaration, ast.Parser):
-            return self.parser(declaration, arguments, self._p.environment, path)
+            return self.parser(declaration, arguments, bindings, path)
         assert isinstance(declaration, ast.Control)
-        return self.control(declaration, arguments, self._p.environment, path)
+        return self.control(declaration, arguments, bindings, path)
 
     def _package(
         self,
@@ -176,7 +199,7 @@ class BlockElaborator:
         ] = {}
         unit = Unit(self._p, environment)
         for parameter, e in resolved.arguments:
-            meaning = self._argument(e, environment, parameter.name, "")
+            meaning = self._argument(e, environment, parameter.name, "", {})
             if isinstance(meaning, ir.Parser | ir.Control | ir.ExternInstance | ir.Package):
                 given[parameter.name] = meaning
             elif isinstance(meaning, ast.Expression):
@@ -198,7 +221,7 @@ class BlockElaborator:
         self,
         d: ast.Parser | ast.Control,
         arguments: dict[ast.Parameter, Meaning | None],
-        outer: Environment,
+        bindings: t.Bindings,
         path: str,
     ) -> tuple[Unit, tuple[ir.Variable, ...]]:
         environment = Environment(self._p.environment)
@@ -207,7 +230,7 @@ class BlockElaborator:
                 meaning = parameter.default
             if meaning is not None:
                 environment.bind(parameter, meaning)
-        unit = Unit(self._p, environment, path=path)
+        unit = Unit(self._p, environment, bindings, path=path)
         parameters = tuple(unit.parameter(p, environment) for p in d.signature.parameters)
         unit.zero_out_parameters(parameters)
         return unit, parameters
@@ -216,10 +239,10 @@ class BlockElaborator:
         self,
         d: ast.Control,
         arguments: dict[ast.Parameter, Meaning | None],
-        outer: Environment,
+        bindings: t.Bindings,
         path: str,
     ) -> ir.Control:
-        unit, parameters = self._open(d, arguments, outer, path)
+        unit, parameters = self._open(d, arguments, bindings, path)
         unique = self._p.unique(path)
         actions: list[ir.Action] = []
         tables: list[ir.Table] = []
@@ -238,7 +261,7 @@ class BlockElaborator:
                     unit.environment.bind(local, table)
                     tables.append(table)
                 case ast.Instantiation():
-                    meaning = self.instantiation(local, unit.environment, path)
+                    meaning = self.instantiation(local, unit.environment, path, unit.bindings)
                     if isinstance(meaning, ir.ExternInstance):
                         externs.append(meaning)
                     elif isinstance(meaning, ir.Control):
@@ -255,10 +278,10 @@ class BlockElaborator:
         self,
         d: ast.Parser,
         arguments: dict[ast.Parameter, Meaning | None],
-        outer: Environment,
+        bindings: t.Bindings,
         path: str,
     ) -> ir.Parser:
-        unit, parameters = self._open(d, arguments, outer, path)
+        unit, parameters = self._open(d, arguments, bindings, path)
         unique = self._p.unique(path)
         value_sets: list[ir.ValueSet] = []
         externs: list[ir.ExternInstance] = []
@@ -270,7 +293,7 @@ class BlockElaborator:
                 case ast.ValueSet():
                     value_sets.append(self._value_set(local, unit, join(path, local)))
                 case ast.Instantiation():
-                    meaning = self.instantiation(local, unit.environment, path)
+                    meaning = self.instantiation(local, unit.environment, path, unit.bindings)
                     if isinstance(meaning, ir.ExternInstance):
                         externs.append(meaning)
                     elif isinstance(meaning, ir.Parser):
@@ -287,7 +310,7 @@ class BlockElaborator:
     def _value_set(self, d: ast.ValueSet, unit: Unit, name: str) -> ir.ValueSet:
         type_ = unit.type(d.type)
         if isinstance(type_, ir.StructType):
-            keys = type_.fields
+            keys = _flat(type_.fields, "")
         else:
             keys = (ir.Field("", type_, annotations=self._p.annotations.read(d)),)
         size = unit.expressions.static_int(d.size, "the size of the value set")
@@ -311,7 +334,8 @@ class BlockElaborator:
             return ir.Goto(ir.REJECT, location)
         if transition.target is not None:
             return ir.Goto(transition.target, transition.location)
-        keys = unit.expressions.sequence(transition.keys)
+        flat = [item for key in transition.keys for item in _items(key)]
+        keys = unit.expressions.sequence(flat)
         types = [k.type for k in transition.keys]
         patterns = PatternLowering(unit)
         cases = tuple(
@@ -319,3 +343,23 @@ class BlockElaborator:
             for c in transition.cases
         )
         return ir.Select(tuple(keys), cases, transition.location)
+
+
+def _items(e: ast.Expression) -> list[ast.Expression]:
+    """The scalars of a select key, which may be a list of them."""
+    if isinstance(e, ast.ListExpression):
+        return [item for part in e.items for item in _items(part)]
+    return [e]
+
+
+def _flat(fields: tuple[ir.Field, ...], prefix: str) -> tuple[ir.Field, ...]:
+    """The scalar fields of a struct, those of nested structs by their path."""
+    found: list[ir.Field] = []
+    for field in fields:
+        if isinstance(field.type, ir.StructType):
+            found += _flat(field.type.fields, f"{prefix}{field.name}.")
+        else:
+            found.append(
+                ir.Field(prefix + field.name, field.type, field.type_name, field.annotations)
+            )
+    return tuple(found)

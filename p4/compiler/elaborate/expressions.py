@@ -238,7 +238,13 @@ class ExpressionLowering:
             width = max(right.type.width, 1)
             right = ir.Const(right.value, ir.BitsType(width), right.location)
         try:
-            return build.binary(_BINARY[e.op], left, right, e.location)
+            result = build.binary(_BINARY[e.op], left, right, e.location)
+            divides = e.op in ("/", "%") and isinstance(result, ir.Binary)
+            if divides and not isinstance(right, ir.Const):
+                raise self._u.program.diagnostics.fatal(
+                    e.right.location, f"the right side of '{e.op}' must be a constant"
+                )
+            return result
         except ArithmeticError as problem:
             raise self._u.program.diagnostics.fatal(e.location, str(problem)) from None
 

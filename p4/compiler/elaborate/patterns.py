@@ -19,11 +19,21 @@ class PatternLowering:
 
     def lower(self, e: ast.Expression, keys: Sequence[t.Type]) -> tuple[ir.Pattern, ...]:
         """One pattern per key; a value set over all keys stands alone."""
-        if isinstance(e, ast.Default | ast.DontCare):
-            return (ir.Any(),) * len(keys)
         if isinstance(e, ast.TupleKeyset):
-            return tuple(self._one(i, k) for i, k in zip(e.items, keys, strict=True))
-        return (self._one(e, keys[0] if keys else t.BOOL),)
+            pairs = zip(e.items, keys, strict=True)
+            return tuple(p for item, key in pairs for p in self._flat(item, key))
+        if isinstance(e, ast.Default | ast.DontCare):
+            return tuple(p for key in keys for p in self._flat(e, key))
+        return tuple(self._flat(e, keys[0] if keys else t.BOOL))
+
+    def _flat(self, e: ast.Expression, key: t.Type) -> list[ir.Pattern]:
+        """The pattern for one key; several when the key is a list."""
+        if not isinstance(key, t.Literal):
+            return [self._one(e, key)]
+        if isinstance(e, ast.ListExpression):
+            pairs = zip(e.items, key.items, strict=True)
+            return [p for item, part in pairs for p in self._flat(item, part)]
+        return [p for part in key.items for p in self._flat(e, part)]
 
     def _one(self, e: ast.Expression, key: t.Type) -> ir.Pattern:
         lower = self._u.expressions.lower

@@ -172,8 +172,9 @@ class TableElaborator:
         value = p.value
         if isinstance(value, ast.ConstructorCall) and value.resolved is not None:
             made = self._p.blocks.construct(
-                value.resolved, unit.environment, table.control_plane_name, p.location
-            )
+                value.resolved, unit.environment, table.control_plane_name, p.location,
+                unit.bindings,
+            )  # fmt: skip
             assert isinstance(made, ir.ExternInstance)
             externs.append(made)
             return made
