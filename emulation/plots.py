@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from weft.emulation.simulation import Result
 from weft.emulation.sweep import Point
 
-_TIERS = ("host links", "leaf to spine", "aggregation to core", "upper links")
+_TIERS = ("host links", "leaf uplinks", "aggregation uplinks", "upper links")
 _MICRO = 1e6
 
 
@@ -64,6 +65,8 @@ def link_loads(result: Result) -> Figure:
                 aspect="auto", vmin=0, vmax=highest, cmap="viridis", interpolation="nearest",
             )  # fmt: skip
             axes.set_title(f"{_TIERS[min(tier, 3)]}, {direction}", fontsize="medium")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel("host in row" if tier == 0 else "link upwards")
             axes.set_ylabel("row of hosts" if tier == 0 else "lower switch")
     if image is not None:

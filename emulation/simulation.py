@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import weft
 import weft._native._core as _core
 from numpy.typing import NDArray
 from weft.emulation import events
 from weft.emulation.scenario import Scenario
 from weft.emulation.topology import picoseconds
-
-import weft
 
 _simulator = _core.simulator
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from weft.emulation import (
     sweep,
 )
 from weft.emulation import workload as patterns
+from weft.emulation.events import cues
 
 CALM = Transport(congestion=Policy("swift", {"initial_window": 48, "base_target_us": 20}))
 
@@ -218,3 +221,64 @@ def test_the_yardstick_completes_when_the_field_says_it_does() -> None:
     assert result.unfinished == 0
     assert result.transport["bytes_received"] == 1024 * 2_000_000
     assert result.end == pytest.approx(206e-6, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("event", "kinds"),
+    [
+        (Event(at=1e-6, action="down", link=("h0", "leaf0")), 1),
+        (Event(at=1e-6, action="down", link=("leaf0", "spine1"), lasts=1e-6), 2),
+        (Event(at=0.0, action="flap", link=("leaf0", "spine1"), value="10us", lasts=4e-5), 8),
+        (Event(at=0.0, action="rate", link=("spine1", "leaf0"), value="1Gbit/s", lasts=1e-3), 2),
+        (Event(at=0.0, action="down", switch="spine2", lasts=1e-3), 2),
+        (Event(at=0.0, action="pause", host="h3", lasts=1e-3), 2),
+    ],
+)
+def test_faults_become_cues(event: Event, kinds: int) -> None:
+    assert len(cues(event, fabric())) == kinds
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (Event(at=0.0, action="down"), "exactly one of link, switch, host"),
+        (Event(at=0.0, action="down", link=("leaf0", "leaf1")), "leaf0 and leaf1 are not joined"),
+        (Event(at=0.0, action="rate", link=("leaf0", "spine0")), "'rate' needs a value"),
+        (Event(at=0.0, action="loss", link=("leaf0", "spine0"), value=2), "lies in 0 .. 1, not 2"),
+        (Event(at=0.0, action="flap", link=("leaf0", "spine0"), value=1e-5), "for how long"),
+        (Event(at=0.0, action="pause", switch="leaf0"), "leaf0 cannot 'pause'"),
+        (Event(at=0.0, action="down", switch="h1"), "'h1' is a host, not a switch"),
+        (Event(at=0.0, action="pause", host="leaf0"), "'leaf0' is a switch, not a host"),
+    ],
+)
+def test_impossible_faults_are_refused(event: Event, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cues(event, fabric())
+
+
+def test_a_rate_changed_in_one_direction_slows_only_that() -> None:
+    def ends(direction: str) -> list[float]:
+        work = Workload()
+        work.add(0, 1, 1_000_000)
+        work.add(1, 0, 1_000_000)
+        slow = Event(0.0, "rate", link=("leaf0", "h1"), value="10Gbit/s", direction=direction)
+        topology = Topology.leaf_spine(leaves=1, spines=1, hosts_per_leaf=2)
+        patient = replace(CALM, rto_initial=5e-3, rto_min=5e-3)
+        return list(simulate(Scenario(topology, work, patient, events=[slow])).received)
+
+    to_h1, from_h1 = ends("forward"), ends("backward")
+    assert to_h1[0] > 5 * to_h1[1]
+    assert from_h1[1] > 5 * from_h1[0]
+
+
+def test_a_trace_file_is_read_and_its_mistakes_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("source,destination,size,id,after\n0,1,5000,a,\n1,2,6000,b,a\n")
+    work = Workload()
+    patterns.trace(work, path)
+    assert work.after == [(), (0,)]
+    result = simulate(Scenario(fabric(), work, CALM))
+    assert result.started[1] == result.received[0]
+    path.write_text("source,destination,size\n0,1,5000\n0,x,1\n")
+    with pytest.raises(ValueError, match=r"trace\.csv:3: "):
+        patterns.trace(Workload(), path)
