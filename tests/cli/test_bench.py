@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from weft.bench import report, sweep
+from weft.bench import cli, report, sweep
 from weft.bench.cli import app
 from weft.bench.processes import Launch, MeasurementError, run_ranks
 
@@ -19,6 +19,21 @@ from weft.bench.processes import Launch, MeasurementError, run_ranks
 @pytest.mark.parametrize("command", ["collectives", "udp"])
 def test_help(command: str) -> None:
     assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+def test_without_a_command_all_collectives_are_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[sweep.Plan] = []
+
+    def nothing(plan: sweep.Plan, tell: object) -> sweep.Results:
+        plans.append(plan)
+        return sweep.Results()
+
+    monkeypatch.setattr(cli, "sweep", nothing)
+    assert CliRunner().invoke(app, []).exit_code == 1, "nothing measured is no success"
+    [plan] = plans
+    assert (plan.sizes[0], plan.sizes[-1]) == (8, 128 << 20)
+    assert list(plan.ranks) == [2, 4]
+    assert set(plan.libraries) == {"weft-torch", "gloo", "weft-c", "openmpi", "mpich"}
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

@@ -76,7 +76,8 @@ def comparisons(plan: Plan, results: Results) -> list[tuple[str, list[str], list
                 cells += [f"{ratio[name]:.2f}" if name in ratio else "-" for name in against]
                 rows.append([show_size(size), *cells])
             columns = ["size", *(f"{name}, us" for name in names), *against]
-            tables.append((f"{collective}, {ranks} ranks", columns, rows))
+            if rows:
+                tables.append((f"{collective}, {ranks} ranks", columns, rows))
     return tables
 
 
