@@ -16,6 +16,8 @@
 namespace weft::datapath::udp {
 namespace {
 
+constexpr std::uint32_t kLeastMtu = 576;  // RFC 791: what every host must take
+
 std::uint32_t mtu_of(const char* name) {
     ifreq request{};
     std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
@@ -45,7 +47,8 @@ std::vector<Interface> all_interfaces() {
     std::vector<Interface> found;
     for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
         const Endpoint address = Endpoint::from_sockaddr(entry->ifa_addr);
-        if (address.family() == AF_UNSPEC || (entry->ifa_flags & IFF_UP) == 0 ||
+        const std::uint32_t mtu = mtu_of(entry->ifa_name);
+        if (address.family() == AF_UNSPEC || (entry->ifa_flags & IFF_UP) == 0 || mtu < kLeastMtu ||
             (address.family() == AF_INET6 && address.is_link_local())) {
             continue;
         }
@@ -53,7 +56,7 @@ std::vector<Interface> all_interfaces() {
                          .index = if_nametoindex(entry->ifa_name),
                          .address = address,
                          .prefix = prefix_of(entry->ifa_netmask),
-                         .mtu = mtu_of(entry->ifa_name)});
+                         .mtu = mtu});
         found.back().address.set_port(0);
     }
     return found;

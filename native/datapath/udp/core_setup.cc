@@ -1,0 +1,168 @@
+// The making of the core: options checked, sockets opened, and what a connection is told of both.
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "datapath/udp/core.h"
+#include "datapath/udp/interfaces.h"
+
+namespace weft::datapath::udp {
+namespace {
+
+constexpr std::uint32_t kDefaultMtu = 9000;
+constexpr std::size_t kMostAddresses = 16;
+constexpr std::uint32_t kMaxTrainPayload = 64'000;
+// In flight on one edge at most: more than any host's bandwidth times delay.
+constexpr std::uint64_t kMostInFlight = 16 << 20;
+// Of a message that nobody waits for yet; the rest of it waits at the sender.
+constexpr std::uint64_t kEagerLimit = 256 << 10;
+// Two trains of jumbo packets: a message of 64 KB is acknowledged once, at its end.
+constexpr std::uint32_t kAckEvery = 16;
+// A host that shares its cores answers late now and then; tail-loss probes find real losses sooner.
+constexpr Time kLeastTimeout = 50'000'000;
+
+std::uint32_t fold(PeerId id) {
+    return static_cast<std::uint32_t>(id ^ id >> 32);
+}
+
+std::uint32_t chunk_size_for(std::uint32_t packet_size) {
+    const std::size_t payload = packet_size - header_overhead(AF_INET6) - wire::kDataHeaderSize;
+    return static_cast<std::uint32_t>(payload / 64 * 64);
+}
+
+std::size_t sockets_for(const UdpOptions& options) {
+    return options.sockets != 0 ? options.sockets
+                                : static_cast<std::size_t>(std::ceil(std::sqrt(options.paths)));
+}
+
+void check_ranges(const UdpOptions& options) {
+    const auto require = [](const char* key, std::uint64_t value, std::uint64_t low,
+                            std::uint64_t high) {
+        if (value < low || value > high) {
+            throw Error(WEFT_ERR_INVALID, "transport option " + std::string(key) + "=" +
+                                              std::to_string(value) + ": must be from " +
+                                              std::to_string(low) + " to " + std::to_string(high));
+        }
+    };
+    require("paths", options.paths, 1, 256);
+    require("sockets", options.sockets, 0, 64);
+    require("mtu", options.mtu, options.mtu == 0 ? 0 : 1280, 65535);
+    require("buffer", options.buffer, 1 << 16, 1 << 30);
+    require("port + sockets", options.port + sockets_for(options), 0, 65536);
+}
+
+}  // namespace
+
+Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
+    : identity_(identity), options_(std::move(options)), acceptor_(&acceptor) {
+    check_ranges(options_);
+    std::copy(std::begin(identity.key), std::end(identity.key), key_.begin());
+    config_.peer_id = identity_.id;
+    config_.key = key_;
+    config_.paths = options_.paths;
+    config_.ack_every = kAckEvery;
+    config_.peer_timeout = identity_.peer_timeout;
+    config_.rto_min = kLeastTimeout;
+    config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
+    config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
+    config_.congestion = {options_.congestion, options_.congestion_parameters};
+    config_.recovery = {options_.recovery, options_.recovery_parameters};
+    try {  // policies and their knobs are checked by whoever makes them: better now than at the
+           // first edge
+        transport::Connection::client(config_, [this] { return random(); }, 0);
+    } catch (const transport::ConfigError& error) {
+        throw Error(WEFT_ERR_INVALID, error.what());
+    }
+    poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+    if (poll_fd_ < 0) {
+        throw Error(WEFT_ERR_RESOURCES, std::string("udp: epoll_create1 failed: ") +
+                                            std::strerror(errno) +
+                                            "; raise the limit on open files (ulimit -n)");
+    }
+    try {
+        open_sockets();
+    } catch (...) {
+        ::close(poll_fd_);
+        throw;
+    }
+}
+
+Core::~Core() {
+    if (poll_fd_ >= 0) {
+        ::close(poll_fd_);
+    }
+}
+
+void Core::open_sockets() {
+    sockets_per_address_ = sockets_for(options_);
+    std::vector<Interface> interfaces = usable_interfaces(options_.interfaces);
+    interfaces.resize(std::min(interfaces.size(), kMostAddresses));
+    std::vector<std::uint32_t> devices;
+    for (const Interface& interface : interfaces) {
+        const auto device = std::ranges::find(devices, interface.index) - devices.begin();
+        if (static_cast<std::size_t>(device) == devices.size()) {
+            devices.push_back(interface.index);
+        }
+        LocalAddress address{interface.address,
+                             static_cast<std::uint8_t>(device),
+                             interface.prefix,
+                             interface.mtu,
+                             {}};
+        for (std::size_t i = 0; i < sockets_per_address_; ++i) {
+            Endpoint local = interface.address;
+            local.set_port(options_.port == 0 ? std::uint16_t{0}
+                                              : static_cast<std::uint16_t>(options_.port + i));
+            sockets_.push_back(std::make_unique<Socket>(
+                local, SocketSettings{options_.buffer, options_.gso, options_.gro}));
+            address.ports.push_back(sockets_.back()->local().port());
+            epoll_event event{.events = EPOLLIN, .data = {.u64 = sockets_.size() - 1}};
+            if (epoll_ctl(poll_fd_, EPOLL_CTL_ADD, sockets_.back()->fd(), &event) != 0) {
+                throw Error(WEFT_ERR_SYSTEM,
+                            std::string("udp: epoll_ctl failed: ") + std::strerror(errno));
+            }
+        }
+        local_.push_back(std::move(address));
+    }
+    // No more may be on its way to us than the kernel keeps for us: it drops the rest.
+    const std::uint64_t kept = sockets_per_address_ * sockets_.front()->receive_buffer();
+    window_bytes_ = std::min(kept, kMostInFlight);
+}
+
+std::uint64_t Core::random() {
+    if (random_left_ == 0) {
+        std::size_t got = 0;
+        while (got < sizeof random_) {
+            const ssize_t more = getrandom(reinterpret_cast<std::uint8_t*>(random_.data()) + got,
+                                           sizeof random_ - got, 0);
+            got += more > 0 ? static_cast<std::size_t>(more) : 0;
+        }
+        random_left_ = random_.size();
+    }
+    return std::exchange(random_[--random_left_], 0);
+}
+
+transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
+    transport::Config config = config_;
+    config.epoch = fold(called);
+    if (packet_size == 0) {  // the caller has found out what fits; we only say what we would take
+        for (const LocalAddress& address : local_) {
+            packet_size = std::max(
+                packet_size, std::min(address.mtu, options_.mtu != 0 ? options_.mtu : kDefaultMtu));
+        }
+    }
+    config.chunk_size = chunk_size_for(packet_size);
+    config.eager_limit = kEagerLimit / config.chunk_size * config.chunk_size;
+    config.window = static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(window_bytes_ / config.chunk_size, 64, 4096));
+    const auto train =
+        static_cast<std::uint32_t>(kMaxTrainPayload / (config.chunk_size + wire::kDataHeaderSize));
+    config.max_burst = std::max(train, 1u) * config.chunk_size;
+    return config;
+}
+
+}  // namespace weft::datapath::udp
