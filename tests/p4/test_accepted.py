@@ -303,6 +303,22 @@ PROGRAMS = {
         parser_locals="value_set<outer_t>(4) vs;",
         states="state start { transition select(m.x, m.y) { vs: accept; default: reject; } }",
     ),
+    "directionless parameters": v1model(
+        types="control K(bit<8> x, inout bit<8> y) { apply { y = x; } }", ingress="K.apply(m.x + 1, m.x);"
+    ),
+    "default blocks": v1model(
+        types="control Nothing(inout headers_t h, inout meta_t m) { apply { } }"
+        "package Pair<H, M>(Parser<H, M> p, VerifyChecksum<H, M> v = Nothing()); package Lone<H, M>(ComputeChecksum<H, M> c = Nothing()); Lone<_, _>() lone;"
+    ),
+    "no entries without a key": v1model(
+        ingress_locals="table t { key = { } actions = { NoAction; } const entries = { } }", ingress="t.apply();"
+    ),
+    "open type arguments": v1model(
+        types="package Some<D>(Parser<D, _> p); package Other(Deparser<_> d); Some<headers_t>(P2()) some; Other(D2()) other;"
+        .replace("Some<headers_t>(P2()) some; Other(D2()) other;", "")
+        + "control D2(packet_out p, in headers_t h) { apply { } } Other(D2()) other;"
+    ),
+    "annotations of both forms": v1model(types="struct A { @a(1) @a(2) @a[1, true, 1 == 2] bit<8> f; }"),
     "overloaded constructors": v1model(
         types="control K(inout bit<8> v)(bit<8> a) { apply { v = a; } } control K(inout bit<8> v)(bit<8> b) { apply { v = -b; } }"
         "package Pair(Deparser<headers_t> d); package Pair(Deparser<headers_t> d, Deparser<headers_t> e);",

@@ -202,7 +202,6 @@ PROGRAMS = {
         "with these type arguments a stack must be of headers",
     ),
     "annotation keys": (v1model(types="@a[x = 1, x = 2] struct A { }"), "key 'x' occurs twice in @a"),
-    "annotation forms": (v1model(types="struct A { @a(1) @a[1] bit<8> f; }"), "with and without structure"),
     "annotation values": (v1model(types="@a[nothing] struct A { }"), "'nothing' is not declared"),
     "annotation name": (v1model(ingress_locals="@name(3) action a() { }"), "@name takes one string"),
     "two varbits": (
@@ -349,7 +348,7 @@ PROGRAMS = {
     "write action data": (v1model(ingress_locals="action a(bit<8> v) { v = 3; }"), "can be written to"),
     "action overload": (v1model(ingress_locals="action a() { } action a(bit<8> v) { }"), "'a' is declared twice"),
     # ----------------------------------------------------------------- controls, packages
-    "control direction": (v1model(types="control K(bit<8> x) { apply { } }"), "needs a direction"),
+    "write to directionless": (v1model(types="control K(bit<8> x) { apply { x = 1; } }"), "can be written to"),
     "no apply": (v1model(types="control K(in bit<8> x) { }"), "syntax error"),
     "parameter named as type parameter": (v1model(types="control K<x>(in bit<8> x) { apply { } }"), "'x' is declared twice"),
     "generic control without argument": (v1model(types="control K<T>(in T x) { apply { } }", ingress_locals="K() k;"), "cannot infer type argument 'T'"),

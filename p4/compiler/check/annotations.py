@@ -13,14 +13,7 @@ if TYPE_CHECKING:
 
 def check(annotations: Sequence[ast.Annotation], checker: Checker) -> None:
     """Structured bodies are constants with distinct keys; `@name` takes one string."""
-    forms: dict[str, bool] = {}
     for annotation in annotations:
-        structured = annotation.items is not None or annotation.pairs is not None
-        if forms.setdefault(annotation.name, structured) != structured:
-            checker.error(
-                annotation.location,
-                f"@{annotation.name} is used with and without structure on one element",
-            )
         if annotation.name in ("name", "deprecated"):
             _one_string(annotation, checker)
         _keys(annotation, checker)

@@ -288,6 +288,8 @@ class CallChecker:
                 argument.value = self._c.expressions.check(argument.value)
         unknown = {p for p in free if p not in bound}
         for parameter, argument in pairs:
+            if argument is None and parameter.default is not None:
+                unify(parameter.type, parameter.default.type, unknown, bound)
             if argument is None or argument.value is None:
                 continue
             wanted = t.substitute(parameter.type, bound)

@@ -159,7 +159,7 @@ def why_not(source: t.Type, target: t.Type) -> str:
 def unify(pattern: t.Type, actual: t.Type, free: set[ast.TypeParameter], bound: Bound) -> bool:
     """Bind the `free` type parameters in `pattern` so that `actual` can stand for it."""
     match pattern, actual:
-        case _, t.Unknown():
+        case (_, t.Unknown()) | (t.Simple("_"), _):
             return True
         case t.Variable(parameter), _ if parameter in free:
             return _bind(parameter, actual, bound)
@@ -242,6 +242,8 @@ def unify_blocks(
             return False
         left = t.substitute(p_type, bound)
         right = t.substitute(q_type, bound)
-        if not (t.variables(left) or t.variables(right)) and left != right:
+        if t.ANY in (left, right) or t.variables(left) or t.variables(right):
+            continue
+        if left != right:
             return False
     return True

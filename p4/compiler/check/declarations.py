@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.annotations import check as check_annotations
+from weft.p4.compiler.check.conversions import unify
 from weft.p4.compiler.check.keysets import scalars
 from weft.p4.compiler.check.scope import Place, Where
 from weft.p4.compiler.check.statements import terminates
@@ -193,11 +194,16 @@ class DeclarationChecker:
                     self._c.error(p.location, f"an {p.direction} parameter cannot have a default")
                 if any(a.name == "optional" for a in p.annotations):
                     self._c.error(p.location, "an @optional parameter cannot have a default")
-                p.default = self._c.expressions.typed(
-                    p.default, p.type, f"the default of '{p.name}'"
-                )
+                p.default = self._default(p, p.default)
                 if not p.default.is_static:
                     self._c.error(p.default.location, "a default must be a compile-time constant")
+
+    def _default(self, p: ast.Parameter, default: ast.Expression) -> ast.Expression:
+        default = self._c.expressions.check(default)
+        blocks = isinstance(p.type, t.Block) and isinstance(default.type, t.Block)
+        if blocks and unify(p.type, default.type, t.variables(p.type), {}):
+            return default
+        return self._c.expressions.coerce(default, p.type, f"the default of '{p.name}'")
 
     def _parameter_type(self, p: ast.Parameter, what: str) -> None:
         type_ = p.type
@@ -209,11 +215,6 @@ class DeclarationChecker:
             self._c.error(p.location, f"a parameter of type {type_} cannot have a direction")
         elif isinstance(type_, t.Block) and what != "constructor":
             self._c.error(p.location, f"a parameter of a {what} cannot have type {type_}")
-        elif what == "block" and not p.direction and storable(type_):
-            if not isinstance(type_, t.Unknown | t.Variable):
-                self._c.error(
-                    p.location, f"parameter '{p.name}' needs a direction (in, out or inout)"
-                )
         elif what == "action" and not storable(type_):
             self._c.error(p.location, f"a parameter of an action cannot have type {type_}")
 

@@ -186,7 +186,7 @@ class TableChecker:
     def _entries(self, table: ast.Table, entries: ast.Entries) -> None:
         keys = table.keys or []
         types = [k.expression.type for k in keys]
-        if not keys:
+        if not keys and entries.entries:
             self._c.error(entries.location, f"table '{table.name}' has no key, so no entries")
             return
         for entry in entries.entries:

@@ -98,7 +98,9 @@ class TypeResolver:
             return t.UNKNOWN
         declaration = found[0]
         given = ref.arguments or []
-        arguments = tuple(self._argument(a, infer) for a in given)
+        # `_` may stand for what a parser or control type leaves open.
+        any_ = infer or isinstance(declaration, ast.BlockType | ast.Parser | ast.Control)
+        arguments = tuple(self._argument(a, any_) for a in given)
         parameters: list[ast.TypeParameter] = []
         match declaration:
             case ast.TypeParameter():
