@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,9 +18,9 @@ from weft.bench.cli import app
 from weft.bench.processes import Launch, MeasurementError, run_ranks
 
 
-@pytest.mark.parametrize("command", ["collectives", "udp"])
-def test_help(command: str) -> None:
-    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+@pytest.mark.parametrize("name", ["collectives", "udp"])
+def test_help(name: str) -> None:
+    assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 
 
 def test_without_a_command_all_collectives_are_planned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +82,38 @@ def test_a_deadline_ends_all_ranks(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="not done after 3 s"):
         run_ranks([Launch([sys.executable, "-c", code])], deadline=3)
     assert not Path(f"/proc/{alive.read_text()}").exists()
+
+
+def command(process: Path) -> str:
+    """The command line of a process; "" if it has ended."""
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_terminated_bench_leaves_no_rank_behind() -> None:
+    options = ["--libraries", "weft-c", "--ranks", "2", "--sizes", "8", "--milliseconds", "30000"]
+    code = "from weft.bench.cli import app; app()"
+    bench = subprocess.Popen(
+        [sys.executable, "-c", code, "collectives", *options], stderr=subprocess.DEVNULL
+    )
+    try:
+        listing = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
+        ranks: list[Path] = []
+        end = time.monotonic() + 60
+        while len(ranks) < 2 and time.monotonic() < end:
+            children = [Path("/proc") / pid for pid in listing.read_text().split()]
+            ranks = [child for child in children if "weft-collectives" in command(child)]
+            time.sleep(0.05)
+        assert len(ranks) == 2, "the ranks did not start"
+        bench.terminate()
+        assert bench.wait(30) == 128 + signal.SIGTERM
+    finally:
+        bench.kill()
+        bench.wait()
+    assert not any(rank.exists() for rank in ranks)
 
 
 def results() -> sweep.Results:

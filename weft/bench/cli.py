@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as encoder
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ RESULTS = SOURCES.parent / "RESULTS.md"
 @app.callback()
 def bench(context: typer.Context) -> None:
     """Measure Weft beside its peers on this machine; without a command: all of `collectives`."""
+    # As Ctrl-C does: unwinding ends the ranks, an unhandled SIGTERM would leave them behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if context.invoked_subcommand is None:
         context.invoke(collectives)
 
