@@ -442,7 +442,7 @@ collectives::Tuner::Choice Communicator::choose(const Arguments& a,
 }
 
 std::string Communicator::explain(Collective collective, std::size_t bytes) const {
-    const std::string schedules = collectives::to_json(tuner_->explain(collective, bytes));
+    std::string schedules = collectives::to_json(tuner_->explain(collective, bytes));
     const Arguments typical{.collective = collective,
                             .count = bytes / static_cast<std::size_t>(size())};
     if (!fits_flat(typical, {}) || bytes > FlatBoard::kCapacity) {

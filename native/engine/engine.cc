@@ -226,7 +226,7 @@ void Engine::after_unlock() {
 
 // ---------------------------------------------------------------- operations under the lock
 
-void Engine::submit(std::shared_ptr<Operation> operation, bool background) {
+void Engine::submit(const std::shared_ptr<Operation>& operation, bool background) {
     operation->engine_ = this;
     if (driver_.try_lock()) {
         commands_.run_all();

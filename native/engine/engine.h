@@ -55,7 +55,7 @@ class Engine {
     void stop();   // joins it; idempotent
 
     // `background`: nobody is about to wait, wake the engine's thread.
-    void submit(std::shared_ptr<Operation> operation, bool background);
+    void submit(const std::shared_ptr<Operation>& operation, bool background);
 
     // True once finished; false when `deadline` came first (the operation goes on).
     bool wait(Operation& operation, Time deadline);
