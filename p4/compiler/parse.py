@@ -18,7 +18,8 @@ from typing import Any
 import lark
 from lark.lexer import Lexer, LexerState
 from weft.p4.compiler import ast
-from weft.p4.compiler.build_ast import Builder, BuildError
+from weft.p4.compiler.build_ast import Builder
+from weft.p4.compiler.build_expressions import BuildError
 from weft.p4.compiler.diagnostics import Diagnostics
 from weft.p4.compiler.lexer import Token
 from weft.p4.compiler.source import Location

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft.p4.compiler import ast
-from weft.p4.compiler.build_ast import PRECEDENCE
+from weft.p4.compiler.build_expressions import PRECEDENCE
 
 _TERNARY, _PREFIX, _POSTFIX = 0, 20, 30
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from p4_programs import v1model
 from test_accepted import INGRESS, PROGRAMS
 from weft.p4.compiler import CompileError, Diagnostics, ast
-from weft.p4.compiler.build_ast import PRECEDENCE
+from weft.p4.compiler.build_expressions import PRECEDENCE
 from weft.p4.compiler.format import format_text
 from weft.p4.compiler.frontend import parse_text
 from weft.p4.compiler.preprocess import SYSTEM_INCLUDES

@@ -6,7 +6,7 @@ Bodies folded to ints, strings and names (specification 1.2.5, section 20).
 from __future__ import annotations
 
 from weft.p4.compiler import ast, ir
-from weft.p4.compiler.build_ast import parse_integer
+from weft.p4.compiler.build_expressions import parse_integer
 from weft.p4.compiler.check.scope import Scope
 
 
