@@ -96,6 +96,12 @@ def run(
         Path, typer.Option("-o", "--output", help="Folder for what leaves (with --pcap).")
     ] = Path("out"),
     commands: Commands = None,
+    grpc: Annotated[
+        str | None, typer.Option("--grpc", help="Serve P4Runtime there, such as 127.0.0.1:9559.")
+    ] = None,
+    cpu_port: Annotated[
+        int, typer.Option("--cpu-port", help="The controller's port (with --grpc).")
+    ] = 510,
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop after that long (default: never).")
     ] = None,
@@ -112,9 +118,7 @@ def run(
                 for port, count in sorted(run_pcaps(switch, paths, output).items()):
                     typer.echo(f"port {port}: {count} frames to {output}/port{port}.pcap")
             else:
-                with Interfaces(switch, interfaces) as ports:
-                    typer.echo(f"running on {', '.join(interfaces.values())}")
-                    ports.run(seconds)
+                _serve(switch, interfaces, grpc, cpu_port, seconds)
         except KeyboardInterrupt:
             pass
         except (ControlError, OSError) as problem:
@@ -122,6 +126,31 @@ def run(
             raise typer.Exit(1) from None
         stats = switch.stats()
         typer.echo(f"{stats.received} received, {stats.sent} sent, {stats.dropped} dropped")
+
+
+def _serve(
+    switch: Switch,
+    interfaces: dict[int, str],
+    grpc: str | None,
+    cpu_port: int,
+    seconds: float | None,
+) -> None:
+    """Forwards between interfaces, with a P4Runtime server beside if asked."""
+    if grpc is None:
+        with Interfaces(interfaces, switch.send) as ports:
+            typer.echo(f"running on {', '.join(interfaces.values())}")
+            ports.run(seconds)
+        return
+    from weft.p4.switch.p4runtime import Server  # gRPC takes long to import
+
+    server = Server(switch, cpu_port=cpu_port, transmit=lambda output: ports.transmit(output))
+    with Interfaces(interfaces, server.send) as ports:
+        number = server.start(grpc)
+        try:
+            typer.echo(f"running on {', '.join(interfaces.values())}, P4Runtime on port {number}")
+            ports.run(seconds)
+        finally:
+            server.stop()
 
 
 def _prepare(switch: Switch, commands: Path | None) -> None:

@@ -14,7 +14,19 @@ Number = int | str | bytes
 
 
 class ControlError(ValueError):
-    """A control operation that cannot be done: unknown name, value out of range, entry exists."""
+    """A control operation that cannot be done; says why, by name."""
+
+
+class NotFound(ControlError):
+    """No such table, entry, group, ..."""
+
+
+class AlreadyExists(ControlError):
+    """The entry is there already."""
+
+
+class Full(ControlError):
+    """The table holds as much as its size allows."""
 
 
 def find(kind: str, name: str, items: Mapping[str, T]) -> T:
@@ -27,7 +39,7 @@ def find(kind: str, name: str, items: Mapping[str, T]) -> T:
     if matches:
         raise ControlError(f"{kind} '{name}' is ambiguous: {', '.join(sorted(matches))}")
     known = ", ".join(sorted(items)) or "none"
-    raise ControlError(f"there is no {kind} '{name}' (the program has: {known})")
+    raise NotFound(f"there is no {kind} '{name}' (the program has: {known})")
 
 
 def number(value: Number, type_: ir.Type, what: str) -> int:

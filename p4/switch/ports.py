@@ -10,12 +10,13 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from weft.p4.switch.switch import ControlError, Switch
+from weft.p4.switch.switch import ControlError, Output, Switch
 
+Send = Callable[[int, bytes], list[Output]]
 _MAGIC = {0xA1B2C3D4: 1, 0xA1B23C4D: 1000}  # divisor of the fraction to microseconds
 _ETHERNET = 1
 _ETH_P_ALL = 3
@@ -111,8 +112,9 @@ class Interfaces:
     a host left without checksum reach the program as they are.
     """
 
-    def __init__(self, switch: Switch, interfaces: Mapping[int, str]) -> None:
-        self._switch = switch
+    def __init__(self, interfaces: Mapping[int, str], send: Send) -> None:
+        """`send` runs a packet and tells what leaves: `Switch.send`, or a server's."""
+        self._send = send
         self._sockets: dict[int, socket.socket] = {}
         self._ports: dict[int, int] = {}
         self.dropped = 0  # frames for ports without interface, or that the interface refused
@@ -162,16 +164,17 @@ class Interfaces:
                 return
             except OSError:  # the interface went down; it may come back
                 return
-            for output in self._switch.send(port, data):
-                self._send(output.port, output.data)
+            for output in self._send(port, data):
+                self.transmit(output)
 
-    def _send(self, port: int, data: bytes) -> None:
-        made = self._sockets.get(port)
+    def transmit(self, output: Output) -> None:
+        """Puts a frame on the interface of its port."""
+        made = self._sockets.get(output.port)
         try:
             if made is None:
                 self.dropped += 1
             else:
-                made.send(data)
+                made.send(output.data)
         except OSError:  # full queue, link down, frame above the MTU: a wire would lose it too
             self.dropped += 1
 

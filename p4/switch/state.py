@@ -51,6 +51,12 @@ class Register:
         self._words = total_words(self._type)
         self._cells = switch.lib.wf_register(switch.handle, index)
 
+    def scalar(self) -> ir.Type:
+        """The type of a cell that is one number; raises `ControlError` for structs."""
+        if len(self._fields) != 1:
+            raise ControlError(f"a cell of {self.name} is not one number")
+        return self._fields[0]
+
     def read(self, index: int) -> int | tuple[int, ...]:
         self._switch.check_open()
         at = self._words * _checked(self.name, index, self.size)

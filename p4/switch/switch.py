@@ -151,9 +151,9 @@ class Switch:
 
     def send(self, port: int, data: bytes, now_us: int | None = None) -> list[Output]:
         """Runs one packet to its end; returns what leaves, in order."""
-        self.check_open()
         now = self.now_us() if now_us is None else now_us
         with self._data_lock:
+            self.check_open()
             count = self.lib.wf_run(self.handle, port, data, len(data), now)
             outputs = self.lib.wf_outputs(self.handle)
             return [
@@ -163,12 +163,12 @@ class Switch:
 
     def send_many(self, port: int, packets: Sequence[bytes], rounds: int = 1) -> int:
         """Runs packets in native code alone; returns how many left. For measuring and soaking."""
-        self.check_open()
         offsets = [0]
         for packet in packets:
             offsets.append(offsets[-1] + len(packet))
         array = self.ffi.new("uint32_t[]", offsets)
         with self._data_lock:
+            self.check_open()
             left = self.lib.wf_run_many(
                 self.handle, port, b"".join(packets), array, len(packets), rounds, self.now_us()
             )

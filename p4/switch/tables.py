@@ -13,7 +13,16 @@ from typing import Any
 from weft.p4.compiler import ir
 from weft.p4.switch.codegen.layout import width, words
 from weft.p4.switch.codegen.tables import implementation, match_keys
-from weft.p4.switch.names import ControlError, Number, find, number, to_words
+from weft.p4.switch.names import (
+    AlreadyExists,
+    ControlError,
+    Full,
+    NotFound,
+    Number,
+    find,
+    number,
+    to_words,
+)
 
 Match = Number | tuple[Number, Number] | None
 Matches = Mapping[str, Match] | Sequence[Match]
@@ -128,7 +137,7 @@ class Table:
 
     def entry(self, handle: int) -> Entry:
         if handle not in self._entries:
-            raise ControlError(f"table {self.name} has no entry with handle {handle}")
+            raise NotFound(f"table {self.name} has no entry with handle {handle}")
         return self._entries[handle]
 
     def find(self, matches: Matches, priority: int = 0) -> Entry | None:
@@ -180,7 +189,7 @@ class Table:
             raise ControlError(f"action {chosen.name} is @defaultonly in table {self.name}")
         size = self.declaration.size if self.declaration.size is not None else DEFAULT_SIZE
         if len(self._entries) >= size:
-            raise ControlError(f"table {self.name} is full: its size is {size}")
+            raise Full(f"table {self.name} is full: its size is {size}")
         return self.add(self._normal(matches), chosen, priority, False, idle_us)
 
     def add(
@@ -196,7 +205,7 @@ class Table:
             raise ControlError(f"table {self.name} has no key, so it holds no entries")
         identity = self._identity(matches, priority)
         if identity in self._taken:
-            raise ControlError(f"table {self.name} has this entry already: {matches}")
+            raise AlreadyExists(f"table {self.name} has this entry already: {matches}")
         key, mask, high, rank = self._layout(matches, priority)
         ffi = self._switch.ffi
         call, _data = self._calls.call(action)
@@ -360,12 +369,19 @@ class Profile:
 
     def slot(self, member: int) -> int:
         if member not in self._slots:
-            raise ControlError(f"profile {self.name} has no member {member}")
+            raise NotFound(f"profile {self.name} has no member {member}")
         return self._slots[member]
+
+    def member_of(self, slot: int) -> int:
+        """The member in a slot of the runtime."""
+        return next(m for m, s in self._slots.items() if s == slot)
+
+    def group_of(self, slot: int) -> int:
+        return next(g for g, s in self._group_slots.items() if s == slot)
 
     def group_slot(self, group: int) -> int:
         if group not in self._group_slots:
-            raise ControlError(f"profile {self.name} has no group {group}")
+            raise NotFound(f"profile {self.name} has no group {group}")
         return self._group_slots[group]
 
     def set_member(self, member: int, action: str, arguments: Arguments = ()) -> None:

@@ -107,7 +107,7 @@ def test_interfaces(swap: Switch) -> None:
                 subprocess.run(["ip", "link", "set", name, "up"], check=True, timeout=10)
         swap.table("ports").insert([1], "to", [2])
         with (
-            Interfaces(swap, {1: names[0], 2: names[2]}) as ports,
+            Interfaces({1: names[0], 2: names[2]}, swap.send) as ports,
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as inside,
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as outside,
         ):
@@ -131,7 +131,7 @@ def test_interfaces(swap: Switch) -> None:
 
 def test_an_interface_that_is_not_there(swap: Switch) -> None:
     with pytest.raises(ControlError, match="port 3: cannot open interface 'nope0'"):
-        Interfaces(swap, {3: "nope0"})
+        Interfaces({3: "nope0"}, swap.send)
 
 
 COMMANDS = """

@@ -1,0 +1,184 @@
+# ruff: noqa: E501 - P4 source in text
+"""Malformed packets under the address sanitizer, and changes while packets flow."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from p4_programs import v1model
+from weft.p4.switch import CompilerError, Switch, build
+
+PROGRAMS = Path(__file__).parents[3] / "p4" / "programs"
+#: Packets per program; more in long runs.
+FUZZED = int(os.environ.get("WEFT_P4_FUZZ", "20000"))
+
+# Runs in a process of its own, since the sanitizer's library must be loaded before Python.
+FUZZ = """
+import random, sys
+from pathlib import Path
+from weft.p4.switch import Switch, stf
+program, count = Path(sys.argv[1]), int(sys.argv[2])
+rng = random.Random(program.name)
+seeds = [bytes.fromhex("".join(line.split()[2:])) for line in program.with_suffix(".stf").read_text().splitlines()
+         if line.startswith("packet")]
+switch = Switch.load(program, sanitize=True)
+stf.run_file(switch, program.with_suffix(".stf"))
+done = 0
+while done < count:
+    batch = []
+    for _ in range(1000):
+        data = bytearray(rng.choice(seeds) if rng.random() < 0.9 else rng.randbytes(rng.randrange(300)))
+        for _ in range(rng.randrange(4)):
+            if data:
+                data[rng.randrange(len(data))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        del data[rng.randrange(len(data) + 1) if rng.random() < 0.4 else len(data):]
+        batch.append(bytes(data))
+    # Each packet alone in memory of its own size, so that reading past its end is seen.
+    for data in batch[:100]:
+        switch.send(rng.randrange(512), data)
+    switch.send_many(rng.randrange(4), batch)
+    done += 1100
+switch.close()
+print("fuzzed", done)
+"""
+
+
+def sanitizer() -> str:
+    """The path of the compiler's libasan; skips where there is none."""
+    try:
+        cc = build.compiler()[0]
+        found = subprocess.run([cc, "-print-file-name=libasan.so"], capture_output=True, text=True,
+                               timeout=30, check=True).stdout.strip()  # fmt: skip
+    except (CompilerError, OSError, subprocess.CalledProcessError) as problem:
+        pytest.skip(f"no sanitizer: {problem}")
+    if not Path(found).is_absolute():
+        pytest.skip(f"{cc} has no libasan.so to load before Python")
+    return str(Path(found).resolve())
+
+
+@pytest.mark.parametrize("program", sorted(p.stem for p in PROGRAMS.glob("*.p4")))
+def test_malformed_packets(program: str) -> None:
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": sanitizer(),
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONMALLOC": "malloc",  # so that each packet's bytes have guarded ends
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", FUZZ, str(PROGRAMS / f"{program}.p4"), str(FUZZED)],
+        env=environment, capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("fuzzed")
+
+
+def test_changes_while_packets_flow() -> None:
+    """Every packet meets the old entry or the new one, never none and never a mixture."""
+    program = v1model(
+        states="state start { p.extract(h.ethernet); transition accept; }",
+        ingress_locals="""
+            action set(bit<48> a, bit<48> b) { h.ethernet.dst = a; h.ethernet.src = b; }
+            action lost() { mark_to_drop(s); }
+            table t { key = { h.ethernet.kind: exact; } actions = { set; lost; } default_action = lost(); size = 20000; }
+            table l { key = { h.ethernet.kind: lpm; } actions = { set; NoAction; } size = 20000; }""",
+        ingress="t.apply(); l.apply();",
+    )
+    with Switch.from_text(program) as switch:
+        table, prefixes = switch.table("t"), switch.table("l")
+        entry = table.insert([1], "set", [0, 0])
+        stop = threading.Event()
+        problems: list[str] = []
+        sent = 0
+
+        def traffic() -> None:
+            nonlocal sent
+            packet = bytes(12) + b"\0\1"
+            while not stop.is_set():
+                outputs = switch.send(0, packet)
+                if len(outputs) != 1 or outputs[0].data[:6] != outputs[0].data[6:12]:
+                    problems.append(str(outputs))
+                sent += 1
+                switch.send_many(0, [packet], 50)
+
+        runner = threading.Thread(target=traffic)
+        runner.start()
+        rng = random.Random(5)
+        try:
+            for round_ in range(3000):
+                table.modify(entry, "set", [round_, round_])
+                if rng.random() < 0.7:
+                    value = rng.randrange(2, 60000)
+                    if table.find([value]) is None:
+                        table.insert([value], "set", [1, 1])
+                elif len(table) > 1:
+                    table.remove(table.entries()[rng.randrange(1, len(table))])
+                match = [(rng.getrandbits(16), rng.randrange(17))]
+                found = prefixes.find(match)
+                if found is not None:
+                    prefixes.remove(found)
+                else:
+                    value = rng.getrandbits(40)
+                    prefixes.insert(match, "set", [value, value])
+        finally:
+            stop.set()
+            runner.join(30)
+        assert not runner.is_alive()
+        assert problems == []
+        assert sent > 0
+        stats = switch.stats()
+        assert stats.dropped == stats.overruns == 0
+        assert stats.received == stats.sent
+
+
+def test_no_compiler_is_said_clearly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(CompilerError, match=r"no C compiler found.*apt install gcc"):
+        Switch.from_text(v1model())
+    monkeypatch.setenv("CC", "nonesuch-cc")
+    with pytest.raises(CompilerError, match="'nonesuch-cc', which cannot be found"):
+        Switch.from_text(v1model())
+
+
+def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    Switch.from_text(v1model()).close()
+    (made,) = (tmp_path / "weft" / "p4").glob("program-*.so")
+    before = made.stat().st_mtime_ns
+    Switch.from_text(v1model()).close()
+    assert made.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "weft" / "p4").iterdir())) == 2  # the program and the runtime
+
+
+def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CompilerError, match="set XDG_CACHE_HOME"):
+        Switch.from_text(v1model())
+
+
+def test_two_instances_share_nothing() -> None:
+    program = v1model(ingress_locals="register<bit<8>>(1) r;", ingress="r.read(m.x, 0); r.write(0, m.x + 1);",
+                      states="state start { transition accept; }")  # fmt: skip
+    with Switch.from_text(program) as one, Switch.from_text(program) as other:
+        one.send(0, b"")
+        one.send(0, b"")
+        other.send(0, b"")
+        assert (one.register("r").read(0), other.register("r").read(0)) == (2, 1)
+
+
+def test_a_closed_switch_says_so() -> None:
+    from weft.p4.switch import ControlError
+
+    switch = Switch.from_text(v1model())
+    switch.close()
+    with pytest.raises(ControlError, match="closed"):
+        switch.send(0, b"")
+    switch.close()
