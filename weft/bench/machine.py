@@ -18,12 +18,16 @@ def describe() -> dict[str, str]:
             model = line.partition(":")[2].strip()
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    judged = f"{load:.1f} when it began"
+    if load > 0.5 * cores:
+        judged += f" on {cores} cores: OTHERS WERE AT WORK, so times and ratios here prove nothing"
     return {
-        "processor": f"{model}, {len(os.sched_getaffinity(0))} cores",
+        "processor": f"{model}, {cores} cores",
         "memory": f"{memory:.0f} GiB",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "weft": weft.__version__,
-        "load": f"{os.getloadavg()[0]:.1f} when it began (the run itself adds its ranks)",
+        "load": judged,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
