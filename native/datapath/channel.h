@@ -192,6 +192,10 @@ class Datapath {
     virtual void disarm() = 0;
     virtual std::vector<int> wait_fds() const = 0;
 
+    // Counters of the whole datapath as one JSON object (sockets, handshakes, drops by reason,
+    // ...).
+    virtual std::string stats_json() const = 0;
+
     // After fork() in the child: forget everything without telling anybody (the parent goes on
     // using it).
     virtual void abandon() noexcept = 0;

@@ -149,11 +149,17 @@ std::string Context::address() {
 std::string Context::stats_json() {
     return engine_.call([this] {
         const Engine::Counters counters = engine_.counters();
+        std::string datapaths;
+        for (const auto& datapath : engine_.datapaths()) {
+            datapaths += datapaths.empty() ? "\"" : ",\"";
+            datapaths += std::string(datapath->name()) + "\":" + datapath->stats_json();
+        }
         std::string json = "{\"rounds\":" + std::to_string(counters.rounds) +
                            ",\"sleeps\":" + std::to_string(counters.sleeps) +
                            ",\"operations\":" + std::to_string(counters.operations) +
                            ",\"secret\":" + (options_.secret.empty() ? "false" : "true") +
-                           ",\"peers\":" + mesh_.stats_json() + "}";
+                           ",\"datapaths\":{" + datapaths + "},\"peers\":" + mesh_.stats_json() +
+                           "}";
         return json;
     });
 }

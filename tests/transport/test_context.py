@@ -177,6 +177,7 @@ def told_of_paths(group: Communicator) -> dict[str, Any]:
 def test_statistics_tell_of_paths() -> None:
     options = {"datapaths": ["udp"], "transport": {"paths": 4}}
     for stats in ranks.run(2, told_of_paths, context=options):
+        assert stats["datapaths"]["udp"]  # sockets, drops by reason, ...
         [peer] = stats["peers"]
         assert peer["state"] == "open" and peer["datapath"] == "udp"
         assert peer["channel"]

@@ -110,7 +110,7 @@ class ShmDatapath final : public Datapath {
 
     // Counters of the whole datapath as one JSON object (handshakes refused by reason, boards,
     // doorbells rung, ...).
-    std::string stats_json() const;
+    std::string stats_json() const override;
 
     // Throws Error RESOURCES when the board space or the machine's shared memory is used up.
     shm::Board allocate_board(std::size_t bytes);

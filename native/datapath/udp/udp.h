@@ -109,7 +109,7 @@ class UdpDatapath final : public Datapath {
     // Counters of the whole datapath as one JSON object: sockets with the buffers granted, system
     // calls, datagrams, drops by reason (foreign, malformed, unknown connection, wrong secret,
     // ...).
-    std::string stats_json() const;
+    std::string stats_json() const override;
 
   private:
     std::shared_ptr<udp::Core> core_;
