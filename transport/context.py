@@ -24,7 +24,8 @@ class Context:
     `close()` it; what was made from it must have been closed before.
 
     Options left out come from the environment (WEFT_SECRET, WEFT_DATAPATHS, WEFT_INTERFACES,
-    WEFT_TRANSPORT, WEFT_TIMEOUT_MS, WEFT_PEER_TIMEOUT_MS), then from defaults.
+    WEFT_TRANSPORT, WEFT_TIMEOUT_MS, WEFT_PEER_TIMEOUT_MS,
+    WEFT_CONNECT_TIMEOUT_MS), then from defaults.
 
     Args:
         secret: shared by all peers; others are turned away.

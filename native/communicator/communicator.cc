@@ -23,7 +23,6 @@ using engine::Time;
 
 constexpr std::uint64_t kNoticeMessage = (std::uint64_t{1} << 62) | 2;
 constexpr std::size_t kTypicalAllToAllV = 1 << 16;  // elements
-constexpr Time kConnectTimeout = 30 * engine::kSecond;
 
 // What a failing member tells the others.
 struct NoticeBytes {
@@ -103,7 +102,7 @@ Communicator::Communicator(std::shared_ptr<engine::Context> context, std::uint64
         options_.timeout = context_->options().timeout;
     }
     if (options_.connect_timeout <= 0) {
-        options_.connect_timeout = kConnectTimeout;
+        options_.connect_timeout = context_->options().connect_timeout;
     }
 }
 

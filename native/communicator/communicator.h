@@ -30,7 +30,7 @@ class FlatBoard;
 struct CommunicatorOptions {
     std::string name = "world";
     engine::Time timeout = 0;                      // 0: the context's
-    engine::Time connect_timeout = 0;              // 0: 30 s
+    engine::Time connect_timeout = 0;              // 0: the context's
     std::map<Collective, std::string> algorithms;  // overrides of the tuner
 
     // "all_reduce=ring,all_to_all=pairwise"; throws Error(INVALID) naming what it does not know.

@@ -12,6 +12,7 @@ namespace weft::engine {
 namespace {
 
 constexpr Time kDefaultTimeout = 30 * 60 * kSecond;
+constexpr Time kDefaultConnectTimeout = 30 * kSecond;
 constexpr Time kDefaultPeerTimeout = 1500 * kMillisecond;
 
 std::string text_option(const char* given, const char* variable, const char* otherwise) {
@@ -109,6 +110,7 @@ ContextOptions ContextOptions::from(const weft_context_options* given) {
     options.peer_timeout = raw.peer_timeout_ns > 0
                                ? raw.peer_timeout_ns
                                : milliseconds_from("WEFT_PEER_TIMEOUT_MS", kDefaultPeerTimeout);
+    options.connect_timeout = milliseconds_from("WEFT_CONNECT_TIMEOUT_MS", kDefaultConnectTimeout);
     options.spin = raw.spin_ns;
     return options;
 }

@@ -20,6 +20,7 @@ struct ContextOptions {
     std::map<std::string, std::string> transport;
     Time timeout = 0;
     Time peer_timeout = 0;
+    Time connect_timeout = 0;
     Time spin = -1;
 
     // Fills what the caller left open from the environment and the defaults. Throws Error(INVALID)

@@ -20,7 +20,6 @@
 namespace weft::engine {
 namespace {
 
-constexpr Time kDefaultTimeout = 30 * kSecond;
 constexpr std::uint32_t kLongestBlob = 1 << 16;
 
 // ---------------------------------------------------------------- the environment
@@ -378,7 +377,8 @@ Rendezvous Rendezvous::from_environment() {
 }
 
 Meeting Rendezvous::meet(Context& context, Time timeout) const {
-    const Time deadline = deadline_after(clock_now(), timeout > 0 ? timeout : kDefaultTimeout);
+    const Time deadline =
+        deadline_after(clock_now(), timeout > 0 ? timeout : context.options().connect_timeout);
     const std::string own = context.address();
     if (size == 1) {
         return {.group = random_word() | kFirstGroup, .members = {Address::decode(own)}};

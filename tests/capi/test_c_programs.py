@@ -94,7 +94,7 @@ def test_no_rank_in_the_environment(all_reduce: Path) -> None:
 
 
 def test_secrets_that_differ(all_reduce: Path) -> None:
-    outputs = launch(all_reduce, 2, WEFT_SECRET="secret {rank}", WEFT_TIMEOUT_MS="2000")
+    outputs = launch(all_reduce, 2, WEFT_SECRET="secret {rank}", WEFT_CONNECT_TIMEOUT_MS="3000")
     assert all(code == 1 for code, _ in outputs), outputs
     assert any("another secret" in output for _, output in outputs), outputs
 

@@ -216,7 +216,13 @@ def disagree(group: Communicator, case: str) -> tuple[str, str, int]:
 @pytest.mark.parametrize("case", MISMATCHES)
 def test_mismatch_is_found_and_explained(case: str, datapath: str) -> None:
     options = {"datapaths": [datapath], "timeout": 10.0}
-    outcomes = [o.get() for o in ranks.Job(3, disagree, case, context=options).outcomes()]
+    outcomes = []
+    for outcome in ranks.Job(3, disagree, case, context=options).outcomes():
+        if isinstance(outcome.error, WeftError):  # the news came while it was still being made
+            error = outcome.error
+            outcomes.append((type(error).__name__, str(error), error.peer_rank))
+        else:
+            outcomes.append(outcome.get())
     assert all(kind == "Mismatch" for kind, _, _ in outcomes), outcomes
     assert any(MISMATCHES[case][2] in text for _, text, _ in outcomes), outcomes
 
@@ -353,6 +359,7 @@ def test_contexts_leave_nothing_behind(datapath: str) -> None:
 
 
 def interrupted(group: Communicator) -> str:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # test runners may ignore it
     if group.rank == 1:
         time.sleep(3)
         return ""

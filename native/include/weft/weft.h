@@ -225,7 +225,7 @@ typedef struct weft_comm_options {
     const char* name;
     /* Default deadline of this group's operations. 0: the context's. */
     int64_t timeout_ns;
-    /* How long to wait for peers at creation. 0: 30 s. */
+    /* How long to wait for peers at creation. 0: $WEFT_CONNECT_TIMEOUT_MS or 30 s. */
     int64_t connect_timeout_ns;
     /* "all_reduce=ring,all_to_all=pairwise": overrides of the tuner. NULL: $WEFT_ALGORITHMS. */
     const char* algorithms;
