@@ -8,7 +8,7 @@ fits everything, so that one mistake gives one message.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from weft.p4.compiler import ast
@@ -180,7 +180,7 @@ class New(Type):
     """`type X name`: a type of its own over `underlying`."""
 
     declaration: ast.Typedef
-    underlying: Type
+    underlying: Type = field(compare=False)  # the declaration says it all
 
     def __str__(self) -> str:
         return self.declaration.name

@@ -209,6 +209,14 @@ PROGRAMS = {
         "it has 2 varbit fields",
     ),
     "optional default": (v1model(types="extern void f(@optional in bit<8> a = 3);"), "@optional parameter cannot have a default"),
+    "control-plane names of instances": (
+        v1model(
+            types='control K() { @name(".t") table t { actions = { NoAction; } } apply { t.apply(); } }',
+            ingress_locals="K() a; K() b;",
+            ingress="a.apply(); b.apply();",
+        ),
+        "two tables have the control-plane name 't'",
+    ),
     "control-plane names": (
         v1model(ingress_locals='@name("x") action a() { } @name("x") action b() { } table t { actions = { a; b; } }'),
         "two actions have the control-plane name 'I.x'",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Nested types double in size with every line of a hostile program.
 MAX_LEAVES = 1 << 16
 
+#: Each use of a `type` looks through all it is made of.
+MAX_NEW_TYPES = 100
+
 _FINAL_STATES = ("accept", "reject")
 
 
@@ -165,6 +168,10 @@ class DeclarationChecker:
             if not fits:
                 self._c.error(d.location, f"'type' cannot be made of {target}")
                 target = t.UNKNOWN
+            if _depth(target) >= MAX_NEW_TYPES:
+                raise self._c.diagnostics.fatal(
+                    d.location, f"'type' over more than {MAX_NEW_TYPES} others"
+                )
             target = t.New(d, target) if not isinstance(target, t.Unknown) else target
         elif target in (t.VOID, t.MATCH_KIND):
             self._c.error(d.location, f"'typedef' cannot name {target}")
@@ -445,6 +452,14 @@ class DeclarationChecker:
             if not fits:
                 self._c.error(d.location, f"a value set cannot hold {part}")
         self._c.declare(d.name, d, d.name_location)
+
+
+def _depth(type_: t.Type) -> int:
+    """How many `type` declarations a type is made of."""
+    depth = 0
+    while isinstance(type_, t.New):
+        type_, depth = type_.underlying, depth + 1
+    return depth
 
 
 def _representable(value: values.Value | None, type_: t.Type) -> bool:

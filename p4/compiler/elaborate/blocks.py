@@ -150,7 +150,7 @@ class BlockElaborator:
             name = ""  # blocks of the package go by the names of their types
         meaning = self.construct(resolved, environment, name, d.location, outer or {})
         if isinstance(meaning, ir.ExternInstance):
-            self._p.claim(meaning.extern, name, d)
+            self._p.claim(meaning.extern, name, d, path)
             meaning.annotations = self._p.annotations.read(d)
             environment.bind(d, meaning)
             self._implement(d, meaning, environment)

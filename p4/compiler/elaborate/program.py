@@ -35,7 +35,7 @@ class ProgramElaborator:
         self.this: ir.ExternInstance | None = None
         self.no_action = self._find_no_action()
         self._names: set[str] = set()
-        self._claimed: dict[tuple[str, str], ast.Node] = {}
+        self._claimed: dict[tuple[str, str], tuple[ast.Node, str]] = {}
         self._functions: dict[tuple[ast.Node, tuple[t.Type, ...]], ir.Function] = {}
         self._actions: list[ir.Action] = []
         self._externs: list[ir.ExternInstance] = []
@@ -92,10 +92,13 @@ class ProgramElaborator:
         self._names.add(candidate)
         return candidate
 
-    def claim(self, kind: str, name: str, node: ast.Node) -> None:
-        """Report two declarations of one kind under the same control-plane name."""
-        known = self._claimed.setdefault((kind, name), node)
-        if known is not node:
+    def claim(self, kind: str, name: str, node: ast.Node, path: str) -> None:
+        """Report two objects of one kind under the same control-plane name.
+
+        `path` names the instance around; a block that the package uses twice is let through.
+        """
+        known, where = self._claimed.setdefault((kind, name), (node, path))
+        if known is not node or where != path:
             self.diagnostics.error(
                 node.location,
                 f"two {kind}s have the control-plane name '{name}'",
@@ -155,7 +158,7 @@ class ProgramElaborator:
 
     def make_action(self, d: ast.Action, around: Unit, name: str) -> ir.Action:
         """An action of the control that `around` elaborates (or a global one)."""
-        self.claim("action", name, d)
+        self.claim("action", name, d, around.path)
         environment = Environment(around.environment)
         unit = Unit(self, environment, around.bindings, around.names, around.path)
         parameters = tuple(unit.parameter(p, environment) for p in d.parameters)

@@ -39,7 +39,7 @@ class TableElaborator:
         actions: list[ir.Action],
         externs: list[ir.ExternInstance],
     ) -> ir.Table:
-        self._p.claim("table", name, d)
+        self._p.claim("table", name, d, unit.path)
         before = len(unit.locals)
         with unit.block() as prologue:
             keys = self._keys(d, unit)
