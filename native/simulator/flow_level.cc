@@ -22,7 +22,9 @@ using fabric::NodeId;
 using fabric::PortId;
 using fabric::Time;
 
-constexpr double kTogether = 1e-3;  // relative time within which ends count as one
+// Messages that would end within this part of their duration end together: that bounds the number
+// of steps by the logarithm of the spread of durations instead of by the number of messages.
+constexpr double kTogether = 5e-3;
 
 // The part of a flow that crosses a port.
 struct Share {
@@ -33,6 +35,7 @@ struct Share {
 struct Flow {
     std::uint32_t message;
     double remaining;  // bytes on the wire
+    double started;    // picoseconds
     double rate = 0;   // bytes per picosecond
     Time latency;      // of its first packet beyond the serialisation at the source
     std::vector<Share> shares;
@@ -139,8 +142,11 @@ class FlowRun {
         const Time latency =
             packet_latency(topology_, routing_, message.source, message.destination, packet);
         if (latency == fabric::kNever) return;
-        Flow flow{m, static_cast<double>(options_.framing.wire_bytes(message.size)), 0, 0,
-                  shares_of(message)};
+        Flow flow{.message = m,
+                  .remaining = static_cast<double>(options_.framing.wire_bytes(message.size)),
+                  .started = now_,
+                  .latency = 0,
+                  .shares = shares_of(message)};
         double slowest = std::numeric_limits<double>::max();
         for (const Share& share : flow.shares)
             slowest = std::min(slowest, capacity_[share.port] / share.part);
@@ -258,13 +264,14 @@ class FlowRun {
             for (const Share& share : flow.shares) carried_[share.port] += moved * share.part;
             flow.remaining -= moved;
         }
-        if (ends) end_flows(step);
+        if (ends) end_flows();
         return true;
     }
 
-    void end_flows(double step) {
+    void end_flows() {
         const auto is_done = [&](const Flow& flow) {
-            return flow.remaining <= flow.rate * step * kTogether + 1e-6;
+            const double since = now_ - flow.started;
+            return flow.remaining <= flow.rate * since * kTogether + 1e-6;
         };
         for (Flow& flow : flows_) {
             if (!is_done(flow)) continue;

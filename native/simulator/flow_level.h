@@ -30,7 +30,7 @@ struct FlowResults {
 };
 
 // Throws TopologyError, WorkloadError, OptionError. A message for which there is no way never ends.
-// Messages that would end within a thousandth of their remaining time of each other end together.
+// Messages end up to half a per cent of their duration early, so that many can end together.
 FlowResults flow_level(const fabric::Topology& topology, const Workload& workload,
                        const FlowOptions& options);
 
