@@ -156,7 +156,10 @@ std::shared_ptr<Group> Group::sibling(uint64_t salt) const {
 }
 
 void Group::abort(const std::string& reason) const {
-    check(weft_comm_abort(handle(), reason.c_str()), describe("abort"));
+    const weft_status status = weft_comm_abort(handle(), reason.c_str());
+    if (status != WEFT_ERR_STATE) {  // it has ended already
+        check(status, describe("abort"));
+    }
 }
 
 std::string Group::describe(const std::string& operation) const {

@@ -1,5 +1,7 @@
 #include "torch/staging.h"
 
+#include <algorithm>
+
 #include "torch/completion.h"
 #include "torch/errors.h"
 #include "torch/interrupt.h"
@@ -11,6 +13,21 @@ namespace {
 // collectives.
 constexpr uint64_t kStagingSalt = 0x9e37'79b9'7f4a'7c15;
 constexpr auto kInterruptPeriod = std::chrono::milliseconds(100);
+
+// Waits on the host without burning a core, which is what drivers do in Event::synchronize: what
+// comes before the copy may be a long computation. False if the event does not come in time.
+bool arrives(const c10::Event& event, std::chrono::milliseconds timeout) {
+    constexpr auto kLongest = std::chrono::microseconds(200);
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    for (auto pause = std::chrono::microseconds(10); !event.query();
+         pause = std::min(pause * 2, kLongest)) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            return false;
+        }
+        std::this_thread::sleep_for(pause);
+    }
+    return true;
+}
 
 void record_on(const c10::Stream& stream, const at::Tensor& tensor) {
     if (!tensor.is_cpu()) {
@@ -54,7 +71,12 @@ class StagedWork final : public Work {
         requests_.resize(call_.stages.size());
         for (size_t i = 0; i < call_.stages.size(); ++i) {
             try {
-                arrived_[i].synchronize();
+                if (!arrives(arrived_[i], context_.timeout)) {
+                    std::rethrow_exception(make_exception(
+                        WEFT_ERR_TIMEOUT,
+                        "the accelerator has not finished what was launched before it",
+                        describe()));
+                }
                 issue(i);
             } catch (...) {
                 fail(WEFT_ERR_STATE, std::current_exception());

@@ -71,18 +71,16 @@ void Work::end(weft_status status, std::exception_ptr exception) {
     const std::lock_guard lock(futures_);
     ended_ = true;
     status_ = status;
+    waiting_ = future_;  // a future that is asked for from now on is completed by whoever asks
+    waiting_result_ = future_result_;
 }
 
 void Work::settle_futures() {
-    std::unique_lock lock(futures_);
-    const auto future = future_;
-    const auto future_result = future_result_;
-    lock.unlock();
-    if (future != nullptr) {
-        settle(*future);
+    if (waiting_ != nullptr) {
+        settle(*waiting_);
     }
-    if (future_result != nullptr) {
-        settle_result(*future_result);
+    if (waiting_result_ != nullptr) {
+        settle_result(*waiting_result_);
     }
 }
 
@@ -153,7 +151,7 @@ void HostWork::issue() {
 }
 
 HostWork::~HostWork() {
-    if (requests_.empty() || isCompleted()) {
+    if (requests_.empty() || requests_[0].get_deleter().process.inherited() || isCompleted()) {
         return;
     }
     // Given up before its end (an interrupted wait, a refused later stage): the buffers belong to

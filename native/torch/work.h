@@ -26,7 +26,13 @@ struct WorkContext {
 };
 
 struct RequestFree {
-    void operator()(weft_request* request) const { weft_request_free(request); }
+    ProcessBound process;
+
+    void operator()(weft_request* request) const {
+        if (!process.inherited()) {
+            weft_request_free(request);
+        }
+    }
 };
 using Request = std::unique_ptr<weft_request, RequestFree>;
 
@@ -43,8 +49,8 @@ class Work : public c10d::Work {
     c10::intrusive_ptr<c10::ivalue::Future> getFutureResult() override;
 
   protected:
-    // Ends the work, to be called once; then settle_futures runs the callbacks of futures on the
-    // calling thread.
+    // Ends the work, to be called once; then settle_futures, by the same thread, completes the
+    // futures that were asked for by then, whose callbacks it runs.
     void end(weft_status status, std::exception_ptr exception);
     void settle_futures();
 
@@ -65,6 +71,8 @@ class Work : public c10d::Work {
     weft_status status_ = WEFT_IN_PROGRESS;
     c10::intrusive_ptr<c10::ivalue::Future> future_;
     c10::intrusive_ptr<c10::ivalue::Future> future_result_;
+    c10::intrusive_ptr<c10::ivalue::Future> waiting_;  // what of the two existed at the end
+    c10::intrusive_ptr<c10::ivalue::Future> waiting_result_;
 };
 
 // Operation on host tensors. A waiter drives the engine itself; without one, the completion hook

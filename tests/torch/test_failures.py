@@ -142,6 +142,11 @@ def test_mismatch(fresh_world: Any, what: str) -> None:
 def aborted(me: Any) -> str:
     work = dist.all_reduce(torch.ones(10), async_op=True) if me.rank else None
     if me.rank == 0:
+        backend = dist.group.WORLD._get_backend(torch.device("cpu"))
+        backend.abort()
+        backend.abort()  # once more does no harm
+        with pytest.raises(dist.DistBackendError):
+            dist.barrier()
         dist.distributed_c10d._abort_process_group()
         return ""
     try:
