@@ -34,8 +34,13 @@ KernelReducer::KernelReducer(Collective collective, weft_reduction op, weft_dtyp
 
 void KernelReducer::combine(std::byte* acc, const std::byte* incoming,
                             std::size_t bytes) const noexcept {
+    combine_into(acc, acc, incoming, bytes);
+}
+
+void KernelReducer::combine_into(std::byte* out, const std::byte* a, const std::byte* b,
+                                 std::size_t bytes) const noexcept {
     if (bytes > 0) {  // a barrier "reduces" nothing, with no function
-        combine_(acc, acc, incoming, bytes / element_);
+        combine_(out, a, b, bytes / element_);
     }
 }
 
@@ -160,7 +165,7 @@ void ScheduleRun::issue(std::uint32_t index) {
             // Nothing to move; a barrier, all of whose chunks are empty, has no kernel either.
         } else if (step.kind == StepKind::kReduce) {
             reducer_.combine(target, source, bytes);
-        } else if (target != source) {
+        } else if (target != source && !fuse(index)) {
             std::memcpy(target, source, bytes);
         }
         complete(index);
@@ -174,12 +179,34 @@ void ScheduleRun::issue(std::uint32_t index) {
     transfer.data =
         address(step.kind == StepKind::kSend ? step.source : step.target, transfer.size);
     transfer.reducer = step.kind == StepKind::kRecvReduce ? &reducer_ : nullptr;
+    if (const auto fused = fused_.find(index); fused != fused_.end()) {
+        transfer.reducer = &fused->second;
+    }
     datapath::Channel& channel = group().peer(step.peer).channel();
     if (step.kind == StepKind::kSend) {
         channel.send(transfer);
     } else {
         channel.recv(transfer);
     }
+}
+
+// A copy whose one successor receives and reduces into just what it would have written need not
+// happen: the receive takes the copy's source as its first operand. (One successor: whoever else
+// touches the destination waits for that receive. The source is the input, which no step writes.)
+bool ScheduleRun::fuse(std::uint32_t copy) {
+    const Step& step = plan_->steps[copy];
+    const auto successors = plan_->successors_of(copy);
+    if (step.source.buffer != Buffer::kInput || successors.size() != 1) {
+        return false;
+    }
+    const Step& next = plan_->steps[successors[0]];
+    if (next.kind != StepKind::kRecvReduce || next.target != step.target) {
+        return false;
+    }
+    std::size_t bytes = 0;
+    const std::ptrdiff_t distance = address(step.source, bytes) - address(step.target, bytes);
+    fused_.emplace(successors[0], FusedReducer(reducer_, distance));
+    return true;
 }
 
 void ScheduleRun::transfer_done(Transfer& transfer) noexcept {

@@ -5,6 +5,8 @@
 // is in the plan, how bytes move is in the channel.
 #pragma once
 
+#include <cstddef>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -23,9 +25,29 @@ class KernelReducer final : public datapath::Reducer {
     void combine(std::byte* acc, const std::byte* incoming,
                  std::size_t bytes) const noexcept override;
 
+    // out = a op b
+    void combine_into(std::byte* out, const std::byte* a, const std::byte* b,
+                      std::size_t bytes) const noexcept;
+
   private:
     collectives::CombineFunction combine_;
     std::size_t element_;
+};
+
+// The same for a destination that an earlier copy would have filled first: combines the copy's
+// source with what comes in, so that the copy need not happen.
+class FusedReducer final : public datapath::Reducer {
+  public:
+    FusedReducer(const KernelReducer& kernel, std::ptrdiff_t distance)
+        : kernel_(&kernel), distance_(distance) {}
+    void combine(std::byte* acc, const std::byte* incoming,
+                 std::size_t bytes) const noexcept override {
+        kernel_->combine_into(acc, acc + distance_, incoming, bytes);
+    }
+
+  private:
+    const KernelReducer* kernel_;
+    std::ptrdiff_t distance_;  // from the destination to the copy's source, bytes
 };
 
 class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
@@ -53,6 +75,7 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     void pump();
     void issue(std::uint32_t step);
     void complete(std::uint32_t step);
+    bool fuse(std::uint32_t copy);
     void finish_output() noexcept;
     void watch(bool on) noexcept;
 
@@ -70,6 +93,7 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     std::vector<std::uint32_t> waiting_;         // [step] dependencies still open
     std::vector<datapath::Transfer> transfers_;  // [step]
     std::vector<std::uint32_t> ready_;
+    std::map<std::uint32_t, FusedReducer> fused_;  // by step that receives
     std::size_t remaining_ = 0;
     bool pumping_ = false;
     ErrorPtr broken_;    // a transfer failed

@@ -153,11 +153,13 @@ void Engine::set_local_processes(int count) noexcept {
     cpu_set_t set;
     const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     oversubscribed_ = count > cores;
-    spins_ = oversubscribed_ ? kSelfishSpins / 4 : kSpins;
+    spins_ = oversubscribed_ ? kSpins / 5 : kSpins;
 }
 
-void Engine::relax(int round) noexcept {
-    if (round > kSelfishSpins && round % 16 == 0) {
+void Engine::relax(int round) const noexcept {
+    const bool lets_others_run =
+        oversubscribed_ ? round > kSelfishSpins / 16 : round > kSelfishSpins && round % 16 == 0;
+    if (lets_others_run) {
         sched_yield();
         return;
     }
@@ -299,7 +301,7 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
     // A waiter must soon let others run: the peer it waits for may stand in line for this core.
     const Time spin =
         settings_.spin >= 0 ? settings_.spin : (oversubscribed_ ? kMicrosecond : 5 * kMicrosecond);
-    const Time patience = operation == nullptr ? spin : spin + 200 * kMicrosecond;
+    const Time patience = spin + (operation == nullptr ? 50 : 200) * kMicrosecond;
     Time now = clock_now();
     Time idle_since = now;
     for (int round = 1;; ++round) {

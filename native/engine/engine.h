@@ -149,7 +149,7 @@ class Engine {
 
     // Between two looks of a waiter: at first next to nothing; later it lets others run, since
     // what it waits for may well stand in line for this very core.
-    static void relax(int round) noexcept;
+    void relax(int round) const noexcept;
     bool progress(Time now);
     void check_deadlines(Time now);
     // Drives under the lock until `operation` is finished (null: until nothing is under way or a
