@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
 from weft.p4.switch import Switch
 from weft.p4.switch.stf import run_file
 

@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 import typer
+
 from weft.collectives.explain import Explanation, explain
 from weft.transport.errors import WeftError
 

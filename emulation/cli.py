@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
 from weft.emulation import htsim, report
 from weft.emulation.document import Document, ScenarioError
 from weft.emulation.scenario import Scenario

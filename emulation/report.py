@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
 from weft.emulation.simulation import Result, Summary
 from weft.emulation.sweep import Point
 from weft.emulation.units import show_size, show_time

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 import weft
 import weft._native._core as _core
-from numpy.typing import NDArray
 from weft.emulation import events
 from weft.emulation.scenario import Scenario
 from weft.emulation.topology import picoseconds

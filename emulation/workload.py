@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import weft._native._core as _core
 from numpy.typing import NDArray
+
+import weft._native._core as _core
 
 
 @dataclass

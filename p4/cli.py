@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from weft.p4.compiler import CompileError, Diagnostics, compile_text, ir
 from weft.p4.compiler.frontend import read
 from weft.p4.switch.cli import app as switch_app
@@ -156,6 +157,7 @@ def info(
 ) -> None:
     """Print the program's P4Info, in protobuf's text form, as P4Runtime defines it."""
     from google.protobuf import text_format  # type: ignore[import-untyped]
+
     from weft.p4.compiler.p4info import p4info
 
     message = p4info(_compile(source, include, define))

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from cffi import FFI
-from weft.transport.errors import raise_for
 
 from weft._native import path
+from weft.transport.errors import raise_for
 
 
 def _declarations(header: str) -> str:

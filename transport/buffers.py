@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from weft.transport.errors import InvalidArgument, Unsupported
 
 # Names of weft_dtype in the order of its values, then what other libraries call them.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lark import v_args
+
 from weft.p4.compiler import ast
 from weft.p4.compiler.build_expressions import Annotations, BuildError, ExpressionBuilder
 from weft.p4.compiler.lexer import Token, annotation_tokens

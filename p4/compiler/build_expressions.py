@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lark import Transformer, v_args
+
 from weft.p4.compiler import ast
 from weft.p4.compiler.lexer import Token
 from weft.p4.compiler.source import Location

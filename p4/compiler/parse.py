@@ -17,6 +17,7 @@ from typing import Any
 
 import lark
 from lark.lexer import Lexer, LexerState
+
 from weft.p4.compiler import ast
 from weft.p4.compiler.build_ast import Builder
 from weft.p4.compiler.build_expressions import BuildError

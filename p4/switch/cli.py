@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from weft.p4.compiler import CompileError
 from weft.p4.switch import CodegenError, CompilerError, ControlError, Switch
 from weft.p4.switch import stf as stf_files

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ranks
+
 from weft.collectives import Communicator
 from weft.collectives.schedule import Rank, Schedule, algorithms, schedule
 from weft.transport.errors import BadSchedule, InvalidArgument

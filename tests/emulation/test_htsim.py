@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from weft.emulation import Scenario, Workload, htsim, simulate
 from weft.emulation import workload as patterns
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+
 from weft.emulation.cli import app
 from weft.emulation.sweep import Axis
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from p4_programs import v1model
+
 from weft.p4.compiler import Diagnostics, compile_text
 from weft.p4.compiler.ir.verify import verify
 

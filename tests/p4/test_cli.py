@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from p4_programs import v1model
 from typer.testing import CliRunner
+
 from weft.p4 import protos
 from weft.p4.cli import app
 

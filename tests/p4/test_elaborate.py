@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 from p4_programs import v1model
+
 from weft.p4.compiler import compile_text, ir
 from weft.p4.compiler.ir.text import program_text
 from weft.p4.compiler.ir.verify import verify

@@ -8,6 +8,7 @@ import json
 import pytest
 from p4_programs import v1model
 from typer.testing import CliRunner
+
 from weft.p4.cli import app
 from weft.p4.compiler import compile_text
 from weft.p4.resources import Fit, fit, load

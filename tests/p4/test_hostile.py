@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from p4_programs import v1model
 from test_accepted import PROGRAMS
+
 from weft.p4.compiler import CompileError, compile_file, compile_text
 
 DEEP = 6_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ir_example import SOURCE, build
+
 from weft.p4.compiler import compile_text, ir
 from weft.p4.compiler.ir.text import program_text
 from weft.p4.compiler.ir.verify import verify

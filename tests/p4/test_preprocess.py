@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from weft.p4.compiler import CompileError, Diagnostics
 from weft.p4.compiler.conditions import ConditionError, evaluate
 from weft.p4.compiler.preprocess import Macro, Preprocessor

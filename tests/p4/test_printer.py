@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p4_programs import v1model
 from test_accepted import INGRESS, PROGRAMS
+
 from weft.p4.compiler import CompileError, Diagnostics, ast
 from weft.p4.compiler.build_expressions import PRECEDENCE
 from weft.p4.compiler.format import format_text

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from p4_programs import v1model
+
 from weft.p4.compiler import CompileError, check_text, compile_text
 
 # name: (ingress statements, part of the message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from p4_programs import v1model
+
 from weft.p4.compiler import compile_text
 
 

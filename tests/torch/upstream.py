@@ -41,6 +41,7 @@ os.environ |= {
 
 import torch
 from torch.distributed import distributed_c10d
+
 from weft.collectives.torch import create_backend
 
 torch.set_num_threads(1)

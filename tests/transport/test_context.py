@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ranks
+
 from weft.collectives import Communicator
 from weft.transport import Context
 from weft.transport.errors import (

@@ -14,6 +14,7 @@ from concurrent import futures
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+
 from weft.p4 import protos
 from weft.p4.compiler import CompileError, compile_text
 from weft.p4.compiler.p4info import p4info

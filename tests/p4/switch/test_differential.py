@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from oracle import Installed, Oracle
 from p4_programs import v1model
+
 from weft.p4.compiler import compile_text
 from weft.p4.switch import Switch
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from p4_programs import v1model
 from typer.testing import CliRunner
+
 from weft.p4.cli import app
 from weft.p4.switch import ControlError, Switch
 from weft.p4.switch.commands import CommandLine

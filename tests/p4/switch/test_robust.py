@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from p4_programs import v1model
+
 from weft.p4.switch import CompilerError, Switch, build
 
 PROGRAMS = Path(__file__).parents[3] / "p4" / "programs"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from p4_programs import v1model
 from typer.testing import CliRunner
+
 from weft.p4.cli import app
 from weft.p4.switch import Switch
 from weft.p4.switch.stf import Expectation, StfError, matches, pairs, run_file, run_text

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from p4_programs import v1model
+
 from weft.p4.switch import CodegenError, ControlError, Switch
 
 # One byte says what the program does with the packet, so that one compilation serves many tests.
