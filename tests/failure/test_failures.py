@@ -260,11 +260,13 @@ def test_wrong_secret(datapath: str) -> None:
 
 def abort_them(group: Communicator) -> str:
     if group.rank == 1:
+        group.barrier()  # by then all others have the group
         group.abort("lunch")
         with pytest.raises(Aborted):
             group.barrier()
         return ""
     with pytest.raises(Aborted) as caught:
+        group.barrier()
         for _ in range(1_000_000):
             group.all_reduce(np.ones(100_000, "float32"))
     return str(caught.value)
