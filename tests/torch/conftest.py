@@ -51,6 +51,7 @@ class World:
     ) -> None:
         self.size = size
         self.broken = False
+        self._complete = False  # every rank has said that its groups are made
         context = multiprocessing.get_context("fork")
         self._folder = tempfile.TemporaryDirectory()
         self._pipes = []
@@ -65,7 +66,14 @@ class World:
             self._processes.append(process)
 
     def start(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Have every rank run `function(Rank, *arguments)`."""
+        """Have every rank run `function(Rank, *arguments)`, once all have made their groups.
+
+        Without that wait a rank that fails at once would fail its peers' making of the group.
+        """
+        if not self._complete:
+            self._complete = True
+            for rank in range(self.size):
+                self.result(rank)
         for pipe in self._pipes:
             with contextlib.suppress(BrokenPipeError):
                 pipe.send((function, arguments))
@@ -128,9 +136,10 @@ def _serve(
         )
         gloo = dist.new_group(backend="gloo") if compare else None
         me = Rank(rank, size, gloo)
-        start_failure = None
+        pipe.send((True, None))
     except Exception:
-        start_failure = traceback.format_exc()
+        pipe.send((False, traceback.format_exc()))
+        return
     while True:
         try:
             order = pipe.recv()
@@ -139,9 +148,6 @@ def _serve(
         if order is None:
             break
         function, arguments = order
-        if start_failure is not None:
-            pipe.send((False, start_failure))
-            continue
         try:
             answer = (True, function(me, *arguments))
         except BaseException:

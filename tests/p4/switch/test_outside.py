@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,12 +116,18 @@ def test_interfaces(swap: Switch) -> None:
         ):
             inside.bind((names[1], 0x88B5))
             outside.bind((names[3], 0x88B5))
-            outside.settimeout(20)
+            outside.settimeout(0.2)
             runner = threading.Thread(target=ports.run, args=(60,))
             runner.start()
+            got = b""
+            deadline = time.monotonic() + 20
             try:
-                inside.send(frame(a=77).ljust(60, b"\0"))
-                got = outside.recv(2000)
+                # A link that has just come up drops frames until the kernel has noticed its
+                # carrier, so the frame is sent again until one arrives.
+                while not got and time.monotonic() < deadline:
+                    inside.send(frame(a=77).ljust(60, b"\0"))
+                    with contextlib.suppress(TimeoutError):
+                        got = outside.recv(2000)
             finally:
                 ports.stop()
                 runner.join(20)
