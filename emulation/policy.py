@@ -50,6 +50,8 @@ class Transport:
     """Transmissions of one packet before its connection fails."""
     peer_timeout: float = 0.5
     """Silence that means death."""
+    path_timeouts: int = 2
+    """Timeouts in a row that make a path suspect, 1 .. 255; 255: practically never."""
     probe_interval: float = 500e-6
     """Of suspect paths."""
     overhead: int = 66
@@ -83,6 +85,7 @@ class Transport:
         config.rto_min = round(self.rto_min * 1e9)
         config.rto_max = round(self.rto_max * 1e9)
         config.max_attempts = self.attempts
+        config.path_timeouts = self.path_timeouts
         config.peer_timeout = round(self.peer_timeout * 1e9)
         config.probe_interval = round(self.probe_interval * 1e9)
         options.overhead = self.overhead  # type: ignore[attr-defined]

@@ -222,6 +222,7 @@ def _transport(table: Table) -> Transport:
         "recovery": _policy(table, "recovery", plain.recovery, known.loss_recoveries()),
         "ack_every": table.integer("ack_every", plain.ack_every, 1, 1024),
         "attempts": table.integer("attempts", plain.attempts, 1, 1000),
+        "path_timeouts": table.integer("path_timeouts", plain.path_timeouts, 1, 255),
         "overhead": table.integer("overhead", plain.overhead, 0, 1000),
         "warm": table.flag("warm", plain.warm),
         "source_routed": table.flag("source_routed", plain.source_routed),

@@ -436,6 +436,22 @@ void Connection::expect(Time now, bool waiting) {
     }
 }
 
+void Connection::set_scheduler(const PolicyChoice& choice) {
+    parts_->sender.set_scheduler(choice);
+}
+
+void Connection::set_congestion(const PolicyChoice& choice) {
+    parts_->sender.set_congestion(choice);
+}
+
+void Connection::set_recovery(const PolicyChoice& choice) {
+    parts_->sender.set_recovery(choice);
+}
+
+bool Connection::deny_path(Time now, PathId path, bool denied) {
+    return parts_->health.set_denied(now, path, denied);
+}
+
 void Connection::close(Time now) {
     Parts& p = *parts_;
     if (p.state() == State::kEstablished) {

@@ -78,6 +78,16 @@ class Connection {
     // The connection itself knows about unfinished messages in both directions.
     void expect(Time now, bool waiting);
 
+    // Replace one policy of the living connection; its successor starts anew. They throw
+    // ConfigError, and change nothing, when the name or a parameter does not exist.
+    void set_scheduler(const PolicyChoice& choice);
+    void set_congestion(const PolicyChoice& choice);
+    void set_recovery(const PolicyChoice& choice);
+
+    // Takes a path out of use by decree, or back into it (PathHealth::kDenied). False when there is
+    // no such path, or no good one would be left.
+    bool deny_path(Time now, PathId path, bool denied);
+
     // Orderly end: what was sent before is still delivered, new sends are refused.
     void close(Time now);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "transport/types.h"
 
@@ -36,12 +37,16 @@ struct LossSample {
     std::uint8_t path_timeouts = 0;  // in a row on this path, this one included
 };
 
-// What an acknowledgement says about the path of the chunk that triggered it.
+// What an acknowledgement says about paths: surely about that of the chunk that triggered it, and
+// about those of the other chunks that it covers as far as marks are counted, not named.
 struct PathEcho {
     Time now = 0;
-    PathId path = 0;
-    Time rtt = 0;  // 0 when unknown
-    bool marked = false;
+    PathId path = 0;                      // of the chunk that triggered it
+    Time rtt = 0;                         // its round trip; 0 when unknown
+    bool marked = false;                  // whether it came with an ECN mark
+    std::uint32_t marked_chunks = 0;      // all that came so since the last acknowledgement
+    std::span<const PathId> delivered{};  // paths of the chunks newly acknowledged that were sent
+                                          // once; of very many, the first 64
 };
 
 }  // namespace weft::transport

@@ -36,7 +36,15 @@ const char* to_string(EventKind kind) {
 }
 
 const char* to_string(PathHealth health) {
-    return health == PathHealth::kGood ? "good" : "suspect";
+    switch (health) {
+        case PathHealth::kGood:
+            return "good";
+        case PathHealth::kSuspect:
+            return "suspect";
+        case PathHealth::kDenied:
+            return "denied";
+    }
+    return "unknown";
 }
 
 const char* to_string(LossCause cause) {

@@ -12,6 +12,7 @@ namespace weft::transport {
 enum class PathHealth : std::uint8_t {
     kGood,
     kSuspect,  // timed out repeatedly: carries probes only, until one is answered
+    kDenied,   // by decree: carries nothing until it is allowed again
 };
 const char* to_string(PathHealth health);
 

@@ -11,16 +11,34 @@ constexpr Time kMaxBackoff = 16;  // a path that stays dead is probed ever less 
 
 bool PathHealthLoop::on_timeout(Time now, PathId path) {
     Path& state = shared_.paths[path];
-    const bool last_good = suspects_ + 1 >= shared_.paths.size();
+    const bool last_good = out_of_use_ + 1 >= shared_.paths.size();
     if (state.health != PathHealth::kGood || state.timeouts < shared_.config.path_timeouts ||
         last_good) {
         return false;
     }
     set_health(now, path, PathHealth::kSuspect);
-    ++suspects_;
+    ++out_of_use_;
     state.probe_wait = shared_.config.probe_interval;
     state.probe_at = now + state.probe_wait;
     timer_ = std::min(timer_, state.probe_at);
+    return true;
+}
+
+bool PathHealthLoop::set_denied(Time now, PathId path, bool denied) {
+    if (path >= shared_.paths.size()) {
+        return false;
+    }
+    Path& state = shared_.paths[path];
+    if (denied == (state.health == PathHealth::kDenied)) {
+        return true;
+    }
+    const bool was_good = state.health == PathHealth::kGood;
+    if (was_good && out_of_use_ + 1 >= shared_.paths.size()) {
+        return false;
+    }
+    out_of_use_ = out_of_use_ + (denied && was_good ? 1 : 0) - (denied ? 0 : 1);
+    state.probe_at = kNever;
+    set_health(now, path, denied ? PathHealth::kDenied : PathHealth::kGood);
     return true;
 }
 
@@ -29,7 +47,7 @@ void PathHealthLoop::on_reply(Time now, PathId path) {
     state.timeouts = 0;
     if (state.health == PathHealth::kSuspect) {
         set_health(now, path, PathHealth::kGood);
-        --suspects_;
+        --out_of_use_;
         state.probe_at = kNever;
     }
 }

@@ -8,11 +8,12 @@ namespace {
 
 template <typename Names>
 std::string joined(const Names& names) {
+    constexpr std::size_t kMost = 32;  // a policy may have a parameter per path
     std::string text;
-    for (const auto& name : names) {
-        text += (text.empty() ? "" : ", ") + std::string(name);
+    for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i) {
+        text += (text.empty() ? "" : ", ") + std::string(names[i]);
     }
-    return text.empty() ? "none" : text;
+    return names.empty() ? "none" : names.size() > kMost ? text + ", ..." : text;
 }
 
 // Shortest form that people write: no trailing zeros.
@@ -31,7 +32,7 @@ ParameterReader::ParameterReader(std::string_view shelf, const PolicyChoice& cho
     : shelf_(shelf), choice_(choice) {}
 
 double ParameterReader::number(std::string_view name, double fallback, double low, double high) {
-    known_.push_back(name);
+    known_.emplace_back(name);
     for (const auto& [given, value] : choice_.parameters) {
         if (given != name) {
             continue;
@@ -44,6 +45,15 @@ double ParameterReader::number(std::string_view name, double fallback, double lo
         return value;
     }
     return fallback;
+}
+
+std::vector<double> ParameterReader::numbers(std::string_view name, std::size_t count,
+                                             double fallback, double low, double high) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < count; ++i) {
+        values.push_back(number(std::string(name) + std::to_string(i), fallback, low, high));
+    }
+    return values;
 }
 
 void ParameterReader::finish() const {

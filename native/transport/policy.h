@@ -36,13 +36,17 @@ class ParameterReader {
         return number(name, fallback ? 1 : 0, 0, 1) != 0;
     }
 
-    // Throws ConfigError when a parameter was given that number() was never asked for.
+    // The parameters NAME0, NAME1, ... of a policy with a number for each of `count` things.
+    std::vector<double> numbers(std::string_view name, std::size_t count, double fallback,
+                                double low, double high);
+
+    // Throws ConfigError when a parameter was given that nobody asked for.
     void finish() const;
 
   private:
     std::string_view shelf_;
     const PolicyChoice& choice_;
-    std::vector<std::string_view> known_;
+    std::vector<std::string> known_;
 };
 
 [[noreturn]] void throw_unknown_policy(std::string_view shelf, const std::string& name,

@@ -29,6 +29,25 @@ void Sender::open() {
     queue_.open(shared_.stats.chunk_size, shared_.remote.eager_window, shared_.remote.eager_limit);
 }
 
+void Sender::set_scheduler(const PolicyChoice& choice) {
+    scheduler_ = make_path_scheduler(choice, policy_context());
+    shared_.config.scheduler = choice;
+}
+
+void Sender::set_congestion(const PolicyChoice& choice) {
+    congestion_ = make_congestion_control(choice, policy_context());
+    shared_.config.congestion = choice;
+    for (Path& path : shared_.paths) {
+        path.window = Path{}.window;
+    }
+    release_at_ = 0;
+}
+
+void Sender::set_recovery(const PolicyChoice& choice) {
+    recovery_ = make_loss_recovery(choice, policy_context());
+    shared_.config.recovery = choice;
+}
+
 MessageId Sender::send(const SendRequest& request) {
     return queue_.at(queue_.add(request)).id;
 }

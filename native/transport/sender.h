@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -27,6 +28,11 @@ class Sender {
 
     // The handshake is done: shared.remote is valid.
     void open();
+
+    // Replace a policy; throw ConfigError and change nothing when it cannot be made.
+    void set_scheduler(const PolicyChoice& choice);
+    void set_congestion(const PolicyChoice& choice);
+    void set_recovery(const PolicyChoice& choice);
 
     MessageId send(const SendRequest& request);
     bool cancel(MessageId id, std::uint32_t code);
@@ -65,6 +71,8 @@ class Sender {
         Time held = 0;  // how long the receiver held the acknowledgement
         std::uint64_t bytes = 0;
         std::uint32_t chunks = 0;
+        std::uint32_t marked = 0;   // chunks
+        std::size_t delivered = 0;  // entries of delivered_ in use
     };
 
     PolicyContext policy_context() const;
@@ -81,7 +89,7 @@ class Sender {
     void abandon(std::uint32_t slot);
 
     // sender_feedback.cc: what comes back.
-    Time on_echo(Time now, const wire::Ack& ack);
+    Time on_echo(Time now, const wire::Ack& ack, const AckTotals& totals);
     void on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals);
     void on_record_settled(SentChunk& chunk);
     void detect_losses(Time now, PathId path);
@@ -109,11 +117,12 @@ class Sender {
     std::vector<wire::RemoteDescriptor> descriptors_;  // of grants not yet acknowledged
     std::vector<std::uint32_t> free_descriptors_;
     Burst burst_;
-    std::uint64_t in_flight_ = 0;    // bytes
-    Time loss_timer_ = kNever;       // no later than the first loss timeout; may be early
-    Time pace_timer_ = kNever;       // when pacing lets the next burst go, if one waits
-    Time release_at_ = 0;            // earliest departure by the pacing rate
-    std::uint32_t peer_marked_ = 0;  // last count of marks the peer reported
+    std::uint64_t in_flight_ = 0;         // bytes
+    Time loss_timer_ = kNever;            // no later than the first loss timeout; may be early
+    Time pace_timer_ = kNever;            // when pacing lets the next burst go, if one waits
+    Time release_at_ = 0;                 // earliest departure by the pacing rate
+    std::uint32_t peer_marked_ = 0;       // last count of marks the peer reported
+    std::array<PathId, 64> delivered_{};  // PathEcho::delivered in the making
 };
 
 }  // namespace weft::transport

@@ -43,21 +43,21 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
             on_chunk_acked(now, SentRing::ticket_of(64 * index + bit), totals);
         }
     }
+    const bool newer = distance(ack.marked, peer_marked_) > 0;
+    totals.marked = newer ? ack.marked - peer_marked_ : 0;
+    peer_marked_ = newer ? ack.marked : peer_marked_;
+    shared_.stats.marks += totals.marked;
     // After the bitmap: the echo names the newest arrival, and would make the older ones look
     // overtaken.
-    const Time rtt = (ack.echo_flags & wire::kEchoValid) != 0 ? on_echo(now, ack) : 0;
+    const Time rtt = (ack.echo_flags & wire::kEchoValid) != 0 ? on_echo(now, ack, totals) : 0;
     ring_->advance();
 
-    const std::uint32_t marked = ack.marked - peer_marked_;
-    const bool newer = distance(ack.marked, peer_marked_) > 0;
-    peer_marked_ = newer ? ack.marked : peer_marked_;
-    shared_.stats.marks += newer ? marked : 0;
     congestion_->on_ack({.now = now,
                          .path = ack.echo_path,
                          .rtt = rtt,
                          .bytes = totals.bytes,
                          .chunks = totals.chunks,
-                         .marked = newer ? marked : 0,
+                         .marked = totals.marked,
                          .echo_marked = (ack.echo_flags & wire::kEchoMarked) != 0,
                          .in_flight = in_flight_},
                         shared_.paths);
@@ -71,7 +71,7 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
 
 // What the acknowledgement says of the chunk that triggered it. Returns its round-trip time without
 // the receiver's holding time, or 0 when the echo proves nothing.
-Time Sender::on_echo(Time now, const wire::Ack& ack) {
+Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
     const Sequence sequence = expand_sequence(ack.echo_sequence, ring_->base());
     const SentChunk* chunk = ring_->recall(sequence);
     if (chunk == nullptr || ack.echo_path >= shared_.paths.size()) {
@@ -114,7 +114,12 @@ Time Sender::on_echo(Time now, const wire::Ack& ack) {
     if (!path.flying.empty()) {
         arm(path, path.flying.first);  // on better knowledge than when it was sent
     }
-    scheduler_->on_echo({.now = now, .path = ack.echo_path, .rtt = rtt, .marked = marked},
+    scheduler_->on_echo({.now = now,
+                         .path = ack.echo_path,
+                         .rtt = rtt,
+                         .marked = marked,
+                         .marked_chunks = totals.marked,
+                         .delivered = {delivered_.data(), totals.delivered}},
                         shared_.paths);
     return rtt;
 }
@@ -147,6 +152,9 @@ void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
     // evidence. Its time includes the wait for company in the acknowledgement; that is what
     // timeouts must outlast.
     if (chunk.attempts == 1) {
+        if (totals.delivered < delivered_.size()) {
+            delivered_[totals.delivered++] = chunk.path;
+        }
         path.rtt.add(std::max<Time>(now - chunk.sent_at - totals.held, 1));
         path.timeouts = 0;
         path.tail_probed = false;

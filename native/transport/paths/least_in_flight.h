@@ -9,7 +9,8 @@ namespace weft::transport {
 
 class LeastInFlight final : public PathScheduler {
   public:
-    explicit LeastInFlight(PathId first) : start_(first) {}
+    LeastInFlight(ParameterReader&, const PolicyContext& context)
+        : start_(static_cast<PathId>(context.seed % context.paths)) {}
     PathId pick(const PickRequest& request, std::span<const Path> paths) override;
 
   private:

@@ -1,25 +1,37 @@
 // The shelf of path schedulers. A new one is a file of its own and a line here.
+#include "transport/paths/destination_rotation.h"
+#include "transport/paths/flowlet.h"
 #include "transport/paths/least_in_flight.h"
+#include "transport/paths/mrc.h"
+#include "transport/paths/plb.h"
+#include "transport/paths/power_of_two.h"
+#include "transport/paths/random_spray.h"
+#include "transport/paths/reps.h"
 #include "transport/paths/round_robin.h"
 #include "transport/paths/scheduler.h"
+#include "transport/paths/single.h"
+#include "transport/paths/weighted.h"
 
 namespace weft::transport {
 namespace {
 
-// Connections start at different paths, lest many of them, started together, march in step.
-PathId first_path(const PolicyContext& context) {
-    return static_cast<PathId>(context.seed % context.paths);
+template <typename Policy>
+std::unique_ptr<PathScheduler> make(ParameterReader& parameters, const PolicyContext& context) {
+    return std::make_unique<Policy>(parameters, context);
 }
 
 constexpr PolicyEntry<PathScheduler> kShelf[] = {
-    {"round_robin",
-     [](ParameterReader&, const PolicyContext& context) -> std::unique_ptr<PathScheduler> {
-         return std::make_unique<RoundRobin>(first_path(context));
-     }},
-    {"least_in_flight",
-     [](ParameterReader&, const PolicyContext& context) -> std::unique_ptr<PathScheduler> {
-         return std::make_unique<LeastInFlight>(first_path(context));
-     }},
+    {"single", make<SinglePath>},
+    {"round_robin", make<RoundRobin>},
+    {"random", make<RandomSpray>},
+    {"least_in_flight", make<LeastInFlight>},
+    {"power_of_two", make<PowerOfTwo>},
+    {"reps", make<Reps>},
+    {"plb", make<Plb>},
+    {"flowlet", make<Flowlet>},
+    {"mrc", make<MrcPaths>},
+    {"destination_rotation", make<DestinationRotation>},
+    {"weighted", make<Weighted>},
 };
 
 }  // namespace

@@ -7,11 +7,20 @@ namespace weft::transport {
 
 class RoundRobin final : public PathScheduler {
   public:
-    explicit RoundRobin(PathId first) : next_(first) {}
-    PathId pick(const PickRequest& request, std::span<const Path> paths) override;
+    // Connections start at different paths, lest many of them, started together, march in step.
+    RoundRobin(ParameterReader&, const PolicyContext& context)
+        : next_(context.seed % context.paths) {}
+
+    PathId pick(const PickRequest& request, std::span<const Path> paths) override {
+        const PathId path = first_usable(next_, request.avoid, paths);
+        if (path != kNoPath) {
+            next_ = path + std::size_t{1};
+        }
+        return path;
+    }
 
   private:
-    PathId next_;
+    std::size_t next_;
 };
 
 }  // namespace weft::transport

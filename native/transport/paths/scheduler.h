@@ -32,6 +32,23 @@ class PathScheduler {
     virtual void on_loss(const LossSample&, std::span<const Path>) {}
 };
 
+// The first usable path from `start` on, going round; `avoid` only when there is no other; kNoPath
+// when there is none at all. What most schedulers do with a choice that turns out unusable.
+inline PathId first_usable(std::size_t start, PathId avoid, std::span<const Path> paths) {
+    std::size_t path = start < paths.size() ? start : 0;
+    bool avoided_usable = false;
+    for (std::size_t tried = 0; tried < paths.size(); ++tried) {
+        if (paths[path].usable()) {
+            if (path != avoid) {
+                return static_cast<PathId>(path);
+            }
+            avoided_usable = true;
+        }
+        path = path + 1 < paths.size() ? path + 1 : 0;
+    }
+    return avoided_usable ? avoid : kNoPath;
+}
+
 // Throw ConfigError for a name or a parameter that does not exist, naming those that do.
 std::unique_ptr<PathScheduler> make_path_scheduler(const PolicyChoice& choice,
                                                    const PolicyContext& context);

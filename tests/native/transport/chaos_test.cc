@@ -6,6 +6,8 @@
 #include <string>
 
 #include "traffic.h"
+#include "transport/congestion/congestion.h"
+#include "transport/paths/scheduler.h"
 
 namespace weft::transport::test {
 namespace {
@@ -43,8 +45,8 @@ struct Outcome {
     Stats stats;
 };
 
-Outcome weather(const Storm& storm, std::uint64_t seed, std::uint16_t paths, const char* scheduler,
-                const char* congestion) {
+Outcome weather(const Storm& storm, std::uint64_t seed, std::uint16_t paths,
+                const std::string& scheduler, const std::string& congestion) {
     PairOptions options = options_with(paths, seed);
     options.link = storm.link;
     options.checksum = storm.checksum;
@@ -84,16 +86,20 @@ Outcome weather(const Storm& storm, std::uint64_t seed, std::uint16_t paths, con
 }
 
 TEST_CASE("every byte arrives exactly once, in every storm, with every policy") {
+    const auto check = [](const Storm& storm, const std::string& scheduler,
+                          const std::string& congestion, std::uint16_t paths) {
+        const std::string label = std::string(storm.name) + " " + scheduler + " " + congestion +
+                                  " " + std::to_string(paths);
+        CAPTURE(label);
+        weather(storm, 42 + paths, paths, scheduler, congestion);
+    };
     for (const Storm& storm : kStorms) {
-        for (const char* scheduler : {"round_robin", "least_in_flight"}) {
-            for (const char* congestion : {"none", "swift"}) {
-                for (const std::uint16_t paths : {std::uint16_t{1}, std::uint16_t{8}}) {
-                    const std::string label = std::string(storm.name) + " " + scheduler + " " +
-                                              congestion + " " + std::to_string(paths);
-                    CAPTURE(label);
-                    weather(storm, 42 + paths, paths, scheduler, congestion);
-                }
-            }
+        for (const std::string& scheduler : path_schedulers()) {
+            check(storm, scheduler, "swift", 8);
+        }
+        for (const std::string& congestion : congestion_controls()) {
+            check(storm, "least_in_flight", congestion, 1);
+            check(storm, "least_in_flight", congestion, 8);
         }
     }
 }

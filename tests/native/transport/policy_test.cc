@@ -30,7 +30,8 @@ TEST_CASE("unknown policies and parameters are named, with what there is instead
     CHECK(error_of([] { make_congestion_control({"cubit", {}}, kContext); }) ==
           "unknown congestion control 'cubit'; there are: none, swift");
     CHECK(error_of([] { make_path_scheduler({"", {}}, kContext); }) ==
-          "unknown path scheduler ''; there are: round_robin, least_in_flight");
+          "unknown path scheduler ''; there are: single, round_robin, random, least_in_flight, "
+          "power_of_two, reps, plb, flowlet, mrc, destination_rotation, weighted");
     CHECK(error_of([] { make_loss_recovery({"x", {}}, kContext); }) ==
           "unknown loss recovery 'x'; there are: selective_repeat");
     CHECK(error_of([] { make_congestion_control({"none", {{"beta", 1}}}, kContext); }) ==
@@ -61,48 +62,6 @@ TEST_CASE("a bad configuration is refused when the connection is made, by name")
           std::string::npos);
     CHECK(attempt([](Config& config) { config.scheduler.name = "reps!"; }).find("'reps!'") !=
           std::string::npos);
-}
-
-// --- Path schedulers
-
-TEST_CASE("round robin takes the usable paths in turn") {
-    auto scheduler = make_path_scheduler({"round_robin", {}}, kContext);
-    std::vector<Path> paths(4);
-    for (const int expected : {0, 1, 2, 3, 0}) {
-        CHECK(scheduler->pick({}, paths) == expected);
-    }
-    paths[1].health = PathHealth::kSuspect;
-    paths[2].window = 10;
-    paths[2].in_flight = 10;
-    CHECK(scheduler->pick({}, paths) == 3);
-    CHECK(scheduler->pick({}, paths) == 0);
-    CHECK(scheduler->pick({.avoid = 3}, paths) == 0);
-    paths[0].health = PathHealth::kSuspect;
-    CHECK(scheduler->pick({.avoid = 3}, paths) == 3);  // better than none
-    paths[3].health = PathHealth::kSuspect;
-    CHECK(scheduler->pick({}, paths) == kNoPath);
-}
-
-TEST_CASE("least in flight takes the emptiest usable path, ties in turn") {
-    auto scheduler = make_path_scheduler({"least_in_flight", {}}, kContext);
-    std::vector<Path> paths(4);
-    for (const int expected : {0, 1, 2, 3, 0}) {
-        CHECK(scheduler->pick({}, paths) == expected);
-    }
-    paths[0].in_flight = 5;
-    paths[1].in_flight = 3;
-    paths[2].in_flight = 9;
-    paths[3].in_flight = 1;
-    CHECK(scheduler->pick({}, paths) == 3);
-    CHECK(scheduler->pick({.avoid = 3}, paths) == 1);
-    paths[3].health = PathHealth::kSuspect;
-    CHECK(scheduler->pick({}, paths) == 1);
-    for (Path& path : paths) {
-        path.health = PathHealth::kSuspect;
-    }
-    CHECK(scheduler->pick({}, paths) == kNoPath);
-    paths[2].health = PathHealth::kGood;
-    CHECK(scheduler->pick({.avoid = 2}, paths) == 2);
 }
 
 // --- Swift, Algorithm 1

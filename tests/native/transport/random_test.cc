@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "traffic.h"
+#include "transport/paths/scheduler.h"
 
 namespace weft::transport::test {
 namespace {
@@ -32,7 +33,8 @@ void roll_config(Dice& dice, Config& config) {
     config.max_burst = dice.between(1, 65536);
     config.eager_window = dice.one_in(3) ? 0 : dice.below(100000);
     config.eager_limit = dice.one_in(3) ? 0 : dice.below(50000);
-    config.scheduler.name = dice.one_in(2) ? "round_robin" : "least_in_flight";
+    const std::vector<std::string> schedulers = path_schedulers();
+    config.scheduler.name = schedulers[dice.below(schedulers.size())];
     config.congestion = {"swift", {{"base_target_us", 3000}}};
     config.ack_every = dice.between(1, 32);
     config.ack_disorder = dice.between(1, 64);
