@@ -10,6 +10,8 @@ from weft.emulation.topology import picoseconds
 _simulator = _core.simulator
 _fabric = _core.fabric
 
+PINNINGS = ("none", "source_route", "hash")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -58,8 +60,14 @@ class Transport:
     """Bytes around a transport packet: Ethernet with preamble and gap 38, IPv4 20, UDP 8."""
     warm: bool = True
     """Connections exist when the run begins; otherwise the handshake is part of it."""
-    source_routed: bool = False
-    """Path p is path number p of the fabric instead of a hash."""
+    pinning: str = "none"
+    """What path p is to the fabric, one of PINNINGS. "none": one more five-tuple, which goes where
+    the switches hash it; "source_route": path number p; "hash": the same, by a five-tuple found by
+    inverting the switches' hash."""
+    plan: str | None = None
+    """A strategy of the flow planner (`weft.transport.plan`) for all messages; needs a pinning."""
+    plan_minimum: int = 1
+    """Bytes of the smallest piece."""
 
     HEADER = 80
     """Bytes of a data packet's transport header (native/wire)."""
@@ -90,7 +98,10 @@ class Transport:
         config.probe_interval = round(self.probe_interval * 1e9)
         options.overhead = self.overhead  # type: ignore[attr-defined]
         options.warm = self.warm  # type: ignore[attr-defined]
-        options.source_routed = self.source_routed  # type: ignore[attr-defined]
+        options.pinning = getattr(_simulator.Pinning, self.pinning)  # type: ignore[attr-defined]
+        if self.plan is not None:
+            options.plan = self.plan  # type: ignore[attr-defined]
+        options.plan_minimum = self.plan_minimum  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

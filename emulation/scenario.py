@@ -13,7 +13,7 @@ from typing import Any
 import weft._native._core as _core
 from weft.emulation import events, htsim, workload
 from weft.emulation.document import Document, ScenarioError, Table
-from weft.emulation.policy import Policy, Queues, Transport
+from weft.emulation.policy import PINNINGS, Policy, Queues, Transport
 from weft.emulation.topology import DEFAULT_DELAY, DEFAULT_RATE, LinkSpec, Topology
 from weft.emulation.units import bits_per_second, seconds
 from weft.emulation.workload import Workload
@@ -225,8 +225,13 @@ def _transport(table: Table) -> Transport:
         "path_timeouts": table.integer("path_timeouts", plain.path_timeouts, 1, 255),
         "overhead": table.integer("overhead", plain.overhead, 0, 1000),
         "warm": table.flag("warm", plain.warm),
-        "source_routed": table.flag("source_routed", plain.source_routed),
+        "pinning": table.text("pinning", plain.pinning, PINNINGS),
+        "plan_minimum": max(1, table.bytes("plan_minimum", plain.plan_minimum)),
     }
+    if table.has("plan"):
+        chosen["plan"] = table.text("plan", None, _core.planner.strategies())
+        if chosen["pinning"] == "none":
+            raise table.error("plan", 'needs pinned paths: pinning = "source_route" or "hash"')
     for key in ("ack_delay", "rto_initial", "rto_min", "rto_max", "peer_timeout", "probe_interval"):
         chosen[key] = table.seconds(key, getattr(plain, key))
     table.finish()

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include "fabric/ecmp.h"
+
 namespace weft::fabric {
 
 const char* to_string(DropReason reason) {
@@ -31,7 +33,7 @@ Fabric::Fabric(Topology topology, const FabricOptions& options, Edge& edge)
       host_paused_(topology_.hosts, false),
       random_(mix(options.seed ^ 0x5EED'FAB1U)) {
     for (NodeId node = 0; node < topology_.nodes(); ++node) {
-        node_seeds_.push_back(mix(options.seed * 0x9E3779B97F4A7C15U + node));
+        node_seeds_.push_back(ecmp_seed(options.seed, node));
     }
     for (PortId id = 0; id < ports_.size(); ++id) {
         const Link& link = topology_.links[id / 2];
@@ -157,8 +159,7 @@ PortId Fabric::choose(NodeId node, Packet& packet) {
         return ways[digit];
     }
     if (options_.forwarding == Forwarding::kSpray) return ways[random_.below(count)];
-    const std::uint64_t hash = mix(node_seeds_[node] ^ packet.entropy);
-    return ways[reduce(static_cast<std::uint32_t>(hash), count)];
+    return ways[ecmp_choice(node_seeds_[node], packet.entropy, count)];
 }
 
 void Fabric::enqueue(PortId id, PacketIndex index) {

@@ -6,6 +6,7 @@
 #include "python/areas.h"
 #include "simulator/flow_level.h"
 #include "simulator/ideal.h"
+#include "simulator/planned.h"
 #include "simulator/simulation.h"
 #include "transport/congestion/congestion.h"
 #include "transport/paths/scheduler.h"
@@ -225,6 +226,10 @@ void bind_simulator(py::module_& parent) {
         .def(py::init(&make_workload), py::kw_only(), py::arg("source"), py::arg("destination"),
              py::arg("size"), py::arg("start"), py::arg("delay"), py::arg("priority"),
              py::arg("dependency_begin"), py::arg("dependencies"));
+    py::enum_<Pinning>(module, "Pinning")
+        .value("none", Pinning::kNone)
+        .value("source_route", Pinning::kSourceRoute)
+        .value("hash", Pinning::kHash);
     py::class_<SimulationOptions>(module, "SimulationOptions")
         .def(py::init<>())
         .def_readwrite("fabric", &SimulationOptions::fabric)
@@ -233,7 +238,13 @@ void bind_simulator(py::module_& parent) {
         .def_readwrite("overhead", &SimulationOptions::overhead)
         .def_readwrite("warm", &SimulationOptions::warm)
         .def_readwrite("control_first", &SimulationOptions::control_first)
-        .def_readwrite("source_routed", &SimulationOptions::source_routed)
+        .def_readwrite("pinning", &SimulationOptions::pinning)
+        .def_property(
+            "plan", [](const SimulationOptions& o) { return o.plan ? to_string(*o.plan) : ""; },
+            [](SimulationOptions& o, const std::string& name) {
+                o.plan = planner::parse_strategy(name);
+            })
+        .def_readwrite("plan_minimum", &SimulationOptions::plan_minimum)
         .def_readwrite("limit", &SimulationOptions::limit)
         .def_readwrite("sample_interval", &SimulationOptions::sample_interval)
         .def_readwrite("traced_connections", &SimulationOptions::traced_connections);
@@ -245,6 +256,23 @@ void bind_simulator(py::module_& parent) {
         [](const fabric::Topology& topology, const Workload& workload, std::uint32_t chunk_size,
            std::uint32_t overhead) { return ideal(topology, workload, {chunk_size, overhead}); },
         py::arg("topology"), py::arg("workload"), py::arg("chunk_size"), py::arg("overhead"),
+        py::call_guard<py::gil_scoped_release>());
+    py::class_<PlannedMessages>(module, "PlannedMessages")
+        .def_property_readonly("port_bytes",
+                               [](const PlannedMessages& made) { return copy(made.port_bytes); })
+        .def_readonly("pieces", &PlannedMessages::pieces)
+        .def_readonly("messages", &PlannedMessages::messages)
+        .def_readonly("ratio", &PlannedMessages::ratio);
+    module.def(
+        "plan_messages",
+        [](const fabric::Topology& topology, const Workload& workload, const std::string& strategy,
+           std::uint64_t minimum_piece, std::uint64_t seed, std::vector<bool> failed_links) {
+            PlanOptions options{planner::parse_strategy(strategy), minimum_piece, seed};
+            options.failed_links = std::move(failed_links);
+            return plan_messages(topology, workload, options);
+        },
+        py::arg("topology"), py::arg("workload"), py::arg("strategy"), py::kw_only(),
+        py::arg("minimum_piece"), py::arg("seed"), py::arg("failed_links"),
         py::call_guard<py::gil_scoped_release>());
     module.def(
         "flow_level",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fabric/paths.h"
 #include "simulator/ideal.h"
 
 namespace weft::simulator {
@@ -26,6 +27,20 @@ class Run::Tracer final : public transport::TraceSink {
     fabric::HostId peer_;
 };
 
+namespace {
+
+// What a planner may know in advance.
+std::vector<bool> links_down_from_the_start(const fabric::Topology& topology,
+                                            const SimulationOptions& options) {
+    std::vector<bool> down(topology.links.size(), false);
+    for (const fabric::Cue& cue : options.cues) {
+        if (cue.at == 0 && cue.kind == fabric::CueKind::kLinkDown) down.at(cue.target) = true;
+    }
+    return down;
+}
+
+}  // namespace
+
 Run::~Run() = default;
 
 Run::Run(const fabric::Topology& topology, const Workload& workload,
@@ -40,6 +55,12 @@ Run::Run(const fabric::Topology& topology, const Workload& workload,
       waits_(workload.messages.size(), 0),
       lost_(workload.messages.size(), false) {
     for (const fabric::Cue& cue : options.cues) fabric_.schedule(cue);
+    if (options.plan) {
+        planned_ =
+            plan_messages(topology, workload,
+                          {*options.plan, options.plan_minimum, options.fabric.seed,
+                           options.transport.paths, links_down_from_the_start(topology, options)});
+    }
     results_.messages.resize(workload.messages.size());
 }
 
@@ -88,6 +109,7 @@ void Run::start_message(std::uint32_t index) {
     request.size = message.size;
     request.priority = message.priority;
     request.cookie = index;
+    if (options_.plan) request.shares = planned_.of(index);
     if (endpoints_[at].connection->send(transport_time(fabric_.now()), request) ==
         transport::kNoMessage) {
         lose(index);
@@ -255,7 +277,7 @@ void Run::pump(fabric::HostId id) {
         const std::uint32_t at = next_in_line(host);
         if (at == kNoEndpoint) return;
         if (endpoints_[at].connection->poll_transmit(now, transmit_)) {
-            send(endpoints_[at], transmit_);
+            send(at, transmit_);
             line_up(at, kNormal);
         } else {
             handle_events(at);  // to find a packet's attempts exhausted is to fail
@@ -264,7 +286,29 @@ void Run::pump(fabric::HostId id) {
     }
 }
 
-void Run::send(const Endpoint& from, const transport::Transmit& transmit) {
+std::uint32_t Run::entropy_of(std::uint32_t at, transport::PathId path) {
+    const Endpoint& from = endpoints_[at];
+    const std::uint64_t start = from.flow_hash + 0x9E3779B97F4A7C15U * path;
+    switch (options_.pinning) {
+        case Pinning::kSourceRoute:
+            return path;
+        case Pinning::kHash: {
+            const auto [entry, is_new] = entropies_.try_emplace(std::uint64_t{at} << 16 | path, 0);
+            if (is_new) {
+                entry->second =
+                    fabric::entropy_for(fabric_.topology(), fabric_.routing(), options_.fabric.seed,
+                                        from.host, from.peer, path, start);
+            }
+            return entry->second;
+        }
+        case Pinning::kNone:
+            break;
+    }
+    return static_cast<std::uint32_t>(fabric::mix(start) >> 32);
+}
+
+void Run::send(std::uint32_t at, const transport::Transmit& transmit) {
+    const Endpoint& from = endpoints_[at];
     const wire::Packet& header = transmit.packet;
     const bool has_payload = header.kind == wire::PacketKind::kData && header.data.length > 0;
     const std::size_t header_bytes = wire::encoded_size(header) + options_.overhead;
@@ -273,13 +317,8 @@ void Run::send(const Endpoint& from, const transport::Transmit& transmit) {
     packet.size = static_cast<std::uint16_t>(header_bytes + (has_payload ? header.data.length : 0));
     packet.trimmed_size = static_cast<std::uint16_t>(header_bytes);
     packet.cargo = cargo_.add(header, from.other);
-    if (options_.source_routed) {
-        packet.entropy = header.path;
-        packet.flags = fabric::kSourceRouted;
-    } else {
-        packet.entropy = static_cast<std::uint32_t>(
-            fabric::mix(from.flow_hash + 0x9E3779B97F4A7C15U * header.path) >> 32);
-    }
+    packet.entropy = entropy_of(at, header.path);
+    if (options_.pinning == Pinning::kSourceRoute) packet.flags = fabric::kSourceRouted;
     if (has_payload) packet.flags |= fabric::kMarkable | fabric::kTrimmable;
     // Urgent messages use the upper classes; class 0 is for control packets and trimmed headers.
     packet.priority = static_cast<std::uint8_t>(header.priority >= 8   ? 1

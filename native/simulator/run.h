@@ -9,6 +9,7 @@
 
 #include "simulator/cargo.h"
 #include "simulator/endpoint.h"
+#include "simulator/planned.h"
 #include "simulator/simulation.h"
 
 namespace weft::simulator {
@@ -68,7 +69,8 @@ class Run final : public fabric::Edge {
     void line_up(std::uint32_t endpoint, Line line);
     std::uint32_t next_in_line(Host& host);
     void pump(fabric::HostId host);
-    void send(const Endpoint& from, const transport::Transmit& transmit);
+    void send(std::uint32_t endpoint, const transport::Transmit& transmit);
+    std::uint32_t entropy_of(std::uint32_t endpoint, transport::PathId path);
     void arm(std::uint32_t endpoint, fabric::Time earliest);
     void sample();
     void tick();
@@ -85,6 +87,9 @@ class Run final : public fabric::Edge {
     std::unordered_map<std::uint64_t, std::uint32_t>
         pairs_;                         // (smaller host, larger host) -> the former's endpoint
     std::vector<std::uint32_t> waits_;  // [message] dependencies still to come
+    PlannedMessages planned_;           // only with a plan
+    std::unordered_map<std::uint64_t, std::uint32_t>
+        entropies_;  // (endpoint, path) -> five-tuple, only with Pinning::kHash
     CargoPool cargo_;
     wire::Packet packet_;           // the one that was just delivered
     transport::Transmit transmit_;  // the one that is just being sent

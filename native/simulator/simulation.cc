@@ -21,6 +21,8 @@ Results simulate(const fabric::Topology& topology, const Workload& workload,
             "simulation: chunk_size " + std::to_string(options.transport.chunk_size) +
             " makes packets larger than 65,535 bytes, the most that the fabric carries");
     }
+    if (options.plan && options.pinning == Pinning::kNone)
+        throw OptionError("simulation: a plan needs pinned paths: by source routes or by hash");
     if (options.limit <= 0) throw OptionError("simulation: limit must be a positive time");
     if (options.sample_interval < 0)
         throw OptionError("simulation: sample_interval must not be negative");

@@ -8,11 +8,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "fabric/fabric.h"
+#include "planner/plan.h"
 #include "simulator/workload.h"
 #include "transport/config.h"
 #include "transport/stats.h"
@@ -26,6 +28,13 @@ class OptionError : public std::invalid_argument {
     using std::invalid_argument::invalid_argument;
 };
 
+// What path p of a connection is to the fabric.
+enum class Pinning : std::uint8_t {
+    kNone,         // one more five-tuple, which goes wherever the switches hash it
+    kSourceRoute,  // path number p (fabric/paths.h), by its digits in the packet
+    kHash,         // the same, by a five-tuple that the switches' known hash sends that way
+};
+
 struct SimulationOptions {
     fabric::FabricOptions fabric;
     transport::Config transport;  // peer_id is set per host
@@ -34,8 +43,9 @@ struct SimulationOptions {
                                   // preamble and gap 38, IPv4 20, UDP 8
     bool warm = true;  // connections exist when the run begins; else they shake hands in it
     bool control_first = true;  // packets without payload travel in the fabric's class 0
-    bool source_routed =
-        false;  // path p of a connection is path number p of the fabric, not a hash
+    Pinning pinning = Pinning::kNone;
+    std::optional<planner::Strategy> plan;      // of all messages (planned.h); needs pinned paths
+    std::uint64_t plan_minimum = 1;             // bytes, of a piece
     fabric::Time limit = 10 * fabric::kSecond;  // virtual time at which the run gives up
     fabric::Time sample_interval = 0;           // of port samples; 0: none
     std::uint32_t traced_connections = 0;       // so many, in order of their first message

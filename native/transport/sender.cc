@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "transport/planned.h"
+
 namespace weft::transport {
 
 Sender::Sender(Shared& shared, PathHealthLoop& health)
@@ -165,6 +167,16 @@ PathId Sender::pick(Time now, PathId avoid, std::uint8_t priority) {
     return scheduler_->pick({.now = now, .avoid = avoid, .priority = priority}, shared_.paths);
 }
 
+PathId Sender::pick_planned(Time now, const OutgoingMessage& message) {
+    const PlannedBurst planned =
+        planned_burst(message.request, message.next_offset, shared_.config.max_burst);
+    const Path& path = shared_.paths[planned.path];
+    if (path.health != PathHealth::kGood) return pick(now, planned.path, message.request.priority);
+    if (path.in_flight >= path.window) return kNoPath;
+    burst_.portion.bytes = std::min(burst_.portion.bytes, planned.bytes);
+    return planned.path;
+}
+
 bool Sender::poll_lost(Time now, Transmit& transmit) {
     const std::uint32_t ticket = lost_.first;
     SentChunk& chunk = ring_->at(ticket);
@@ -220,10 +232,11 @@ bool Sender::begin_burst(Time now) {
     const std::uint32_t chunk_size = shared_.stats.chunk_size;
     const auto first =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(burst_.portion.bytes, chunk_size));
-    const std::uint8_t priority = queue_.at(burst_.portion.slot).request.priority;
+    const OutgoingMessage& message = queue_.at(burst_.portion.slot);
     PathId path = kNoPath;
     if (may_send(now, first)) {
-        path = pick(now, kNoPath, priority);
+        path = message.request.shares.empty() ? pick(now, kNoPath, message.request.priority)
+                                              : pick_planned(now, message);
     }
     if (path == kNoPath) {
         burst_ = {};

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include "wire/packet.h"
 
@@ -33,6 +34,13 @@ struct Tag {
     friend bool operator==(const Tag&, const Tag&) = default;
 };
 
+// So many bytes of a message travel on this path: a planned message, as opposed to one whose path a
+// scheduler chooses.
+struct PathShare {
+    PathId path = 0;
+    std::uint64_t bytes = 0;
+};
+
 // Command: a message to send. The bytes stay with the caller, who finds them again by `cookie`.
 struct SendRequest {
     Tag tag;
@@ -41,6 +49,11 @@ struct SendRequest {
     std::uint8_t priority = 0;    // 0 .. wire::kMaxPriority, larger goes first
     std::uint64_t cookie = 0;     // comes back in Transmit and Event
     bool wait_for_grant = false;  // send nothing but an announcement before the grant is there
+    // Empty, or a plan for this message: bytes add up to `size`, paths exist. Which bytes take
+    // which path is not said: bursts alternate between the shares so that all end together. Ignored
+    // while a path is suspect, and for what is sent again. Must stay valid until the message has
+    // ended.
+    std::span<const PathShare> shares = {};
 };
 
 // Output: one packet to put on the wire. For kData the payload is bytes

@@ -195,17 +195,18 @@ def test_a_host_in_two_planes_has_the_rate_of_both() -> None:
     assert result.end < wire / 180e9  # one plane alone would take wire / 100e9
 
 
-def test_source_routes_balance_what_hashes_do_not() -> None:
+@pytest.mark.parametrize("pinning", ["source_route", "hash"])
+def test_pinned_paths_balance_what_hashes_do_not(pinning: str) -> None:
     """Path p of every host of a leaf on spine p: no two flows meet, unlike with a hash."""
 
-    def end_of(source_routed: bool) -> float:
+    def end_of(pinning: str) -> float:
         work = Workload()
         patterns.tornado(work, range(16), 2_000_000)
-        options = replace(CALM, paths=4, source_routed=source_routed)
+        options = replace(CALM, paths=4, pinning=pinning)
         return simulate(Scenario(fabric(), work, options)).slowdown
 
-    assert end_of(True) < 1.1
-    assert end_of(True) < end_of(False)
+    assert end_of(pinning) < 1.1
+    assert end_of(pinning) < end_of("none")
 
 
 @pytest.mark.slow
