@@ -234,7 +234,7 @@ class _Writer:
         for number, parameter in enumerate(action.parameters, 1):
             field = message.params.add()
             field.id = number
-            field.name = parameter.name
+            field.name = parameter.control_plane_name
             self._typed(field, parameter.type, parameter.type_name)
             for annotation in parameter.annotations:
                 field.annotations.append(_annotation(annotation))

@@ -92,8 +92,11 @@ def parse(tokens: Sequence[Token], diagnostics: Diagnostics) -> ast.Program:
         raise diagnostics.fatal(problem.location, problem.message) from None
     except lark.exceptions.UnexpectedToken as problem:
         found = problem.token
+    accepted: set[str] = automaton.accepts()  # type: ignore[no-untyped-call]
+    if found.type == "IDENTIFIER" and "TYPE_IDENTIFIER" in accepted and found.type not in accepted:
+        raise diagnostics.fatal(found.location, f"'{found.text}' is not a declared type")
     what = "the end of the file" if found.type == "$END" else f"'{found.text}'"
-    expected = _expected(automaton.accepts())  # type: ignore[no-untyped-call]
+    expected = _expected(accepted)
     raise diagnostics.fatal(found.location, f"syntax error: unexpected {what}, expected {expected}")
 
 

@@ -31,6 +31,7 @@ class Full(ControlError):
 
 def find(kind: str, name: str, items: Mapping[str, T]) -> T:
     """The item of that control-plane name, or the only one whose name ends in `.name`."""
+    name = name.removeprefix(".")  # as @name(".x") writes a name of the top level
     if name in items:
         return items[name]
     matches = [n for n in items if n.endswith(f".{name}")]

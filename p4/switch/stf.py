@@ -2,11 +2,11 @@
 
 One command per line (`#` starts a comment); the commands are those of `_COMMANDS` below:
 
-    add <table> [priority] <key>:<match>... <action>(<name>:<value>, ...)
+    add <table> [priority] <key>:<match>... <action>(<name>:<value>, ...) [= $<entry>]
     setdefault <table> <action>(...)
     packet <port> <hex>
     expect <port> [<hex, * for any digit>] [$]       ($: the packet ends there)
-    check_counter <counter>(<index>) [packets|bytes] == <number>
+    check_counter <counter>(<index> or $<entry>) [packets|bytes] == <number>
     mirroring_add, mirroring_add_mc, mc_mgrp_create, mc_node_create, mc_node_associate,
     register_write, register_read, add_member, add_group, remove all, wait, no_packet
 
@@ -26,7 +26,7 @@ from weft.p4.compiler import ir
 from weft.p4.switch.codegen.layout import width
 from weft.p4.switch.names import ControlError, find
 from weft.p4.switch.switch import Output, Switch
-from weft.p4.switch.tables import Match, Table
+from weft.p4.switch.tables import Entry, Match, Table
 
 
 class StfError(ControlError):
@@ -92,6 +92,7 @@ class _Run:
         self._received: dict[int, list[tuple[int, bytes]]] = {}
         self._nodes: list[tuple[int, list[int]]] = []  # (rid, ports) by handle
         self._groups: dict[int, list[tuple[int, int]]] = {}
+        self._entries: dict[str, tuple[Table, Entry]] = {}  # by the name that `= $name` gave
         self._line = 0
         self._last: list[Output] = []
 
@@ -171,6 +172,7 @@ class _Run:
     # ------------------------------------------------------------------------------ tables
 
     def _add(self, rest: str) -> None:
+        rest, _, handle = (part.strip() for part in rest.partition("="))
         table, head, action, arguments = self._entry(rest)
         words = head.split()
         priority = 0
@@ -185,12 +187,14 @@ class _Run:
         number = re.fullmatch(r"(member|group)\((\d+)\)", f"{action}({arguments})")
         if number:
             target = int(number[2])
-            table.insert(
+            made = table.insert(
                 given, priority=priority, member=target if number[1] == "member" else None,
                 group=target if number[1] == "group" else None,
             )  # fmt: skip
         else:
-            table.insert(given, action, _arguments(arguments), priority=priority)
+            made = table.insert(given, action, _arguments(arguments), priority=priority)
+        if handle:
+            self._entries[handle.lstrip("$")] = table, made
 
     def _set_default(self, rest: str) -> None:
         table, head, action, arguments = self._entry(rest)
@@ -202,7 +206,7 @@ class _Run:
         """The table, what stands between, the action's name and its arguments."""
         found = re.fullmatch(
             r"(?P<table>\S+)\s+(?P<head>.*?)\s*(?P<action>[\w.$]+)\s*\((?P<arguments>[^()]*)\)"
-            r"\s*(=\s*\S+)?", rest,
+            r"\s*", rest,
         )  # fmt: skip
         if found is None:
             found = re.fullmatch(
@@ -239,11 +243,11 @@ class _Run:
             self._result.skipped.append(f"{self._name}:{self._line}: check_counter (lenient rules)")
             return
         found = re.fullmatch(
-            r"([\w.]+)\s*\(\s*(\w+)\s*\)\s*(packets|bytes)?\s*(==|!=|<=|>=|<|>)\s*(\w+)", rest
+            r"([\w.]+)\s*\(\s*(\$?\w+)\s*\)\s*(packets|bytes)?\s*(==|!=|<=|>=|<|>)\s*(\w+)", rest
         )
         if found is None:
             raise ValueError("expected <counter>(<index>) [packets|bytes] == <number>")
-        counts = self._switch.counter(found[1]).read(int(found[2], 0))
+        counts = self._counts(found[1], found[2])
         value, wanted = counts[found[3] == "bytes"], int(found[5], 0)
         self._result.checks += 1
         good = {
@@ -252,6 +256,16 @@ class _Run:
         }[found[4]]  # fmt: skip
         if not good:
             self._fail(self._line, f"counter {found[1]}({found[2]}) is {value}, not {rest[-20:]}")
+
+    def _counts(self, counter: str, cell: str) -> tuple[int, int]:
+        """Packets and bytes of a cell, or of an entry of the table that has this direct counter."""
+        if not cell.startswith("$"):
+            return self._switch.counter(counter).read(int(cell, 0))
+        table, entry = find("entry", cell[1:], self._entries)
+        owned = table.declaration.properties.get("counters")
+        known = {owned.control_plane_name: owned} if isinstance(owned, ir.ExternInstance) else {}
+        find("direct counter", counter, known)
+        return table.counts(entry)
 
     def _register_write(self, rest: str) -> None:
         name, index, value = rest.split()

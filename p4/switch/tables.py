@@ -70,17 +70,18 @@ class Calls:
         """The action by its full name, arguments in order and in range."""
         action = self.table.actions[self.index(name)].action
         parameters = action.parameters
+        names = [p.control_plane_name for p in parameters]
         if isinstance(arguments, Mapping):
-            wrong = set(arguments) - {p.name for p in parameters}
+            wrong = set(arguments) - set(names)
             if wrong:
                 raise ControlError(f"action {name} has no parameter {', '.join(sorted(wrong))}")
-            missing = [p.name for p in parameters if p.name not in arguments]
-            given = [arguments[p.name] for p in parameters if p.name in arguments]
+            missing = [n for n in names if n not in arguments]
+            given = [arguments[n] for n in names if n in arguments]
         else:
             given = list(arguments)
-            missing = [p.name for p in parameters[len(given) :]]
+            missing = names[len(given) :]
         if missing or len(given) != len(parameters):
-            wanted = ", ".join(p.name for p in parameters) or "none"
+            wanted = ", ".join(names) or "none"
             raise ControlError(f"action {name} takes {len(parameters)} arguments ({wanted})")
         values = tuple(
             number(v, p.type, f"{name}.{p.name}") for v, p in zip(given, parameters, strict=True)
@@ -342,7 +343,7 @@ class Table:
             key += to_words(first, type_)
             high += to_words(second if k.match_kind == "range" else 0, type_)
             if k.match_kind == "exact":
-                mask += [_FULL] * count
+                mask += [_FULL if second or bits == 0 else 0] * count  # 0: a program's `_`
             elif k.match_kind == "range":
                 mask += [0] * count
             elif k.match_kind == "lpm":

@@ -319,13 +319,7 @@ PROGRAMS = {
         .replace("Some<headers_t>(P2()) some; Other(D2()) other;", "")
         + "control D2(packet_out p, in headers_t h) { apply { } } Other(D2()) other;"
     ),
-    "annotations of both forms": v1model(types="struct A { @a(1) @a(2) @a[1, true, 1 == 2] bit<8> f; }"),
-    "overloaded constructors": v1model(
-        types="control K(inout bit<8> v)(bit<8> a) { apply { v = a; } } control K(inout bit<8> v)(bit<8> b) { apply { v = -b; } }"
-        "package Pair(Deparser<headers_t> d); package Pair(Deparser<headers_t> d, Deparser<headers_t> e);",
-        ingress_locals="K(b = 2) one; K(a = 3) two;",
-        ingress="one.apply(m.x); two.apply(m.x);",
-    ),
+    "annotations that repeat": v1model(types="struct A { @a(1) @a(2) @b[1, true, 1 == 2] bit<8> f; }"),
     "factories": v1model(
         types="extern Widget { bit<8> get(); } extern Widget make<T>(T a, bit<8> b);"
         "control K(inout bit<8> v)(Widget w) { apply { v = w.get(); } }",

@@ -12,8 +12,17 @@ if TYPE_CHECKING:
 
 
 def check(annotations: Sequence[ast.Annotation], checker: Checker) -> None:
-    """Structured bodies are constants with distinct keys; `@name` takes one string."""
+    """Structured bodies are constants with distinct keys, one per name; `@name` takes a string."""
+    bodies: dict[str, list[bool]] = {}  # per name, whether each is structured
     for annotation in annotations:
+        structured = annotation.items is not None or annotation.pairs is not None
+        others = bodies.setdefault(annotation.name, [])
+        if others and (structured or any(others)):
+            checker.error(
+                annotation.location,
+                f"@{annotation.name}[...] may stand once, and not beside @{annotation.name}(...)",
+            )
+        others.append(structured)
         if annotation.name in ("name", "deprecated"):
             _one_string(annotation, checker)
         _keys(annotation, checker)

@@ -158,6 +158,8 @@ class CallChecker:
             return None
         bound: Bound = dict(zip(extern.declaration.type_parameters, extern.arguments, strict=False))
         method = methods[index]
+        if extern.declaration.name == "packet_in" and method.name in packets.MOVING:
+            self._allow(e.location, method.name, {Where.PARSER})
         resolved = self._prototype(e, "method", method, method, bound, member.base)
         if resolved is not None and method.type_parameters:
             given = bound.get(method.type_parameters[0])

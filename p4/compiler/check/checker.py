@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from weft.p4.compiler import ast
+from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.scope import Place, Scope, Where
@@ -19,15 +19,10 @@ from weft.p4.compiler.diagnostics import Diagnostics
 from weft.p4.compiler.source import Location
 
 
-def _overload_key(node: ast.Node) -> tuple[str, list[str]] | None:
+def _overload_key(node: ast.Node) -> list[str] | None:
     """What tells overloads of a name apart; None for what cannot be overloaded."""
-    match node:
-        case ast.Function() | ast.ExternFunction():
-            return "function", [p.name for p in node.prototype.parameters]
-        case ast.Parser() | ast.Control():
-            return type(node).__name__, [p.name for p in node.constructor_parameters]
-        case ast.BlockType(kind="package"):
-            return "package", [p.name for p in node.parameters]
+    if isinstance(node, ast.Function | ast.ExternFunction):
+        return [p.name for p in node.prototype.parameters]
     return None
 
 
@@ -86,7 +81,7 @@ class Checker:
             return
         key = _overload_key(node)
         others = [_overload_key(k) for k in known]
-        if key is not None and key not in others and all(o and o[0] == key[0] for o in others):
+        if key is not None and key not in others and None not in others:
             known.append(node)
             return
         self.error(
@@ -111,12 +106,17 @@ class Checker:
         e = self.expressions.check(e)
         if isinstance(e.type, t.Unknown):
             return None
-        if not isinstance(t.resolve_new(e.type), t.Int | t.Bits):
+        type_ = t.resolve_new(e.type)
+        if not (
+            isinstance(type_, t.Int | t.Bits) or (isinstance(type_, t.Enum) and type_.underlying)
+        ):
             self.error(e.location, f"{what} must be an integer, not {e.type}")
             return None
         if not e.is_static:
             self.error(e.location, f"{what} must be a compile-time constant")
             return None
+        if isinstance(e.value, values.MemberValue):
+            return e.value.number
         if not isinstance(e.value, int):
             self.error(e.location, f"{what} must be known before instances are made")
             return None

@@ -173,7 +173,7 @@ class DeclarationChecker:
                     d.location, f"'type' over more than {MAX_NEW_TYPES} others"
                 )
             target = t.New(d, target) if not isinstance(target, t.Unknown) else target
-        elif target in (t.VOID, t.MATCH_KIND):
+        elif target in (t.VOID, t.MATCH_KIND, t.STRING):
             self._c.error(d.location, f"'typedef' cannot name {target}")
         self.declared[d] = target
         self._c.declare(d.name, d, d.name_location)
@@ -243,7 +243,10 @@ class DeclarationChecker:
                 if method.is_constructor and method.name != d.name:
                     self._c.error(method.location, f"a constructor must be named '{d.name}'")
                 for other in d.methods[:index]:
-                    if other.name == method.name and self._c.calls.same_signature(other, method):
+                    fixed = other.is_abstract or method.is_abstract
+                    if other.name == method.name and (
+                        fixed or self._c.calls.same_signature(other, method)
+                    ):
                         self._c.error(
                             method.location, f"method '{method.name}' is declared twice",
                             ("first here", other.location),
@@ -264,7 +267,8 @@ class DeclarationChecker:
 
     def constant(self, d: ast.Constant) -> None:
         d.type = self._c.types.resolve(d.type_ref)
-        if not (storable(d.type) or isinstance(d.type, t.Int | t.List) or d.type == t.STRING):
+        static_only = isinstance(d.type, t.Int | t.List) or d.type in (t.STRING, t.MATCH_KIND)
+        if not (storable(d.type) or static_only):
             self._c.error(d.type_ref.location, f"a constant cannot have type {d.type}")
             d.type = t.UNKNOWN
         d.initializer = self._c.expressions.typed(
@@ -284,7 +288,7 @@ class DeclarationChecker:
         if isinstance(d.type, t.Block):
             kind = d.type.kind
             allowed = {"package": Where.TOP, "parser": Where.PARSER, "control": Where.CONTROL}[kind]
-            if where not in (Where.TOP, allowed):
+            if where is not allowed:
                 self._c.error(d.location, f"a {kind} cannot be instantiated {where.value}")
         for argument in d.resolved.arguments if d.resolved else []:
             value = argument[1]
@@ -301,6 +305,8 @@ class DeclarationChecker:
         bound = dict(zip(d.type.declaration.type_parameters, d.type.arguments, strict=False))
         missing = {m.name: m for m in d.type.declaration.methods if m.is_abstract}
         with self._c.nested():
+            # Nothing of the block around is in reach (specification 11.3.1).
+            self._c.scope.parent = self._c.globals
             for item in d.initializer or []:
                 if isinstance(item, ast.Instantiation):
                     self.instantiation(item)
@@ -326,8 +332,15 @@ class DeclarationChecker:
 
     # ------------------------------------------------------------------ functions, actions
 
+    def _none_optional(self, parameters: Sequence[ast.Parameter]) -> None:
+        """Only what the architecture implements has optional parameters (section 6.8.2)."""
+        for p in parameters:
+            if any(a.name == "optional" for a in p.annotations):
+                self._c.error(p.location, f"parameter '{p.name}' cannot be @optional here")
+
     def _function(self, d: ast.Function, this: t.Extern | None = None) -> None:
         self._prototype(d.prototype)
+        self._none_optional(d.prototype.parameters)
         result = self.result_types[d.prototype]
         place = Place(Where.FUNCTION, result, name=d.name, this=this)
         with self._c.nested(place):
@@ -340,6 +353,7 @@ class DeclarationChecker:
 
     def action(self, d: ast.Action) -> None:
         self._parameters(d.parameters, "action")
+        self._none_optional(d.parameters)
         undirected = False
         for p in d.parameters:
             if undirected and p.direction:
@@ -358,6 +372,7 @@ class DeclarationChecker:
     def _open(self, d: ast.Parser | ast.Control) -> None:
         """Signature and constructor parameters, in a scope that was just opened."""
         self._signature(d.signature)
+        self._none_optional(d.signature.parameters)
         self._parameters(d.constructor_parameters, "constructor")
         self.constructor_parameters |= set(d.constructor_parameters)
         for parameter in (*d.signature.parameters, *d.constructor_parameters):
@@ -381,6 +396,13 @@ class DeclarationChecker:
                 for local in d.locals:
                     self.declaration(local)
                 states = self._states(d)
+                for local in d.locals:
+                    name = getattr(local, "name", "")
+                    if name in states:
+                        self._c.error(
+                            states[name].name_location, f"'{name}' is declared twice",
+                            ("first declared here", local.location),
+                        )  # fmt: skip
                 for state in d.states:
                     self._state(state, states)
         self._c.declare(d.name, d, d.name_location)

@@ -159,6 +159,11 @@ class ExpressionChecker:
     # ------------------------------------------------------------------------------- names
 
     def _name(self, e: ast.Name) -> ast.Expression:
+        if e.name in self._c.match_kinds and not self._c.scope.lookup(e.name):
+            number = list(self._c.match_kinds).index(e.name)
+            e.type, e.is_static = t.MATCH_KIND, True
+            e.value = values.MemberValue(t.MATCH_KIND, e.name, number)
+            return e
         found = self._c.lookup(e.name, e.absolute, e.location)
         e.type = t.UNKNOWN
         if not found:

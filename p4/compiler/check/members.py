@@ -146,8 +146,7 @@ class MemberChecker:
                     self._c.error(index.location, "the index of a tuple must be a constant")
                     return e
                 if 0 <= known < size:
-                    e.type, e.is_static = items[known], base.is_static
-                    e.is_lvalue = base.is_lvalue
+                    e.type, e.is_static = items[known], base.is_static  # never an l-value
             case t.List(element):
                 e.type, e.is_static, size = element, base.is_static, 1 << 31
             case _:

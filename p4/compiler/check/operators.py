@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _ARITHMETIC = ("+", "-", "*")
 _SATURATING = ("|+|", "|-|")
 _DIVISION = ("/", "%")
+_BITWISE = ("&", "|", "^")
 _SHIFTS = ("<<", ">>")
 _ORDER = ("<", "<=", ">", ">=")
 _EQUALITY = ("==", "!=")
@@ -159,7 +160,6 @@ class OperatorChecker:
                 t.Extern | t.Block | t.Table | t.Set | t.ApplyResult | t.InvalidHeader | t.Variable,
             )
             or left == t.VOID
-            or left == t.MATCH_KIND
         ):
             self._bad_operand(e, e.op, left, e.left)
         else:
@@ -171,6 +171,11 @@ class OperatorChecker:
             negative = isinstance(side.value, int) and side.value < 0
             if e.op in _DIVISION and isinstance(side.type, t.Int) and negative:
                 self._c.error(side.location, f"'{e.op}' is not defined for negative numbers")
+                return
+            if e.op in _BITWISE and isinstance(side.type, t.Int) and negative:
+                # Section 8.9 leaves out all bitwise operators of int; masks that are written as
+                # sums of literals are common, so those that cannot be misread are let through.
+                self._c.error(side.location, f"'{e.op}' is not defined for negative int values")
                 return
         self._balance(e)
         left, right = e.left.type, e.right.type

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from weft.p4.compiler import types as t
 
+#: Methods of packet_in that may fail, and so may be called in parsers only.
+MOVING = ("extract", "lookahead", "advance")
+
 
 def flaw(extern: str, method: str, given: t.Type | None, arguments: int) -> str:
     """What is wrong with calling the method with its type argument `given`; "" if nothing is."""

@@ -1,7 +1,7 @@
 """Scopes and the place that is being checked.
 
 Names resolve lexically, innermost scope first; types and values share one namespace. Only
-functions, extern functions and constructors may be overloaded (specification 1.2.5, section 6.9).
+functions, extern functions and methods may be overloaded (specification 1.2.5, section 7.2.9.2).
 """
 
 from __future__ import annotations

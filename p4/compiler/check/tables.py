@@ -8,6 +8,7 @@ from weft.p4.compiler import ast, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.annotations import check as check_annotations
 from weft.p4.compiler.check.arguments import pair
+from weft.p4.compiler.check.keysets import constant_pattern
 from weft.p4.compiler.check.scope import Place, Where
 from weft.p4.compiler.printer_expressions import expression_text
 
@@ -23,9 +24,10 @@ class TableChecker:
         self._c = checker
 
     def table(self, table: ast.Table) -> None:
-        with self._c.nested(Place(Where.TABLE, name=table.name)):
-            for key in table.keys or []:
+        with self._c.nested(Place(Where.CONTROL, name=table.name)):
+            for key in table.keys or []:  # evaluated where the table is applied
                 self._key(key)
+        with self._c.nested(Place(Where.TABLE, name=table.name)):
             self._actions(table)
             for property_ in table.properties:
                 self._property(table, property_)
@@ -170,6 +172,13 @@ class TableChecker:
                 self._c.error(p.value.location, "the size must be a compile-time constant")
             elif isinstance(p.value.value, int) and p.value.value < 0:
                 self._c.error(p.value.location, "the size cannot be negative")
+        elif p.name == "largest_priority_wins":
+            if p.value.type not in (t.BOOL, t.UNKNOWN) or not p.value.is_static:
+                self._c.error(p.value.location, "largest_priority_wins is true or false")
+        elif p.name == "priority_delta":
+            delta = self._c.static_int(p.value, "priority_delta")
+            if delta is not None and delta <= 0:
+                self._c.error(p.value.location, "priority_delta must be positive")
 
     def _as_reference(self, p: ast.Property) -> ast.ActionReference | None:
         value = p.value
@@ -189,19 +198,49 @@ class TableChecker:
         if not keys and entries.entries:
             self._c.error(entries.location, f"table '{table.name}' has no key, so no entries")
             return
+        given = [e.priority is not None for e in entries.entries]
+        if any(given) and not given[0]:
+            self._c.error(
+                entries.entries[0].location,
+                "the first entry must have a priority, since others have one",
+            )
         for entry in entries.entries:
             if entry.priority is not None:
-                self._c.static_int(entry.priority, "a priority")
+                number = self._c.static_int(entry.priority, "a priority")
+                if number is not None and number < 0:
+                    self._c.error(entry.priority.location, "a priority cannot be negative")
+                if entries.is_const:
+                    self._c.error(
+                        entry.priority.location,
+                        "entries of a table with 'const entries' have no priorities: their order "
+                        "decides",
+                    )
             entry.keyset = self._c.keysets.check(entry.keyset, types)
             self._patterns(entry, keys)
             self._chosen(table, entry.action, "the action of an entry")
+        if all(k.match_kind == "exact" for k in keys):
+            self._distinct(entries)
+
+    def _distinct(self, entries: ast.Entries) -> None:
+        """Where all keys are exact, each lookup matches at most one entry (section 14.2.1.4)."""
+        seen: dict[object, ast.Entry] = {}
+        for entry in entries.entries:
+            pattern = constant_pattern(entry.keyset)
+            if pattern is not None and pattern in seen:
+                self._c.error(
+                    entry.location, "another entry has this key",
+                    ("it is here", seen[pattern].location),
+                )  # fmt: skip
+            seen.setdefault(pattern, entry)
 
     def _patterns(self, entry: ast.Entry, keys: list[ast.KeyElement]) -> None:
         keyset = entry.keyset
         if isinstance(keyset, ast.Default | ast.DontCare):
-            parts: list[ast.Expression] = [keyset] * len(keys)
-        else:
-            parts = keyset.items if isinstance(keyset, ast.TupleKeyset) else [keyset]
+            # The universal set; where every key is exact nothing could rank it.
+            if all(k.match_kind == "exact" for k in keys):
+                self._fits(keyset, "exact")
+            return
+        parts = keyset.items if isinstance(keyset, ast.TupleKeyset) else [keyset]
         for part, key in zip(parts, keys, strict=False):
             if isinstance(getattr(part, "type", t.UNKNOWN), t.Unknown):
                 continue

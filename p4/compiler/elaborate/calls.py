@@ -216,13 +216,14 @@ class CallLowering:
         return temporary
 
     def _clear_union(self, target: ir.Expression, location: Location) -> list[ir.Statement]:
-        """After a write to a union's member: if it is valid now, the others are not."""
+        """After a write to a union's member no other is valid, whether that one is or not.
+
+        Specification 8.20: a member that is assigned an invalid header, or made invalid, makes the
+        whole union invalid.
+        """
         assert isinstance(target, ir.VarRef | ir.Member | ir.Index | ir.Slice)
         others = self._u.expressions.union_members_to_clear(target)
-        if not others:
-            return []
-        clear = tuple(ir.SetValid(o, False, location) for o in others)
-        return [ir.If(build.is_valid(target, location), clear, (), location)]
+        return [ir.SetValid(o, False, location) for o in others]
 
     # --------------------------------------------------------------------------- built-ins
 
@@ -235,11 +236,8 @@ class CallLowering:
             return build.is_valid(self._u.expressions.lower(receiver), e.location)
         target = self._u.expressions.lvalue(receiver)
         if resolved.target in ("setValid", "setInvalid"):
-            valid = resolved.target == "setValid"
-            self._u.emit(ir.SetValid(target, valid, e.location))
-            if valid:
-                for other in self._u.expressions.union_members_to_clear(target):
-                    self._u.emit(ir.SetValid(other, False, e.location))
+            self._u.emit(ir.SetValid(target, resolved.target == "setValid", e.location))
+            self._u.out.extend(self._clear_union(target, e.location))
             return None
         argument = e.arguments[0].value
         assert argument is not None
@@ -357,8 +355,7 @@ class CallLowering:
             assert given is not None
             size = self._u.expressions.lower(given)
         self._u.emit(ir.Extract(packet, target, size, e.location))
-        for other in self._u.expressions.union_members_to_clear(target):
-            self._u.emit(ir.SetValid(other, False, e.location))
+        self._u.out.extend(self._clear_union(target, e.location))
         for stack in stacks:
             assert isinstance(stack, ir.VarRef | ir.Member | ir.Index)
             self._u.emit(ir.IncrementNextIndex(stack, e.location))

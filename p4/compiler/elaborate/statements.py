@@ -99,10 +99,8 @@ class StatementLowering:
         if literal and any(build.overlap(target, r) for r in build.reads(value)):
             value = self._u.save(value, location)
         self._u.assign(target, value, location)
-        others = self._u.expressions.union_members_to_clear(target)
-        if others:
-            clear = tuple(ir.SetValid(o, False, location) for o in others)
-            self._u.emit(ir.If(build.is_valid(target, location), clear, (), location))
+        for other in self._u.expressions.union_members_to_clear(target):
+            self._u.emit(ir.SetValid(other, False, location))
 
     def _moving_slice(self, s: ast.Assignment, e: ast.Slice) -> None:
         """`base[low +: width] = value` with low known at run time only."""

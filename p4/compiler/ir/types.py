@@ -170,3 +170,9 @@ class Variable:
     location: Location = NOWHERE
     type_name: str | None = None
     annotations: tuple[Annotation, ...] = ()
+
+    @property
+    def control_plane_name(self) -> str:
+        """What `@name` says, else the name: for parameters of actions."""
+        given = [a.values[0] for a in self.annotations if a.name == "name" and a.values]
+        return str(given[0]) if given else self.name

@@ -223,7 +223,7 @@ class Entities:
             type_ = key.expression.type
             ones = (1 << width(type_)) - 1
             empty = (0, ones) if key.match_kind == "range" else (0, 0)
-            if key.match_kind != "exact" and (first, second) == empty:
+            if (first, second) == empty and width(type_):
                 continue  # matches everything, so it is left out
             match = message.match.add()
             match.field_id = fields[key.name]

@@ -1,0 +1,10 @@
+#define OWN_INGRESS
+#include "types.p4"
+
+control MyIngress(inout headers_t h, inout meta_t m, inout standard_metadata_t s) {
+    action set(bit<8> v) { h.d.b = v; }
+    table t { key = { h.d.z: lpm; } actions = { set; NoAction; } default_action = set(0xff); }
+    apply { t.apply(); }
+}
+
+#include "frame.p4"
