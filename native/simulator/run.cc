@@ -61,6 +61,13 @@ Run::Run(const fabric::Topology& topology, const Workload& workload,
                           {*options.plan, options.plan_minimum, options.fabric.seed,
                            options.transport.paths, links_down_from_the_start(topology, options)});
     }
+    const double chunk = options.transport.chunk_size;
+    const double payload = chunk / (chunk + wire::kDataHeaderSize + options.overhead);
+    for (const fabric::Link& link : topology.links) {
+        for (const fabric::NodeId end : {link.a, link.b}) {
+            if (end < topology.hosts) hosts_[end].link_rate += payload * link.rate / 8;
+        }
+    }
     results_.messages.resize(workload.messages.size());
 }
 
@@ -175,12 +182,14 @@ std::uint32_t Run::endpoint_for(fabric::HostId source, fabric::HostId destinatio
     return first + (source == low ? 0 : 1);
 }
 
+transport::Config Run::host_config(fabric::HostId host) const {
+    transport::Config config = options_.transport;
+    config.peer_id = host + 1;
+    config.link_rate = hosts_[host].link_rate;
+    return config;
+}
+
 void Run::connect(std::uint32_t client, std::uint32_t server) {
-    const auto config_of = [&](const Endpoint& endpoint) {
-        transport::Config config = options_.transport;
-        config.peer_id = endpoint.host + 1;
-        return config;
-    };
     const transport::RandomSource random = [this] { return random_.next(); };
     Endpoint& from = endpoints_[client];
     Endpoint& to = endpoints_[server];
@@ -190,11 +199,12 @@ void Run::connect(std::uint32_t client, std::uint32_t server) {
             packet_latency(fabric_.topology(), fabric_.routing(), from.host, to.host, 200);
         const transport::Time round_trip =
             one_way == fabric::kNever ? transport::kMillisecond : 2 * one_way / fabric::kNanosecond;
-        WarmPair pair = connect_warm(config_of(from), config_of(to), random, now, round_trip);
+        WarmPair pair =
+            connect_warm(host_config(from.host), host_config(to.host), random, now, round_trip);
         from.connection = std::move(pair.client);
         to.connection = std::move(pair.server);
     } else {
-        from.connection = transport::Connection::client(config_of(from), random, now);
+        from.connection = transport::Connection::client(host_config(from.host), random, now);
     }
     if (pairs_.size() <= options_.traced_connections) {
         for (Endpoint* side : {&from, &to}) {
@@ -349,8 +359,7 @@ void Run::deliver(fabric::HostId host, const fabric::Packet& packet, fabric::Tim
         return;
     }
     if (endpoint.connection == nullptr) {  // a cold start: the first packet is the hello
-        transport::Config config = options_.transport;
-        config.peer_id = host + 1;
+        const transport::Config config = host_config(host);
         if (packet_.kind != wire::PacketKind::kHello || transport::check_hello(config, packet_))
             return;
         endpoint.connection =

@@ -46,6 +46,7 @@ class Run final : public fabric::Edge {
     };
     struct Host {
         Queue lines[2];
+        double link_rate = 0;  // bytes of payload per second
     };
 
     // The transport counts nanoseconds, and connections may be older than the run.
@@ -63,6 +64,7 @@ class Run final : public fabric::Edge {
     void count_down(std::uint32_t message);
     void lose(std::uint32_t message);
     std::uint32_t endpoint_for(fabric::HostId source, fabric::HostId destination);
+    transport::Config host_config(fabric::HostId host) const;
     void connect(std::uint32_t client, std::uint32_t server);
     void handle_events(std::uint32_t endpoint);
     void fail(std::uint32_t endpoint);

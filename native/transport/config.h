@@ -49,6 +49,10 @@ struct Config {
         4 << 20;  // bytes we buffer for messages not yet accepted, all together
     std::uint64_t eager_limit = 256 << 10;  // and per message; 0: every message waits for accept()
 
+    // Bytes of payload per second that the host's links carry; 0: not known. Where congestion
+    // controls begin, and the pace of credits for those whose control asks for them.
+    double link_rate = 0;
+
     // Policies.
     PolicyChoice scheduler{"round_robin", {}};
     PolicyChoice congestion{"swift", {}};

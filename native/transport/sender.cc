@@ -21,7 +21,8 @@ PolicyContext Sender::policy_context() const {
             .chunk_size = shared_.stats.chunk_size,
             .window = negotiated ? shared_.remote.window : shared_.config.window,
             .destination = shared_.remote.peer_id,
-            .seed = shared_.seed};
+            .seed = shared_.seed,
+            .link_rate = shared_.config.link_rate};
 }
 
 void Sender::open() {
@@ -163,6 +164,15 @@ bool Sender::may_send(Time now, std::uint32_t bytes) {
     return true;
 }
 
+// Says that `bytes` leave now: the next ones wait until the pacing rate has made room for these.
+void Sender::pace(Time now, std::uint64_t bytes) {
+    const double rate = congestion_->pacing_rate();
+    if (rate > 0) {
+        const double seconds = static_cast<double>(bytes) / rate;
+        release_at_ = now + static_cast<Time>(seconds * static_cast<double>(kSecond));
+    }
+}
+
 PathId Sender::pick(Time now, PathId avoid, std::uint8_t priority) {
     return scheduler_->pick({.now = now, .avoid = avoid, .priority = priority}, shared_.paths);
 }
@@ -200,6 +210,7 @@ bool Sender::poll_lost(Time now, Transmit& transmit) {
     }
     ring_->remove(lost_, ticket);
     ++shared_.stats.retransmitted;
+    pace(now, chunk.length);
     transmit_record(now, ticket, path, transmit);
     return true;
 }
@@ -249,11 +260,7 @@ bool Sender::begin_burst(Time now) {
         {ring_->room(), std::max(open / chunk_size, std::uint64_t{1}),
          std::max(shared_.config.max_burst / chunk_size, std::uint32_t{1})});
     burst_.portion.bytes = std::min(burst_.portion.bytes, chunks * chunk_size);
-    const double rate = congestion_->pacing_rate();
-    if (rate > 0) {
-        const double seconds = static_cast<double>(burst_.portion.bytes) / rate;
-        release_at_ = now + static_cast<Time>(seconds * static_cast<double>(kSecond));
-    }
+    pace(now, burst_.portion.bytes);
     return true;
 }
 

@@ -85,6 +85,7 @@ class Sender {
     void transmit_record(Time now, std::uint32_t ticket, PathId path, Transmit& transmit);
     void fill_packet(const SentChunk& chunk, Sequence sequence, Time now, Transmit& transmit) const;
     bool may_send(Time now, std::uint32_t bytes);
+    void pace(Time now, std::uint64_t bytes);
     PathId pick(Time now, PathId avoid, std::uint8_t priority);
     PathId pick_planned(Time now, const OutgoingMessage& message);
     void abandon(std::uint32_t slot);

@@ -1,7 +1,12 @@
 // The shelf of congestion controls. A new one is a file of its own and a line here.
 #include "transport/congestion/congestion.h"
+#include "transport/congestion/cubic.h"
+#include "transport/congestion/dcqcn.h"
+#include "transport/congestion/dctcp.h"
 #include "transport/congestion/none.h"
+#include "transport/congestion/nscc.h"
 #include "transport/congestion/swift.h"
+#include "transport/congestion/timely.h"
 
 namespace weft::transport {
 namespace {
@@ -12,8 +17,9 @@ std::unique_ptr<CongestionControl> make(ParameterReader& parameters, const Polic
 }
 
 constexpr PolicyEntry<CongestionControl> kShelf[] = {
-    {"none", make<FixedWindow>},
-    {"swift", make<Swift>},
+    {"none", make<FixedWindow>}, {"swift", make<Swift>}, {"timely", make<Timely>},
+    {"dctcp", make<Dctcp>},      {"dcqcn", make<Dcqcn>}, {"nscc", make<Nscc>},
+    {"cubic", make<Cubic>},
 };
 
 }  // namespace

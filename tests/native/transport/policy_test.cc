@@ -6,6 +6,7 @@
 #include <string>
 
 #include "traffic.h"
+#include "transport/congestion/congestion.h"
 #include "transport/congestion/swift.h"
 #include "transport/paths/scheduler.h"
 #include "transport/recovery/recovery.h"
@@ -28,7 +29,8 @@ std::string error_of(Make make) {
 
 TEST_CASE("unknown policies and parameters are named, with what there is instead") {
     CHECK(error_of([] { make_congestion_control({"cubit", {}}, kContext); }) ==
-          "unknown congestion control 'cubit'; there are: none, swift");
+          "unknown congestion control 'cubit'; there are: none, swift, timely, dctcp, dcqcn, nscc, "
+          "cubic");
     CHECK(error_of([] { make_path_scheduler({"", {}}, kContext); }) ==
           "unknown path scheduler ''; there are: single, round_robin, random, least_in_flight, "
           "power_of_two, reps, plb, flowlet, mrc, destination_rotation, weighted");

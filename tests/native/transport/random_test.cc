@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "traffic.h"
+#include "transport/congestion/congestion.h"
 #include "transport/paths/scheduler.h"
 
 namespace weft::transport::test {
@@ -35,7 +36,11 @@ void roll_config(Dice& dice, Config& config) {
     config.eager_limit = dice.one_in(3) ? 0 : dice.below(50000);
     const std::vector<std::string> schedulers = path_schedulers();
     config.scheduler.name = schedulers[dice.below(schedulers.size())];
-    config.congestion = {"swift", {{"base_target_us", 3000}}};
+    const std::vector<std::string> controls = congestion_controls();
+    config.congestion.name = controls[dice.below(controls.size())];
+    if (config.congestion.name == "swift") {
+        config.congestion.parameters = {{"base_target_us", 3000}};
+    }
     config.ack_every = dice.between(1, 32);
     config.ack_disorder = dice.between(1, 64);
     config.ack_delay = dice.microseconds(500);

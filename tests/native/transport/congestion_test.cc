@@ -1,0 +1,364 @@
+// Congestion controls against the equations of their papers, by hand-made traces: the expected
+// numbers are computed here from the equations.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "traffic.h"
+#include "transport/congestion/cubic.h"
+#include "transport/congestion/dcqcn.h"
+#include "transport/congestion/dctcp.h"
+#include "transport/congestion/nscc.h"
+#include "transport/congestion/timely.h"
+
+namespace weft::transport::test {
+namespace {
+
+constexpr Time kUs = kMicrosecond;
+constexpr double kGbit = 1e9 / 8;
+using Parameters = std::vector<std::pair<std::string, double>>;
+
+// A control fed by hand, in chunks of 1000 bytes.
+template <typename Control>
+struct Trace {
+    explicit Trace(Parameters parameters, double link_rate = 0)
+        : choice{"it", std::move(parameters)},
+          reader("congestion control", choice),
+          control(reader, {.paths = 4,
+                           .chunk_size = 1000,
+                           .window = 1024,
+                           .destination = 1,
+                           .seed = 0,
+                           .link_rate = link_rate}) {
+        reader.finish();
+    }
+    void ack(std::uint32_t chunks, std::uint32_t marked, Time rtt = 10 * kUs) {
+        control.on_ack({.now = now,
+                        .rtt = rtt,
+                        .bytes = 1000 * std::uint64_t{chunks},
+                        .chunks = chunks,
+                        .marked = marked,
+                        .echo_marked = marked != 0,
+                        .in_flight = in_flight},
+                       {});
+    }
+    void loss(LossCause cause, std::uint64_t bytes = 1000) {
+        control.on_loss({.now = now, .cause = cause, .bytes = bytes}, {});
+    }
+
+    PolicyChoice choice;
+    ParameterReader reader;
+    Control control;
+    Time now = kSecond;
+    std::uint64_t in_flight = 0;
+};
+
+// --- DCTCP
+
+TEST_CASE("dctcp: alpha follows the marked fraction, the window falls by half of it per round") {
+    Trace<Dctcp> trace({{"initial_window", 100}, {"gain", 0.0625}});
+    double alpha = 1;  // RFC 8257 section 4.2
+    double cwnd = 100;
+    for (const std::uint32_t marked : {10u, 0u, 30u, 5u, 7u}) {
+        const double size = cwnd;
+        // The marks come first, then the rest of the round in one acknowledgement.
+        const auto rest = static_cast<std::uint32_t>(std::ceil(size)) - marked;
+        if (marked != 0) {
+            trace.ack(marked, marked);
+            cwnd *= 1 - alpha / 2;
+            CHECK(trace.control.cwnd() == doctest::Approx(cwnd));
+        }
+        const bool slow_start = marked == 0 && alpha == 1;
+        trace.ack(rest, 0);
+        cwnd += slow_start ? rest : rest / cwnd;
+        CHECK(trace.control.cwnd() == doctest::Approx(cwnd));
+        alpha = (1 - 0.0625) * alpha + 0.0625 * marked / (marked + rest);
+        CHECK(trace.control.alpha() == doctest::Approx(alpha));
+    }
+}
+
+TEST_CASE("dctcp: slow start doubles until the first mark; losses halve once per round") {
+    Trace<Dctcp> trace({{"initial_window", 10}});
+    trace.ack(10, 0);
+    CHECK(trace.control.cwnd() == doctest::Approx(20));
+    trace.ack(10, 0);
+    CHECK(trace.control.cwnd() == doctest::Approx(30));
+    trace.loss(LossCause::kTailProbe);
+    CHECK(trace.control.cwnd() == doctest::Approx(30));
+    trace.loss(LossCause::kReordered);
+    trace.loss(LossCause::kTimeout);
+    CHECK(trace.control.cwnd() == doctest::Approx(15));
+    trace.ack(15, 0);
+    CHECK(trace.control.cwnd() == doctest::Approx(16));
+}
+
+// --- CUBIC
+
+TEST_CASE("cubic: the curve of equation (1), its plateau, and fast convergence") {
+    // A constant large enough that the cubic part leads Reno's within a second of 1 ms trips.
+    const double c = 4000;
+    const double beta = 0.7;
+    Trace<Cubic> trace({{"initial_window", 100}, {"c", c}, {"beta", beta}});
+    const Time rtt = kMillisecond;
+    trace.ack(1, 0, rtt);  // the round trip is known
+    trace.loss(LossCause::kReordered);
+    const double peak = 101;
+    CHECK(trace.control.cwnd() == doctest::Approx(peak * beta));
+    const Time epoch = trace.now;
+    const double k = std::cbrt(peak * (1 - beta) / c);  // equation (2)
+    double cwnd = peak * beta;
+    double reno = cwnd;
+    for (int i = 0; i < 400; ++i) {
+        trace.now += kMillisecond;
+        trace.ack(10, 0, rtt);
+        const double t = static_cast<double>(trace.now + rtt - epoch) / 1e9 - k;
+        const double target = std::clamp(c * t * t * t + peak, cwnd, 1.5 * cwnd);
+        reno += (reno < peak ? 3 * (1 - beta) / (1 + beta) : 1) * 10 / cwnd;
+        cwnd = std::max(cwnd + (target - cwnd) * 10 / cwnd, reno);
+        REQUIRE(trace.control.cwnd() == doctest::Approx(cwnd));
+        if (std::abs(t) < 0.001) {
+            CHECK(cwnd == doctest::Approx(peak).epsilon(0.02));  // the plateau is where it was lost
+        }
+    }
+    CHECK(cwnd > 1.2 * peak);
+    // A loss below the last peak: section 4.7.
+    trace.loss(LossCause::kReordered);
+    trace.now += 10 * rtt;
+    const double lower = trace.control.cwnd();
+    trace.loss(LossCause::kReordered);
+    CHECK(trace.control.cwnd() == doctest::Approx(lower * beta));
+}
+
+TEST_CASE("cubic: slow start before the first loss; marks count unless told otherwise") {
+    for (const bool ecn : {true, false}) {
+        Trace<Cubic> trace({{"initial_window", 10}, {"ecn", ecn}});
+        trace.ack(10, 0);
+        CHECK(trace.control.cwnd() == doctest::Approx(20));
+        trace.ack(10, 3);
+        CHECK(trace.control.cwnd() == doctest::Approx(ecn ? 14 : 30));
+    }
+}
+
+// --- TIMELY
+
+TEST_CASE("timely: Algorithm 1, case by case") {
+    const Parameters parameters = {{"line_gbit", 100}, {"segment_bytes", 1000}};
+    Trace<Timely> trace(parameters);
+    double rate = 100 * kGbit;
+    double difference = 0;
+    double previous = 0;
+    int falling = 0;
+    const auto step = [&](double rtt_us) {
+        trace.ack(1, 0, static_cast<Time>(rtt_us * 1000));
+        if (previous != 0) {
+            difference = (1 - 0.875) * difference + 0.875 * (rtt_us - previous);
+            const double gradient = difference / 20;
+            if (rtt_us < 50) {
+                rate += 0.01 * kGbit;
+                falling = 0;
+            } else if (rtt_us > 500) {
+                rate *= 1 - 0.8 * (1 - 500 / rtt_us);
+                falling = 0;
+            } else if (gradient <= 0) {
+                rate += (++falling >= 5 ? 5 : 1) * 0.01 * kGbit;
+            } else {
+                rate *= std::max(1 - 0.8 * gradient, 0.0);
+                falling = 0;
+            }
+            rate = std::clamp(rate, 0.01 * kGbit, 100 * kGbit);
+        }
+        previous = rtt_us;
+        REQUIRE(trace.control.pacing_rate() == doctest::Approx(rate));
+    };
+    step(100);
+    step(105);  // rising gently: shrink in proportion
+    CHECK(rate < 100 * kGbit);
+    for (int i = 0; i < 8; ++i) {
+        step(99 - i);  // falling: additive, hyperactive from the fifth on
+    }
+    step(1000);  // far above T_high
+    step(600);
+    step(40);  // below T_low, whatever the gradient
+    step(45);
+    std::mt19937_64 random(3);
+    for (int i = 0; i < 500; ++i) {
+        step(20 + static_cast<double>(random() % 600));
+    }
+}
+
+TEST_CASE("timely: one decision per segment") {
+    Trace<Timely> trace({{"line_gbit", 10}, {"segment_bytes", 4000}});
+    for (int i = 0; i < 4; ++i) {
+        trace.ack(1, 0, 100 * kUs);
+    }
+    for (int i = 0; i < 3; ++i) {
+        trace.ack(1, 0, 110 * kUs);
+        CHECK(trace.control.pacing_rate() == doctest::Approx(10 * kGbit));
+    }
+    trace.ack(1, 0, 110 * kUs);
+    CHECK(trace.control.pacing_rate() ==
+          doctest::Approx(10 * kGbit * (1 - 0.8 * (0.875 * 10 / 20))));
+}
+
+// --- DCQCN
+
+TEST_CASE("dcqcn: cuts by half of alpha, and climbs back by the equations") {
+    Trace<Dcqcn> trace({{"line_gbit", 40}, {"gain", 1.0 / 16}});
+    const double line = 40 * kGbit;
+    trace.ack(1, 1);
+    double alpha = (1 - 1.0 / 16) * 1 + 1.0 / 16;
+    double target = line;
+    double rate = line / 2;  // alpha was 1
+    CHECK(trace.control.pacing_rate() == doctest::Approx(rate));
+    trace.ack(1, 1);  // at most one notice in 50 us
+    CHECK(trace.control.pacing_rate() == doctest::Approx(rate));
+    // Every 55 us: alpha decays, the timer steps. Five of fast recovery, then additive.
+    for (int i = 1; i <= 12; ++i) {
+        trace.now += 55 * kUs;
+        trace.ack(1, 0);
+        alpha *= 1 - 1.0 / 16;
+        target += i > 5 ? 0.04 * kGbit : 0;
+        rate = std::min((target + rate) / 2, line);
+        CHECK(trace.control.pacing_rate() == doctest::Approx(rate));
+        CHECK(trace.control.alpha() == doctest::Approx(alpha));
+    }
+    trace.ack(1, 1);
+    CHECK(trace.control.pacing_rate() == doctest::Approx(rate * (1 - alpha / 2)));
+}
+
+TEST_CASE("dcqcn: the byte counter steps too, and both above F step fast") {
+    Trace<Dcqcn> trace({{"line_gbit", 40}, {"counter_bytes", 10000}, {"fast_steps", 2}});
+    trace.ack(1, 1);
+    double target = 40 * kGbit;
+    double rate = target / 2;
+    for (int i = 1; i <= 4; ++i) {  // counter only
+        trace.ack(10, 0);
+        target += i > 2 ? 0.04 * kGbit : 0;
+        rate = std::min((target + rate) / 2, 40 * kGbit);
+        CHECK(trace.control.pacing_rate() == doctest::Approx(rate));
+    }
+    for (int i = 1; i <= 4; ++i) {  // now the timer follows: hyper once both are above 2
+        trace.now += 55 * kUs;
+        trace.ack(1, 0);
+        target += i > 2 ? 0.4 * kGbit * (i - 2) : 0.04 * kGbit;
+        rate = std::min((target + rate) / 2, 40 * kGbit);
+        CHECK(trace.control.pacing_rate() == doctest::Approx(rate));
+    }
+}
+
+// --- NSCC
+
+TEST_CASE("nscc: the four quadrants") {
+    const Parameters parameters = {{"base_rtt_us", 10},     {"target_us", 8},
+                                   {"initial_window", 100}, {"eta_chunks", 0},
+                                   {"delay_weight", 1},     {"fair_chunks", 2}};
+    const auto after = [&](std::uint32_t marked, double delay_us) {
+        Trace<Nscc> trace(parameters);
+        trace.ack(8, marked, static_cast<Time>((10 + delay_us) * 1000));
+        return trace.control.cwnd();
+    };
+    const double acked = 8000;
+    const double cwnd = 100'000;
+    // No mark, low delay: 4 chunks per window at no delay, less towards the target.
+    CHECK(after(0, 0) == doctest::Approx(cwnd + 4000 * acked / cwnd));
+    CHECK(after(0, 6) == doctest::Approx(cwnd + 4000 * (8.0 - 6) / 8 * acked / cwnd));
+    // No mark, high delay: the fair increase.
+    CHECK(after(0, 12) == doctest::Approx(cwnd + 2000 * acked / cwnd));
+    // Mark, low delay: hold.
+    CHECK(after(8, 4) == doctest::Approx(cwnd));
+    // Mark, high delay: gamma times the excess.
+    CHECK(after(8, 12) == doctest::Approx(cwnd * (1 - 0.8 * (12.0 - 8) / 12)));
+    CHECK(after(8, 1000) == doctest::Approx(cwnd / 2));  // but at most half
+}
+
+TEST_CASE("nscc: one decrease per round trip, on the smoothed delay") {
+    Trace<Nscc> trace({{"base_rtt_us", 10},
+                       {"target_us", 8},
+                       {"initial_window", 100},
+                       {"eta_chunks", 0},
+                       {"delay_weight", 0.0125}});
+    trace.ack(8, 8, 22 * kUs);
+    CHECK(trace.control.average_delay() == doctest::Approx(0.1 * 12'000));
+    CHECK(trace.control.cwnd() == doctest::Approx(100'000));  // one slow chunk proves nothing
+    double average = 0.1 * 12'000;
+    for (int i = 0; i < 40 && average <= 8'000; ++i) {
+        average += 0.1 * (12'000 - average);
+        trace.ack(8, 8, 22 * kUs);
+    }
+    const double first = 100'000 * (1 - 0.8 * (average - 8'000) / average);
+    CHECK(trace.control.cwnd() == doctest::Approx(first));
+    trace.now += 21 * kUs;
+    trace.ack(8, 8, 22 * kUs);
+    CHECK(trace.control.cwnd() == doctest::Approx(first));
+    trace.now += 1 * kUs;
+    trace.ack(8, 8, 22 * kUs);
+    CHECK(trace.control.cwnd() < first);
+}
+
+TEST_CASE("nscc: quick adapt takes what got through, and ignores what was under way") {
+    Trace<Nscc> trace(
+        {{"base_rtt_us", 10}, {"target_us", 8}, {"initial_window", 100}, {"eta_chunks", 0}});
+    trace.ack(1, 1, 10 * kUs);  // the interval of 18 us begins
+    trace.loss(LossCause::kTrimmed, 2000);
+    CHECK(trace.control.cwnd() == doctest::Approx(98'000));
+    trace.now += 18 * kUs;
+    trace.in_flight = 50'000;
+    trace.ack(5, 1, 10 * kUs);  // 5 of 98 got through
+    CHECK(trace.control.cwnd() == doctest::Approx(5'000));
+    trace.ack(40, 0, 10 * kUs);  // 40,000 of the 50,000 that were under way
+    CHECK(trace.control.cwnd() == doctest::Approx(5'000));
+    trace.now += 10 * kUs;
+    trace.ack(20, 0, 10 * kUs);
+    CHECK(trace.control.cwnd() > 5'000);
+}
+
+TEST_CASE("nscc: steps scale with the bandwidth-delay product, the window ends at 1.5 of it") {
+    // 800 Gbit/s and 12 us: eight times the reference product of 150 kB.
+    Trace<Nscc> trace({{"base_rtt_us", 12}, {"initial_window", 100}, {"eta_chunks", 0}},
+                      800 * kGbit);
+    trace.ack(8, 0, 12 * kUs);
+    CHECK(trace.control.cwnd() == doctest::Approx(100'000 + 8 * 4000 * 8000.0 / 100'000));
+    Trace<Nscc> small({{"base_rtt_us", 12}, {"initial_window", 100}, {"eta_chunks", 0}},
+                      40 * kGbit);
+    small.ack(8, 0, 12 * kUs);
+    CHECK(small.control.cwnd() == doctest::Approx(1.5 * 40 * kGbit * 12e-6));
+}
+
+// --- Over a bottleneck
+
+// Four paths of 25 MB/s that mark from 200 us of queue on: long runs end near capacity, without
+// standing queues beyond what the control aims at.
+TEST_CASE("marks and delay keep a bottleneck busy and its queue short") {
+    const std::pair<const char*, Parameters> controls[] = {
+        {"dctcp", {}},
+        {"nscc", {{"target_us", 300}}},
+        {"cubic", {}},
+        {"dcqcn", {{"line_gbit", 0.8}, {"add_gbit", 0.04}, {"gain", 0.0625}}},
+        {"timely", {{"line_gbit", 0.8}, {"low_us", 150}, {"high_us", 1000}, {"min_rtt_us", 100}}},
+    };
+    for (const auto& [name, parameters] : controls) {
+        const std::string label = name;
+        CAPTURE(label);
+        PairOptions options = options_with(4);
+        options.link.rate = 25e6;
+        options.link.mark_above = 200 * kUs;
+        options.client.max_burst = 2000;
+        options.client.congestion = {name, parameters};
+        Pair pair(options);
+        REQUIRE(pair.connect(pair.now() + kSecond));
+        Traffic up(pair, Side::kClient, 1);
+        up.add(20'000'000, true);
+        const Time start = pair.now();
+        CHECK(pair.run([&] { return up.complete(); }, pair.now() + 5 * kSecond));
+        const double seconds = static_cast<double>(pair.now() - start) / 1e9;
+        CHECK(20e6 / seconds > 0.75 * 100e6);
+        const Stats stats = pair.client().connection().stats();
+        CHECK(stats.rtt.smoothed() < 2 * kMillisecond);
+        CHECK(stats.retransmitted == 0);
+    }
+}
+
+}  // namespace
+}  // namespace weft::transport::test
