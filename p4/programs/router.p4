@@ -57,7 +57,7 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
         actions = { route; @defaultonly NoAction; }
         counters = route_counter;
         default_action = NoAction();
-        size = 1048576;
+        size = 65536;
     }
 
     table next_hops {

@@ -242,43 +242,43 @@ def _place(found: list[Unit], target: Target, result: Fit) -> None:
 
 def _put(unit: Unit, first: int, target: Target, result: Fit) -> int | None:
     """Place the unit from stage `first` on; the last stage it takes, None when there is no room."""
-    end: int | None = None
-    left = dict(unit.demand)
+    left = unit.need.entries
     for stage in range(first, target.stages):
-        share = _share(left, unit, target, result.used[stage])
-        if share is None:
+        used = result.used[stage]
+        entries = _entries_that_fit(unit, left, target, used)
+        if entries is None:
             continue
+        share = unit.need.of(entries)
         result.stages[stage].append((unit.name, share))
         for name, amount in share.items():
-            result.used[stage][name] = result.used[stage].get(name, 0) + amount
-        for name in ("sram", "tcam"):
-            left[name] = left.get(name, 0) - share.get(name, 0)
-        end = stage
-        if left.get("sram", 0) <= 0 and left.get("tcam", 0) <= 0:
+            used[name] = used.get(name, 0) + amount
+        left -= entries
+        if left <= 0:
             # Operations that depend on one another inside the unit take a stage each.
             end = stage + max(0, unit.effects.depth - 1)
             return end if end < target.stages else None
     return None
 
 
-def _share(
-    left: dict[str, int], unit: Unit, target: Target, used: dict[str, int]
-) -> dict[str, int] | None:
-    """What of the unit's demand fits this stage: all but memory must, memory may be a part."""
-    share: dict[str, int] = {}
-    for name, amount in left.items():
-        free = target.stage.get(name, 1 << 30) - used.get(name, 0)
-        if amount <= 0:
-            continue
-        if name in ("sram", "tcam") and unit.divisible and not unit.effects.accesses:
-            if free <= 0:
-                return None
-            share[name] = min(amount, free)
-        elif amount > free:
-            return None
-        else:
-            share[name] = amount
-    return share
+def _entries_that_fit(unit: Unit, left: int, target: Target, used: dict[str, int]) -> int | None:
+    """How many of the entries that are left fit this stage; None when the unit does not at all."""
+
+    def fits(entries: int) -> bool:
+        return all(
+            used.get(name, 0) + amount <= target.stage.get(name, 1 << 30)
+            for name, amount in unit.need.of(entries).items()
+            if amount
+        )
+
+    if fits(left):
+        return left
+    if not unit.divisible or not fits(1):
+        return None
+    low, high = 1, left  # the first fits, the second does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 _PLAIN = {
@@ -293,10 +293,10 @@ _PLAIN = {
 
 def _explain(unit: Unit, first: int, reason: str, target: Target, result: Fit) -> None:
     """Say which resource kept the unit out, and of which stages."""
-    for name, amount in unit.demand.items():
+    smallest = unit.need.of(1) if unit.divisible else unit.demand
+    for name, amount in smallest.items():
         capacity = target.stage.get(name)
-        divisible = name in ("sram", "tcam") and unit.divisible
-        if capacity is not None and amount > capacity and not divisible:
+        if capacity is not None and amount > capacity:
             result.problems.append(
                 Problem(name, unit.name, f"{unit.name} needs {amount} {_PLAIN[name]}, a stage has "
                         f"{capacity}", unit.location)

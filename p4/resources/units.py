@@ -8,7 +8,7 @@ statements outside tables (which becomes a keyless table). Sizes follow the publ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from weft.p4.compiler import ir
@@ -25,6 +25,25 @@ _TERNARY = ("lpm", "ternary", "range", "optional")
 
 
 @dataclass(slots=True)
+class Need:
+    """What a unit takes: `fixed` in each stage that holds a part of it, `memory` by its entries.
+
+    The parts of `memory` are (resource, blocks for so many entries), so that a table which is
+    spread over stages has its match memory, action data, counters and spares where its entries are.
+    """
+
+    fixed: dict[str, int] = field(default_factory=dict)
+    entries: int = 0
+    memory: list[tuple[str, Callable[[int], int]]] = field(default_factory=list)
+
+    def of(self, entries: int) -> dict[str, int]:
+        total = dict(self.fixed)
+        for resource, blocks in self.memory:
+            _more(total, resource, blocks(entries))
+        return total
+
+
+@dataclass(slots=True)
 class Unit:
     """`matches` are paths that decide (keys and conditions), `order` its place in the program."""
 
@@ -34,10 +53,19 @@ class Unit:
     location: object
     matches: set[str]
     effects: fx.Effects
-    demand: dict[str, int]
+    need: Need
     guards: tuple[tuple[int, int], ...]  # (condition, branch) pairs around it
     after: set[int] = field(default_factory=set)  # units whose hit or action decides about it
-    divisible: bool = False  # its memory may be spread over stages
+
+    @property
+    def demand(self) -> dict[str, int]:
+        """All that it needs when it stands in one stage."""
+        return self.need.of(self.need.entries)
+
+    @property
+    def divisible(self) -> bool:
+        """May its entries be spread over stages? Registers are reached from one stage only."""
+        return self.need.entries > 0 and not self.effects.accesses
 
 
 def units(program: ir.Program) -> list[Unit]:
@@ -129,18 +157,16 @@ class _Collector:
         location: object,
         matches: set[str],
         effects: fx.Effects,
-        demand: dict[str, int],
+        need: Need,
         guards: tuple[tuple[int, int], ...],
         after: set[int],
-        divisible: bool = False,
     ) -> int:
         order = len(self.units)
-        demand["logical_tables"] = 1
-        demand["gateways"] = int(bool(guards))
+        need.fixed["logical_tables"] = 1
+        need.fixed["gateways"] = int(bool(guards))
         self.units.append(
-            Unit(name, self._gress, order, location, matches, effects, demand, guards, set(after),
-                 divisible)
-        )  # fmt: skip
+            Unit(name, self._gress, order, location, matches, effects, need, guards, set(after))
+        )
         return order
 
     def _code(
@@ -154,10 +180,11 @@ class _Collector:
         effects = fx.of_block(block, names)
         if not effects.writes and not effects.accesses:
             return
-        demand = _state(effects, {})
+        need = Need()
+        _state(effects, need)
         first = block[0]
         name = f"code at line {first.location.line}"
-        self._add(name, first.location, set(conditions), effects, demand, guards, after)
+        self._add(name, first.location, set(conditions), effects, need, guards, after)
 
     def _table(
         self,
@@ -176,12 +203,13 @@ class _Collector:
             inner = fx.of_block(item.action.body, names)
             inner.reads -= {p.unique_name for p in item.action.parameters}
             effects.add(inner)
-        demand = _state(effects, _memory(table))
+        need = _memory(table)
+        _state(effects, need)
         for value in table.properties.values():
             if isinstance(value, ir.ExternInstance):
-                _attached(value, table, demand)
+                _attached(value, need)
         order = self._add(
-            table.control_plane_name, table.location, matches, effects, demand, guards, after, True
+            table.control_plane_name, table.location, matches, effects, need, guards, after
         )
         for result in (s.hit, s.action_run):
             where = fx.path(result, names) if result is not None else None
@@ -221,31 +249,31 @@ def width(type_: ir.Type) -> int:
     return 1
 
 
-def _memory(table: ir.Table) -> dict[str, int]:
+def _memory(table: ir.Table) -> Need:
     keys = [k for k in table.keys if k.match_kind != "selector"]
     key_bits = sum(width(k.expression.type) for k in keys)
     data_bits = max(
         (sum(width(p.type) for p in a.action.parameters) for a in table.actions), default=0
     )
-    entries = table.size or max(len(table.entries), DEFAULT_SIZE)
-    demand: dict[str, int] = {"action_bus_bytes": math.ceil(data_bits / 8)}
+    need = Need({"action_bus_bytes": math.ceil(data_bits / 8)})
     if not keys:
-        return demand
+        return need
+    need.entries = table.size or max(len(table.entries), DEFAULT_SIZE)
     key_bytes = math.ceil(key_bits / 8)
     if any(k.match_kind in _TERNARY for k in keys):
-        demand["tcam"] = math.ceil(key_bits / TCAM_BITS) * math.ceil(entries / TCAM_ROWS)
-        demand["ternary_crossbar_bytes"] = key_bytes
-        demand["ternary_tables"] = 1
+        columns = math.ceil(key_bits / TCAM_BITS)
+        need.memory.append(("tcam", lambda entries: columns * math.ceil(entries / TCAM_ROWS)))
+        need.fixed |= {"ternary_crossbar_bytes": key_bytes, "ternary_tables": 1}
         # Each entry points at its action and data through an indirection memory.
-        demand["sram"] = _blocks(entries, max(data_bits, 8) + ENTRY_OVERHEAD)
-        return demand
-    demand["exact_crossbar_bytes"] = key_bytes
+        pointed = max(data_bits, 8) + ENTRY_OVERHEAD
+        need.memory.append(("sram", lambda entries: _blocks(entries, pointed)))
+        return need
     # Ten bits of each hash choose the row inside a block and need not be stored.
-    demand["sram"] = _blocks(entries, max(key_bits - 10, 1) + data_bits + ENTRY_OVERHEAD)
-    demand["hash_bits"] = min(
-        52, WAYS * 10 + WAYS * math.ceil(math.log2(max(entries / 4096, 1) + 1))
-    )
-    return demand
+    stored = max(key_bits - 10, 1) + data_bits + ENTRY_OVERHEAD
+    need.memory.append(("sram", lambda entries: _blocks(entries, stored)))
+    ways = WAYS * 10 + WAYS * math.ceil(math.log2(max(need.entries / 4096, 1) + 1))
+    need.fixed |= {"exact_crossbar_bytes": key_bytes, "hash_bits": min(52, ways)}
+    return need
 
 
 def _blocks(entries: int, bits: int) -> int:
@@ -260,22 +288,17 @@ def _blocks(entries: int, bits: int) -> int:
     return int(best)
 
 
-def _attached(extern: ir.ExternInstance, table: ir.Table, demand: dict[str, int]) -> None:
-    entries = table.size or DEFAULT_SIZE
-    if extern.extern == "direct_counter":
-        blocks = math.ceil(entries / 4096) + 1  # four 32 bit counters, or two 64 bit, per row
-        _more(demand, "stats_alus", 1)
-        _more(demand, "sram", blocks)
-        _more(demand, "map_ram", blocks)
-    elif extern.extern == "direct_meter":
-        blocks = math.ceil(entries / SRAM_ROWS) + 1
-        _more(demand, "stateful_alus", 1)
-        _more(demand, "sram", blocks)
-        _more(demand, "map_ram", blocks)
+def _attached(extern: ir.ExternInstance, need: Need) -> None:
+    """Counters and meters of a table's entries: an ALU, and memory with a spare block."""
+    # A row holds four 32 bit counters (or two of 64 bit), or one meter.
+    rows = {"direct_counter": 4 * SRAM_ROWS, "direct_meter": SRAM_ROWS}.get(extern.extern)
+    if rows is not None:
+        _more(need.fixed, "stats_alus" if rows > SRAM_ROWS else "stateful_alus", 1)
+        for resource in ("sram", "map_ram"):
+            need.memory.append((resource, lambda entries: math.ceil(entries / rows) + 1))
     elif extern.extern == "action_selector":
-        _more(demand, "stateful_alus", 1)
-        _more(demand, "sram", 2)
-        _more(demand, "map_ram", 2)
+        for resource, amount in (("stateful_alus", 1), ("sram", 2), ("map_ram", 2)):
+            _more(need.fixed, resource, amount)
 
 
 def register_blocks(register: ir.ExternInstance) -> int:
@@ -287,20 +310,14 @@ def register_blocks(register: ir.ExternInstance) -> int:
     return math.ceil(entries * stored / (SRAM_ROWS * SRAM_BITS)) + 1
 
 
-def _state(effects: fx.Effects, demand: dict[str, int]) -> dict[str, int]:
-    """Add what the registers that the code uses need."""
-    seen: set[int] = set()
-    for access in effects.accesses:
-        if id(access.register) in seen:
-            continue
-        seen.add(id(access.register))
-        blocks = register_blocks(access.register)
-        _more(demand, "stateful_alus", 1)
-        _more(demand, "sram", blocks)
-        _more(demand, "map_ram", blocks)
+def _state(effects: fx.Effects, need: Need) -> None:
+    """Add what the registers that the code uses need, and the hashes that it computes."""
+    for register in {id(a.register): a.register for a in effects.accesses}.values():
+        blocks = register_blocks(register)
+        for resource, amount in (("stateful_alus", 1), ("sram", blocks), ("map_ram", blocks)):
+            _more(need.fixed, resource, amount)
     if effects.hash_bits:
-        _more(demand, "hash_bits", effects.hash_bits)
-    return demand
+        _more(need.fixed, "hash_bits", effects.hash_bits)
 
 
 def _more(demand: dict[str, int], name: str, amount: int) -> None:

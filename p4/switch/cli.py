@@ -85,6 +85,33 @@ def stf(
 
 
 @app.command()
+def fuzz(
+    programs: Annotated[
+        list[Path], typer.Argument(help="Programs; x.stf beside x.p4 gives the seeds.", exists=True)
+    ],
+    packets: Annotated[
+        int, typer.Option("--packets", help="How many packets, over all programs.", min=1)
+    ] = 100_000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random choices.")] = 1,
+) -> None:
+    """Run malformed packets through programs built with sanitizers. Exit code 1 on a finding."""
+    from weft.p4.switch.fuzz import FuzzFailed
+    from weft.p4.switch.fuzz import fuzz as fuzz_one
+
+    failed = False
+    each = -(-packets // len(programs))
+    for program in programs:
+        try:
+            left = fuzz_one(program, each, seed)
+            typer.echo(f"good {program}: {each} packets, {left} left")
+        except (FuzzFailed, CompilerError) as problem:
+            failed = True
+            typer.echo(f"FAIL {problem}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def run(
     source: Source,
     interface: Annotated[

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from p4_programs import v1model
 from typer.testing import CliRunner
 
 from weft.p4.cli import app
-from weft.p4.compiler import compile_text
+from weft.p4.compiler import compile_file, compile_text
 from weft.p4.resources import Fit, fit, load
 from weft.p4.resources.target import UnknownTarget, names
 from weft.p4.resources.units import units
+
+PROGRAMS = Path(__file__).parents[2] / "p4" / "programs"
 
 
 def place(ingress: str, ingress_locals: str = "", types: str = "", target: str = "tofino1") -> Fit:
@@ -93,6 +96,28 @@ def test_large_exact_tables_are_spread_over_stages(size: int, fits: bool) -> Non
         assert result.stages_used > 1 or blocks <= 80
     else:
         assert result.problems[0].resource == "sram"
+
+
+def test_counters_go_where_the_entries_are() -> None:
+    """131072 counters of 4 a row are 32 blocks; each stage that holds some has a spare besides."""
+    locals_ = (
+        "direct_counter(CounterType.packets) c; action a(bit<9> p) { s.egress_spec = p; c.count(); }"
+        "table t { key = { h.ethernet.src[31:0]: lpm; } actions = { a; } counters = c; size = 131072; }"
+    )
+    result = place("t.apply();", locals_)
+    assert result.fits
+    shares = [share for stage in result.stages for name, share in stage if name == "I.t"]
+    assert sum(s["tcam"] for s in shares) == 131072 // 512
+    assert len(shares) == 11  # 24 TCAM blocks each
+    assert 32 + len(shares) <= sum(s["map_ram"] for s in shares) <= 32 + 2 * len(shares)
+    assert all(s["stats_alus"] == 1 for s in shares)
+
+
+@pytest.mark.parametrize("target", ["tofino1", "tofino2"])
+@pytest.mark.parametrize("program", sorted(PROGRAMS.glob("*.p4")), ids=lambda p: p.stem)
+def test_sample_programs_fit(program: Path, target: str) -> None:
+    result = fit(compile_file(program), load(target))
+    assert result.problems == []
 
 
 def test_tcam_runs_out() -> None:
