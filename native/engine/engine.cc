@@ -23,6 +23,7 @@ constexpr Time kNap = kMillisecond;  // background thread, while a user drives
 constexpr Time kDeadlineCheck = kMillisecond;
 constexpr Time kLongestSleep = 100 * kMillisecond;  // bounds the harm of any lost wake-up
 constexpr int kRoundsPerClockRead = 32;
+constexpr int kCrowdedRounds = 8;  // the same where ranks share cores: then the core is passed on
 
 // All engines of the process, so that a forked child can let go of them.
 std::mutex& registry_lock() {
@@ -304,6 +305,7 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
     const Time patience = spin + (operation == nullptr ? 50 : 200) * kMicrosecond;
     Time now = clock_now();
     Time idle_since = now;
+    const int rounds = oversubscribed_ ? kCrowdedRounds : kRoundsPerClockRead;
     for (int round = 1;; ++round) {
         const bool moved = progress(now);
         if (operation != nullptr
@@ -319,7 +321,7 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
             idle_since = now = clock_now();
             continue;
         }
-        if (round % kRoundsPerClockRead != 0) {
+        if (round % rounds != 0) {
             relax(1);
             continue;
         }

@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kSocketsPerRound = 4;  // read in one round of progress
 constexpr std::size_t kMostHalfOpen = 1024;  // calls taken and not yet proved
 constexpr Time kLatestTimer = 10'000'000;  // how late timers may be when datagrams wait to be read
+constexpr Time kCallWait = 50'000;         // how long a call may lie unread while there is no edge
 constexpr Time kRetryInterval =
     100'000;  // when the kernel has no room and will not say when it has
 constexpr Time kLongestGoodbye = 500'000'000;
@@ -157,7 +158,7 @@ bool Core::progress(Time now) {
         return false;
     }
     bool moved = pump(now);
-    moved = receive() || moved;
+    moved = receive(now) || moved;
     // Acknowledgements that wait in the sockets must not look late because we were.
     if (now >= earliest_wake_ && (!more_waits_ || now - earliest_wake_ > kLatestTimer)) {
         run_timers(now);
@@ -169,7 +170,13 @@ bool Core::progress(Time now) {
     return moved;
 }
 
-bool Core::receive() {
+bool Core::receive(Time now) {
+    // Without an edge only a call can come, which may wait: other datapaths need not pay a system
+    // call in each of their rounds.
+    if (edges_.empty() && now < next_look_) {
+        return false;
+    }
+    next_look_ = now + kCallWait;
     std::array<epoll_event, kSocketsPerRound> ready;
     const int count = epoll_wait(poll_fd_, ready.data(), static_cast<int>(ready.size()), 0);
     bool moved = false;

@@ -80,7 +80,7 @@ class Core : public std::enable_shared_from_this<Core> {
     };
 
     void open_sockets();
-    bool receive();
+    bool receive(Time now);
     void dispatch(Time now, Socket& socket, const Arrived& datagram);
     void on_hello(Time now, Socket& socket, const Arrived& datagram);
     void on_note(Time now, Socket& socket, const Arrived& datagram, const Note& note);
@@ -121,6 +121,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::vector<Edge*> dirty_;
     std::vector<Edge*> pumping_;
     Time earliest_wake_ = kNever;  // no edge wants to be woken before
+    Time next_look_ = 0;           // at the sockets, while there is no edge
     bool sweep_due_ = false;
 };
 

@@ -40,7 +40,8 @@ void PathFinder::answered(Time now, std::uint16_t index, std::uint32_t bytes) {
     if (best_answered()) {
         decide_at_ = now;
     } else if (decide_at_ == kNever) {
-        decide_at_ = now + kGrace;
+        decide_at_ = now + std::clamp(kGracePerAnswer * (now - std::min(began_, now)), kGrace,
+                                      kLongestGrace);
         interval_ = kFirstInterval;  // whoever answers at all answers soon: ask the others quickly
         next_round_ = std::min(next_round_, now + interval_);
     }

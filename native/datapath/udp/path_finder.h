@@ -51,6 +51,7 @@ class PathFinder {
         if (now < next_round_ || finished(now)) {
             return;
         }
+        began_ = std::min(began_, now);
         next_round_ = now + interval_;
         interval_ = std::min(interval_ * 3 / 2, kLongestInterval);
         for (std::size_t i = 0; i < candidates_.size(); ++i) {
@@ -79,8 +80,11 @@ class PathFinder {
     static constexpr Time kFirstInterval = 4'000'000;
     static constexpr Time kLongestInterval = 200'000'000;
     // How long after the first answer the others may come: enough for four rounds of checks, so
-    // that a lossy link is not taken for one that drops large packets.
+    // that a lossy link is not taken for one that drops large packets; and longer where the first
+    // was slow to come, since then hosts or links are busy.
     static constexpr Time kGrace = 25'000'000;
+    static constexpr Time kLongestGrace = 500'000'000;
+    static constexpr Time kGracePerAnswer = 10;
 
     int rank(const Candidate& candidate) const noexcept;
     bool best_answered() const noexcept;
@@ -90,6 +94,7 @@ class PathFinder {
     std::vector<Candidate> candidates_;
     Time next_round_ = 0;
     Time interval_ = kFirstInterval;
+    Time began_ = kNever;
     Time decide_at_ = kNever;
 };
 

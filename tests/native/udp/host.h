@@ -8,6 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "node.h"
 
 namespace weft::datapath::test {
@@ -67,6 +70,18 @@ class Host {
     int line_ = -1;
 };
 
+// Waits until the kernel has noticed a link's carrier: until then it drops what is sent, though the
+// link is up.
+inline bool carries(const Host& host, const std::string& link) {
+    for (int i = 0; i < 500; ++i) {
+        if (host.run("ip link show dev " + link + " | grep -q 'LOWER_UP.*qdisc noqueue'")) {
+            return true;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+}
+
 // Joins two hosts by links of these names: link i is 10.77.i.1 at the first, 10.77.i.2 at the
 // second. False where that is not permitted.
 inline bool join(const Host& a, const Host& b, const std::vector<std::string>& links) {
@@ -79,6 +94,9 @@ inline bool join(const Host& a, const Host& b, const std::vector<std::string>& l
                a.run("ip addr add " + subnet + ".1/24 dev " + links[i]) &&
                b.run("ip addr add " + subnet + ".2/24 dev " + links[i]) &&
                a.run("ip link set " + links[i] + " up") && b.run("ip link set " + links[i] + " up");
+        for (const Host* host : {&a, &b}) {
+            good = good && carries(*host, links[i]);
+        }
     }
     return good;
 }
