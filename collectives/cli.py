@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from weft.collectives.explain import Explanation, explain
+from weft.collectives.schedule import CostModel
 from weft.transport.errors import WeftError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -35,7 +36,8 @@ def command(
     nbytes = parse_size(size)
     per_host = -(-ranks // hosts)
     try:
-        answer = explain(collective, nbytes, [rank // per_host for rank in range(ranks)])
+        model, source = CostModel.of_this_host()
+        answer = explain(collective, nbytes, [rank // per_host for rank in range(ranks)], model)
     except WeftError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
@@ -45,10 +47,10 @@ def command(
 
         typer.echo(encoder.dumps(dataclasses.asdict(answer)))
     else:
-        show(answer, hosts)
+        show(answer, hosts, source)
 
 
-def show(answer: Explanation, hosts: int) -> None:
+def show(answer: Explanation, hosts: int, source: str) -> None:
     """The answer as a table."""
     from rich.console import Console
     from rich.table import Table
@@ -72,5 +74,6 @@ def show(answer: Explanation, hosts: int) -> None:
     console = Console()
     console.print(table)
     console.print(f"{answer.chosen}: {answer.reason}", highlight=False)
+    console.print(f"Costs of edges and memory: {source}.", highlight=False, soft_wrap=True)
     if hosts == 1 and answer.nbytes <= 32768:
         console.print("On one host, contributions of up to 32 KiB go over boards instead.")

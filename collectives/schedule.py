@@ -21,6 +21,7 @@ no Python runs when it is executed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -238,7 +239,8 @@ class CostModel:
     """What messages and memory cost, in seconds and seconds per byte (defaults: see `cost.h`).
 
     `local_*` is between ranks of one host, `remote_*` between hosts; None keeps the default.
-    `processors`: per host; 0 means at least one for every rank.
+    `processors`: per host; 0 means at least one for every rank. Where ranks share them, each change
+    of hands costs a `context_switch`.
     """
 
     local_latency: float | None = None
@@ -247,7 +249,22 @@ class CostModel:
     remote_per_byte: float | None = None
     copy_per_byte: float | None = None
     reduce_per_byte: float | None = None
+    context_switch: float | None = None
     processors: int = 0
+
+    @classmethod
+    def of_this_host(cls) -> tuple[CostModel, str]:
+        """What groups here choose by, and where that comes from ("built-in figures", or the file in
+        which the first group of this host kept what it measured). Raises InvalidArgument for a file
+        that is none (the environment's WEFT_COSTS names another)."""
+        measured, source = _native.host_costs()
+        edges = {
+            f"{name}_{field}": getattr(getattr(measured, name), field)
+            for name in ("local", "remote")
+            for field in ("latency", "per_byte")
+        }
+        memory = {name: getattr(measured, name) for name in ("copy_per_byte", "reduce_per_byte")}
+        return cls(**edges, **memory, processors=len(os.sched_getaffinity(0))), source
 
     def native(self) -> Any:
         """The native model."""
@@ -258,7 +275,7 @@ class CostModel:
                 value = getattr(self, f"{name}_{field}")
                 if value is not None:
                     setattr(edge, field, value)
-        for field in ("copy_per_byte", "reduce_per_byte"):
+        for field in ("copy_per_byte", "reduce_per_byte", "context_switch"):
             value = getattr(self, field)
             if value is not None:
                 setattr(model, field, value)

@@ -112,8 +112,11 @@ class Simulation {
     std::vector<double> rank_free_;  // when the rank's thread is done with what it was given
     std::vector<double> port_out_;
     std::vector<double> port_in_;
-    std::map<std::int32_t, std::vector<double>>
-        processors_;  // [host] when each is free; empty: no contention
+    struct Processor {
+        double free = 0;         // from then on
+        std::int32_t rank = -1;  // that it served last
+    };
+    std::map<std::int32_t, std::vector<Processor>> processors_;  // [host]; empty: no contention
     std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
     std::size_t unfinished_ = 0;
     double last_ = 0;
@@ -145,7 +148,7 @@ void Simulation::set_up_processors() {
     for (const std::int32_t host : hosts_) ++ranks_of[host];
     for (const auto& [host, ranks] : ranks_of) {
         if (ranks > model_.processors)
-            processors_[host].resize(static_cast<std::size_t>(model_.processors), 0);
+            processors_[host].resize(static_cast<std::size_t>(model_.processors));
     }
 }
 
@@ -155,9 +158,15 @@ double Simulation::occupy(std::int32_t rank, double from, double duration) {
     double begin = std::max(from, thread);
     const auto shared = processors_.find(hosts_[static_cast<std::size_t>(rank)]);
     if (shared != processors_.end()) {
-        double& processor = *std::min_element(shared->second.begin(), shared->second.end());
-        begin = std::max(begin, processor);
-        processor = begin + duration;
+        Processor& processor = *std::min_element(
+            shared->second.begin(), shared->second.end(),
+            [](const Processor& a, const Processor& b) { return a.free < b.free; });
+        begin = std::max(begin, processor.free);
+        if (processor.rank != rank) {
+            begin += model_.context_switch;
+            processor.rank = rank;
+        }
+        processor.free = begin + duration;
     }
     return thread = begin + duration;
 }

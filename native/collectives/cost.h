@@ -3,10 +3,10 @@
 // scheduling over the steps of all ranks.
 //
 // What is modelled: the dependencies of every step; a rank's processor, which does one thing at a
-// time (and hosts with fewer processors than ranks); the ports of network edges, which carry one
-// message at a time each way; eager and rendezvous messages. What is not: contention inside the
-// fabric and of the memory bus. Deterministic: equal arguments give equal predictions on all ranks,
-// which is what makes all of them choose alike.
+// time (on hosts with fewer processors than ranks, in turn); the ports of network edges, which
+// carry one message at a time each way; eager and rendezvous messages. What is not: contention
+// inside the fabric and of the memory bus. Deterministic: equal arguments give equal predictions on
+// all ranks, which is what makes all of them choose alike.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +42,7 @@ struct CostModel {
     double step = 0.1e-6;                 // of a processor, for every step
     double copy_per_byte = 1.0 / 11e9;    // delta
     double reduce_per_byte = 1.0 / 15e9;  // gamma
+    double context_switch = 2e-6;         // of a processor that ranks share
     std::int32_t processors = 0;          // per host; 0: at least one for every rank
 };
 

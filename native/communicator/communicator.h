@@ -121,7 +121,8 @@ class Communicator final : public engine::GroupHandler,
     bool fits_flat(const Arguments& arguments, const OperationOptions& options) const noexcept;
     collectives::Tuner::Choice choose(const Arguments& arguments,
                                       const OperationOptions& options) const;
-    void make_tuner(std::int32_t processors);
+    void make_tuner(std::int32_t processors, engine::Time deadline);
+    void complete(const std::shared_ptr<GroupOperation>& operation);
 
     struct Notice;  // an incoming message that another member's group failed
 

@@ -10,6 +10,7 @@
 #include "capi/handles.h"
 #include "collectives/algorithms/algorithm.h"
 #include "collectives/cost.h"
+#include "collectives/cost_file.h"
 #include "collectives/tuner.h"
 #include "collectives/verify.h"
 #include "datapath/error.h"
@@ -179,7 +180,14 @@ void bind_tuner(py::module_& m) {
         .def_readwrite("step", &CostModel::step)
         .def_readwrite("copy_per_byte", &CostModel::copy_per_byte)
         .def_readwrite("reduce_per_byte", &CostModel::reduce_per_byte)
+        .def_readwrite("context_switch", &CostModel::context_switch)
         .def_readwrite("processors", &CostModel::processors);
+    m.def("host_costs", [] {
+        CostModel model;
+        const auto file = CostFile::open();
+        file.apply(model);
+        return std::pair(model, file.source());
+    });
     m.def("explain", [](const std::string& collective, std::size_t bytes, const CostModel& model,
                         const Hosts& hosts, const std::map<std::string, std::string>& overrides) {
         std::map<Collective, std::string> wanted;

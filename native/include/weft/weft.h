@@ -233,6 +233,12 @@ typedef struct weft_comm_options {
 
 #define WEFT_COMM_OPTIONS_INIT {sizeof(weft_comm_options), NULL, 0, 0, NULL}
 
+/* The tuner chooses algorithms by what edges and memory cost. Rank 0 of the first group on a host
+ * measures that, in some milliseconds, and keeps it in weft/costs-HOSTNAME of the user's cache
+ * folder ($XDG_CACHE_HOME or ~/.cache), so that later runs choose alike and floating-point sums
+ * repeat bit by bit. $WEFT_COSTS names another file; WEFT_COSTS=default measures nothing and uses
+ * built-in figures. Only rank 0's environment counts. */
+
 /* Collective over `size` processes: all call it with the same `group` (an unguessable 64-bit number
  * that somebody drew and spread together with the addresses; never reused), the same list of
  * addresses (rank order) and their own rank. Opens only those connections that do not exist yet.
