@@ -80,9 +80,16 @@ class Register:
 
     def reset(self) -> None:
         """All cells to zero."""
+        self.clear(0, self.size)
+
+    def clear(self, first: int, count: int) -> None:
+        """Cells `first` to `first + count - 1` to zero."""
         self._switch.check_open()
-        for i in range(self.size * self._words):
-            self._cells[i] = 0
+        if count > 0:
+            begin = self._words * _checked(self.name, first, self.size)
+            _checked(self.name, first + count - 1, self.size)
+            self._switch.ffi.memmove(self._cells + begin, bytes(8 * self._words * count),
+                                     8 * self._words * count)  # fmt: skip
 
 
 class Meter:

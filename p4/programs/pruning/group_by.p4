@@ -1,0 +1,3 @@
+/* GROUP BY with MAX or MIN. */
+#define WITH_GROUP_BY
+#include "include/pipeline.p4"

@@ -1,0 +1,4 @@
+/* SKYLINE, points ranked by their approximate product. */
+#define WITH_SKYLINE
+#define APH
+#include "include/pipeline.p4"

@@ -1,0 +1,3 @@
+/* SKYLINE, points ranked by their sum. */
+#define WITH_SKYLINE
+#include "include/pipeline.p4"

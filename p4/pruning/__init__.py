@@ -1,0 +1,1 @@
+"""Queries through a switch that drops rows which cannot change the answer."""

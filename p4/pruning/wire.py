@@ -1,0 +1,149 @@
+"""Packets of the pruning protocol, as `programs/pruning/include/wire.p4` parses them.
+
+Ethernet, IPv4 (no options) and UDP to port 22352, then a header of 16 bytes and, in DATA, up to
+`LANES` rows of 16 bytes (id, a, b, c), in SURVIVORS ids only. All numbers are big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+LANES = 8
+PORT = 22352
+VERSION = 1
+DATA, SURVIVORS, ACK, EOS = 1, 2, 3, 4
+#: Most packets a flow may have open: the switch remembers that many of each flow.
+WINDOW = 64
+#: Flows that the switch remembers; packets of a higher number pass unpruned.
+FLOWS = 256
+
+_BELOW = 14 + 20 + 8
+_HEADER = struct.Struct(">BBHHBBHHI")
+HEADER_BYTES = _BELOW + _HEADER.size
+ROW_BYTES, ID_BYTES = 16, 4
+
+Codes = npt.NDArray[np.uint32]
+Ids = npt.NDArray[np.uint32]
+
+
+class WireError(ValueError):
+    """Bytes that are no packet of this protocol; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a worker or the master is reached; `host` is the last octet of 10.0.0.0/24."""
+
+    host: int
+
+    @property
+    def mac(self) -> bytes:
+        return bytes([2, 0, 0, 0, 0, self.host])
+
+    @property
+    def ip(self) -> bytes:
+        return bytes([10, 0, 0, self.host])
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What all packets of one flow in one phase share."""
+
+    source: Address
+    target: Address
+    query: int
+    epoch: int
+    phase: int
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A decoded packet; `ids` are the rows it still has, in order of lanes."""
+
+    kind: int
+    query: int
+    epoch: int
+    phase: int
+    flow: int
+    sequence: int
+    ids: tuple[int, ...]
+
+
+def lay_out(ids: Ids, codes: Codes, lanes: npt.NDArray[np.int64]) -> list[tuple[int, bytes]]:
+    """Rows as bodies of packets: (lanes present, bytes). Rows of a lane keep their order.
+
+    `ids` (n), `codes` (n, 3) and `lanes` (n, each in 0..LANES-1) belong together.
+    """
+    if len(ids) == 0:
+        return []
+    order = np.argsort(lanes, kind="stable")
+    counts = np.bincount(lanes, minlength=LANES)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    place = np.empty(len(ids), np.int64)
+    place[order] = np.arange(len(ids)) - starts[lanes[order]]
+    packets = int(counts.max())
+    rows = np.zeros((packets, LANES, 4), ">u4")
+    present = np.zeros((packets, LANES), bool)
+    rows[place, lanes, 0] = ids
+    rows[place, lanes, 1:] = codes
+    present[place, lanes] = True
+    masks = (present * (1 << np.arange(LANES))).sum(axis=1).tolist()
+    full = (1 << LANES) - 1
+    return [
+        (mask, (rows[i] if mask == full else rows[i, present[i]]).tobytes())
+        for i, mask in enumerate(masks)
+    ]
+
+
+@cache
+def _below(source: Address, target: Address, length: int) -> bytes:
+    """Ethernet, IPv4 and UDP headers around that many bytes."""
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + length, 0, 0, 64, 17, 0, source.ip, target.ip)
+    total = sum(struct.unpack(">10H", ip))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    ip = ip[:10] + struct.pack(">H", total ^ 0xFFFF) + ip[12:]
+    udp = struct.pack(">HHHH", PORT, PORT, 8 + length, 0)
+    return target.mac + source.mac + b"\x08\x00" + ip + udp
+
+
+def encode(stream: Stream, kind: int, sequence: int, present: int = 0, body: bytes = b"") -> bytes:
+    """A packet of `stream`, as an Ethernet frame."""
+    s = stream
+    head = _HEADER.pack(VERSION, kind, s.query, s.epoch, s.phase, present, s.flow, 0, sequence)
+    return _below(s.source, s.target, _HEADER.size + len(body)) + head + body
+
+
+def decode(frame: bytes) -> Packet:
+    """Raises `WireError` for anything but a whole packet of this version."""
+    if len(frame) < HEADER_BYTES:
+        raise WireError(f"{len(frame)} bytes are less than the {HEADER_BYTES} of the headers")
+    ether_type, ip_first, protocol = frame[12:14], frame[14], frame[23]
+    if ether_type != b"\x08\x00" or ip_first != 0x45 or protocol != 17:
+        raise WireError("not UDP over IPv4 without options")
+    (length,) = struct.unpack_from(">H", frame, 16)
+    (port, udp_length) = struct.unpack_from(">HH", frame, 36)
+    if port != PORT:
+        raise WireError(f"UDP port {port} is not {PORT}")
+    if length + 14 > len(frame) or udp_length + 20 != length:
+        raise WireError(f"lengths disagree: IP {length}, UDP {udp_length}, frame {len(frame)}")
+    version, kind, query, epoch, phase, present, flow, _, sequence = _HEADER.unpack_from(
+        frame, _BELOW
+    )
+    if version != VERSION:
+        raise WireError(f"version {version} is not {VERSION}")
+    if kind not in (DATA, SURVIVORS, ACK, EOS):
+        raise WireError(f"unknown kind {kind}")
+    row = {DATA: ROW_BYTES, SURVIVORS: ID_BYTES}.get(kind, 0)
+    body = frame[HEADER_BYTES : 14 + length]
+    if kind in (DATA, SURVIVORS) and len(body) != row * present.bit_count():
+        raise WireError(f"{len(body)} bytes of rows, but {present.bit_count()} rows are announced")
+    step = row // 4
+    words = struct.unpack(f">{len(body) // 4}I", body) if row else ()
+    return Packet(kind, query, epoch, phase, flow, sequence, words[::step] if row else ())
