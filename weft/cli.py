@@ -81,6 +81,9 @@ MOUNTED: tuple[Mounted, ...] = (
     Mounted("explain", "Which algorithm would run, and why.", "weft.collectives.cli", "dev"),
     Mounted("sim", "Run a scenario in the packet-level simulator.", "weft.emulation.cli", "lab"),
     Mounted("plan", "Which bytes of which flow take which path.", "weft.transport.cli", "dev"),
+    Mounted(
+        "reproduce", "Published results, ours beside theirs.", "weft.emulation.reproduce_cli", "lab"
+    ),
     Mounted("p4", "P4_16 programs: check, format, draw, describe, fit, run.", "weft.p4.cli", "p4"),
     Mounted("demo", "Train a model over weft, beside gloo.", "weft.demo.cli", "demo"),
     Mounted("bench", "Measure Weft beside its peers.", "weft.bench.cli", "torch"),

@@ -34,7 +34,13 @@ std::vector<bool> links_down_from_the_start(const fabric::Topology& topology,
                                             const SimulationOptions& options) {
     std::vector<bool> down(topology.links.size(), false);
     for (const fabric::Cue& cue : options.cues) {
-        if (cue.at == 0 && cue.kind == fabric::CueKind::kLinkDown) down.at(cue.target) = true;
+        if (cue.at != 0) continue;
+        if (cue.kind == fabric::CueKind::kLinkDown) down.at(cue.target) = true;
+        if (cue.kind != fabric::CueKind::kSwitchDown) continue;
+        for (std::size_t link = 0; link < down.size(); ++link) {
+            const fabric::NodeId node = topology.hosts + cue.target;
+            if (topology.links[link].a == node || topology.links[link].b == node) down[link] = true;
+        }
     }
     return down;
 }
@@ -56,10 +62,10 @@ Run::Run(const fabric::Topology& topology, const Workload& workload,
       lost_(workload.messages.size(), false) {
     for (const fabric::Cue& cue : options.cues) fabric_.schedule(cue);
     if (options.plan) {
-        planned_ =
-            plan_messages(topology, workload,
-                          {*options.plan, options.plan_minimum, options.fabric.seed,
-                           options.transport.paths, links_down_from_the_start(topology, options)});
+        failed_links_ = links_down_from_the_start(topology, options);
+        planned_ = plan_messages(topology, workload,
+                                 {*options.plan, options.plan_minimum, options.fabric.seed,
+                                  options.transport.paths, failed_links_});
     }
     const double chunk = options.transport.chunk_size;
     const double payload = chunk / (chunk + wire::kDataHeaderSize + options.overhead);
@@ -203,14 +209,31 @@ void Run::connect(std::uint32_t client, std::uint32_t server) {
             connect_warm(host_config(from.host), host_config(to.host), random, now, round_trip);
         from.connection = std::move(pair.client);
         to.connection = std::move(pair.server);
+        deny_failed_paths(to);
     } else {
         from.connection = transport::Connection::client(host_config(from.host), random, now);
     }
+    deny_failed_paths(from);
     if (pairs_.size() <= options_.traced_connections) {
         for (Endpoint* side : {&from, &to}) {
             tracers_.push_back(std::make_unique<Tracer>(results_, side->host, side->peer));
             if (side->connection != nullptr) side->connection->set_trace(tracers_.back().get());
         }
+    }
+}
+
+// Whoever plans knows of the links that were down from the start, and keeps everything else that a
+// connection sends off them, too.
+void Run::deny_failed_paths(Endpoint& endpoint) {
+    if (std::ranges::find(failed_links_, true) == failed_links_.end()) return;
+    for (const fabric::FabricPath& path :
+         fabric::paths_between(fabric_.topology(), fabric_.routing(), endpoint.host, endpoint.peer,
+                               options_.transport.paths)) {
+        const bool failed = std::ranges::any_of(
+            path.ports, [&](fabric::PortId port) { return failed_links_[port / 2]; });
+        if (failed && path.number < options_.transport.paths)
+            endpoint.connection->deny_path(transport_time(fabric_.now()),
+                                           static_cast<transport::PathId>(path.number), true);
     }
 }
 
@@ -364,6 +387,7 @@ void Run::deliver(fabric::HostId host, const fabric::Packet& packet, fabric::Tim
             return;
         endpoint.connection =
             transport::Connection::server(config, [this] { return random_.next(); }, when, packet_);
+        deny_failed_paths(endpoint);
         for (std::size_t t = 0; t < tracers_.size(); ++t) {
             if (t == at) endpoint.connection->set_trace(tracers_[t].get());
         }

@@ -66,6 +66,7 @@ class Run final : public fabric::Edge {
     std::uint32_t endpoint_for(fabric::HostId source, fabric::HostId destination);
     transport::Config host_config(fabric::HostId host) const;
     void connect(std::uint32_t client, std::uint32_t server);
+    void deny_failed_paths(Endpoint& endpoint);
     void handle_events(std::uint32_t endpoint);
     void fail(std::uint32_t endpoint);
     void line_up(std::uint32_t endpoint, Line line);
@@ -90,6 +91,7 @@ class Run final : public fabric::Edge {
         pairs_;                         // (smaller host, larger host) -> the former's endpoint
     std::vector<std::uint32_t> waits_;  // [message] dependencies still to come
     PlannedMessages planned_;           // only with a plan
+    std::vector<bool> failed_links_;    // [link] that are down from the start; only with a plan
     std::unordered_map<std::uint64_t, std::uint32_t>
         entropies_;  // (endpoint, path) -> five-tuple, only with Pinning::kHash
     CargoPool cargo_;

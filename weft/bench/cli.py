@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -144,6 +145,49 @@ def udp(
         section = report.markdown(title, shlex.join(command), where, tables, [f"MTU {mtu}"])
         report.write_section(RESULTS, title, section)
     if any(row["nwrong"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def multipath(
+    links: Annotated[int, typer.Option(help="Parallel links.", min=2, max=16)] = 4,
+    rate: Annotated[float, typer.Option(help="Of each link, Mbit/s.", min=1)] = 500,
+    size: Annotated[int, typer.Option(help="Bytes of a rank's buffer.", min=4096)] = 8 << 20,
+    seconds: Annotated[float, typer.Option(help="Of measuring per line.", min=0.2)] = 4,
+    loss: Annotated[float, typer.Option(help="Of a packet on the lossy link.", max=0.5)] = 0.01,
+    transport: Annotated[str, typer.Option(help="Options of the UDP datapath: key=value,...")] = "",
+    deadline: Annotated[float, typer.Option(help="Seconds for one start of the ranks.")] = 60,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Weft over several links of limited rate between two namespaces, against one link and kernel
+    TCP; with a link that dies in mid-run, and one that loses packets (as root).
+
+    Exit codes: 0 all goals were reached, 1 one was not or something failed, 2 wrong usage.
+    """
+    from weft.bench import multipath as paths
+
+    plan, where = paths.Plan(links, rate * 1e6, size, seconds, loss), machine.describe()
+    plan = replace(plan, transport=transport, deadline=deadline)
+    bar = _progress()
+    try:
+        with bar:
+            task = bar.add_task("", total=7)
+            rows = paths.measure(plan, lambda what: bar.update(task, advance=1, description=what))
+    except (Unavailable, MeasurementError) as error:
+        typer.echo(f"weft bench multipath: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = paths.table(plan, rows)
+    if json:
+        lines = [{**asdict(row), "holds": row.holds} for row in rows]
+        typer.echo(encoder.dumps({"devices": where, "plan": asdict(plan), "results": lines}))
+    else:
+        _console().print(report.table(*found))
+    if record:
+        title, command = "Several links", ["weft", "bench", *_arguments("multipath")]
+        section = report.markdown(title, shlex.join(command), where, [found], [])
+        report.write_section(RESULTS, title, section)
+    if not all(row.holds for row in rows):
         raise typer.Exit(1)
 
 

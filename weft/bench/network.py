@@ -41,23 +41,24 @@ def namespaces(mtu: int) -> Iterator[tuple[str, str]]:
     names = (f"weft-bench-{os.getpid()}-0", f"weft-bench-{os.getpid()}-1")
     try:
         for name in names:
-            _ip("netns", "add", name)
+            ip("netns", "add", name)
         link = ["link", "add", "wire0", "netns", names[0], "mtu", str(mtu), "type", "veth"]
-        _ip(*link, "peer", "name", "wire1", "netns", names[1], "mtu", str(mtu))
+        ip(*link, "peer", "name", "wire1", "netns", names[1], "mtu", str(mtu))
         for i, name in enumerate(names):
-            _ip("-n", name, "addr", "add", f"{ADDRESSES[i]}/24", "dev", f"wire{i}")
-            _ip("-n", name, "link", "set", f"wire{i}", "up")
-            _ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "addr", "add", f"{ADDRESSES[i]}/24", "dev", f"wire{i}")
+            ip("-n", name, "link", "set", f"wire{i}", "up")
+            ip("-n", name, "link", "set", "lo", "up")
         yield names
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def _ip(*arguments: str) -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+def ip(*arguments: str, tool: str = "ip") -> None:
+    """Run iproute2's ip (or tc). Raises Unavailable with what it says."""
+    done = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Unavailable(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise Unavailable(f"{tool} {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 def inside(name: str, launch: Launch, **environment: str) -> Launch:
@@ -143,14 +144,16 @@ def _weft_ranks(program: Path, arguments: list[str], names: tuple[str, str]) -> 
     return _in_namespaces(launches, names)
 
 
-def tcp_stream(names: tuple[str, str], deadline: float) -> tuple[float, float]:
+def tcp_stream(
+    names: tuple[str, str], deadline: float, address: str = ADDRESSES[1]
+) -> tuple[float, float]:
     """GB/s of one TCP stream (iperf3's, two seconds), and CPU seconds per GB of both ends."""
     server = subprocess.Popen(
         ["ip", "netns", "exec", names[1], "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL
     )
     try:
         _wait_for_listener(names[1], time.monotonic() + 10)
-        command = ["iperf3", "-c", ADDRESSES[1], "-t", "2", "-J"]
+        command = ["iperf3", "-c", address, "-t", "2", "-J"]
         [text] = run_ranks([inside(names[0], Launch(command))], deadline)
         end = json.loads(text)["end"]
     finally:
