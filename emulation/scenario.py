@@ -14,6 +14,8 @@ import weft._native._core as _core
 from weft.emulation import events, htsim, workload
 from weft.emulation.document import Document, ScenarioError, Table
 from weft.emulation.policy import PINNINGS, Policy, Queues, Transport
+from weft.emulation.programs import Program
+from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import DEFAULT_DELAY, DEFAULT_RATE, LinkSpec, Topology
 from weft.emulation.units import bits_per_second, seconds
 from weft.emulation.workload import Workload
@@ -39,6 +41,8 @@ class Scenario:
     """Of queue depths and link loads; None: none are taken."""
     traced_connections: int = 0
     name: str = "scenario"
+    programs: list[Program] = field(default_factory=list)
+    """P4 programs, which decide in place of routing at the switches that they name."""
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
@@ -54,6 +58,7 @@ class Scenario:
         fabric = root.table("fabric")
         topology = _topology(fabric, folder)
         queues = _queues(fabric)
+        programs = _programs(fabric, topology, folder)
         fabric.finish()
         transport = _transport(root.table("transport"))
         work = _workload(root, topology, seed, folder)
@@ -62,8 +67,10 @@ class Scenario:
         scenario = cls(
             topology, work, transport, queues, faults, seed, name=name,
             mode=run.text("mode", "packet", MODES),
-            limit=run.seconds("limit", 10.0),
+            limit=run.seconds("limit", 10.0), programs=programs,
         )  # fmt: skip
+        if programs and scenario.mode == "flow":
+            raise run.error("mode", "flow has no packets, which P4 programs need")
         run.finish()
         metrics = root.table("metrics")
         if metrics.has("sample_interval"):
@@ -158,6 +165,23 @@ def _change_link(table: Table, topology: Topology) -> None:
         topology.set_link(a, b, **change)
     except ValueError as error:
         raise table.error("between", str(error)) from None
+
+
+def _programs(fabric: Table, topology: Topology, folder: Path) -> list[Program]:
+    programs: list[Program] = []
+    for table in fabric.tables("programs"):
+        commands = folder / table.text("commands") if table.has("commands") else None
+        program = Program(table.text("switch"), folder / table.text("program"), commands)
+        for key, path in (("program", program.source), ("commands", commands)):
+            if path is not None and not path.is_file():
+                raise table.error(key, f"names no file: {path}")
+        try:
+            check_programs([*programs, program], topology)
+        except ValueError as error:
+            raise table.error("switch", str(error)) from None
+        table.finish()
+        programs.append(program)
+    return programs
 
 
 def _queues(fabric: Table) -> Queues:

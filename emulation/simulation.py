@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import weft
 import weft._native._core as _core
-from weft.emulation import events
+from weft.emulation import events, programs
 from weft.emulation.scenario import Scenario
 from weft.emulation.topology import picoseconds
 
@@ -201,7 +201,8 @@ def _packets(
     options.sample_interval = picoseconds(scenario.sample_interval or 0.0)
     options.traced_connections = scenario.traced_connections
     report = None if progress is None else lambda done, now: progress(done, now * 1e-12)
-    run = _simulator.simulate(topology, work, options, report)
+    with programs.opened(scenario.programs, scenario.topology, options):
+        run = _simulator.simulate(topology, work, options, report)
     name = scenario.topology.node_name
     ports = run.ports
     return Result(

@@ -130,7 +130,11 @@ void Fabric::arrive(PacketIndex index) {
     const NodeId node = wire.to;
     if (node >= topology_.hosts) {
         packet.ingress = packet.port;
-        forward(node, index);
+        if (!programs_.empty() && programs_[node] != nullptr) {
+            process(node, index);
+        } else {
+            forward(node, index);
+        }
     } else if (host_paused_[node]) {
         held_[node].push_back(index);
     } else {

@@ -14,6 +14,7 @@
 #include "fabric/cue.h"
 #include "fabric/event_queue.h"
 #include "fabric/packet.h"
+#include "fabric/program.h"
 #include "fabric/queue.h"
 #include "fabric/routing.h"
 #include "fabric/topology.h"
@@ -29,7 +30,7 @@ enum class DropReason : std::uint8_t {
     kQueueFull,
     kLinkLoss,  // the wire lost it
     kLinkDown,
-    kNoRoute,
+    kNoRoute,  // the switch sends it nowhere, by its routes or by its program
 };
 const char* to_string(DropReason reason);
 
@@ -84,6 +85,10 @@ class Fabric {
 
     // Throws TopologyError if the cue's target does not exist or its value is out of range.
     void schedule(const Cue& cue);
+
+    // From now on the program decides what becomes of packets at this switch. It must outlive the
+    // fabric. Throws TopologyError if the node is no switch.
+    void run_program(NodeId node, SwitchProgram& program);
 
     // Runs all events up to and including `limit`, or until stop().
     void run_until(Time limit);
@@ -177,6 +182,8 @@ class Fabric {
     void drop(PacketIndex index, DropReason reason);
     void prefetch() const;
 
+    void process(NodeId node, PacketIndex index);  // fabric_program.cc
+
     // fabric_control.cc
     void control(std::uint32_t index);
     void schedule_control(Time when, const Control& control);
@@ -202,6 +209,11 @@ class Fabric {
         held_;  // [host] arrivals that wait for the host to resume
     std::vector<Control> controls_;
     std::vector<std::uint32_t> free_controls_;
+    // Only with programs: per node its program (or none) and its ports; per port its number there.
+    std::vector<SwitchProgram*> programs_;
+    std::vector<std::vector<PortId>> node_ports_;
+    std::vector<std::uint32_t> port_numbers_;
+    std::vector<SwitchProgram::Departure> departures_;
     Random random_;
     Time now_ = 0;
     std::uint64_t event_count_ = 0;

@@ -235,6 +235,16 @@ void bind_simulator(py::module_& parent) {
         .def_readwrite("fabric", &SimulationOptions::fabric)
         .def_readwrite("transport", &SimulationOptions::transport)
         .def_readwrite("cues", &SimulationOptions::cues)
+        .def(
+            "add_program",
+            [](SimulationOptions& options, fabric::NodeId node, std::uintptr_t program,
+               std::uintptr_t run, std::uintptr_t outputs) {
+                // Addresses in the shared object of a compiled P4 program.
+                options.programs.push_back({node, reinterpret_cast<wf_switch*>(program),
+                                            reinterpret_cast<fabric::P4Program::Run>(run),
+                                            reinterpret_cast<fabric::P4Program::Outputs>(outputs)});
+            },
+            py::arg("node"), py::arg("program"), py::arg("run"), py::arg("outputs"))
         .def_readwrite("overhead", &SimulationOptions::overhead)
         .def_readwrite("warm", &SimulationOptions::warm)
         .def_readwrite("control_first", &SimulationOptions::control_first)

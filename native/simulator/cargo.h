@@ -35,7 +35,12 @@ class CargoPool {
         __builtin_prefetch(block + 64);
     }
 
-    // Whom the packet is for. `packet` is overwritten as far as the cargo goes.
+    // Whom the packet is for.
+    std::uint32_t receiver(std::uint32_t index) const {
+        return (index & kLongBit) != 0 ? long_[index & ~kLongBit].receiver : short_[index].receiver;
+    }
+
+    // The same, and the packet leaves the pool. `packet` is overwritten as far as the cargo goes.
     std::uint32_t remove(std::uint32_t index, wire::Packet& packet) {
         if ((index & kLongBit) != 0) return fetch(long_, index & ~kLongBit, packet);
         return fetch(short_, index, packet);

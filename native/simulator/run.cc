@@ -59,8 +59,16 @@ Run::Run(const fabric::Topology& topology, const Workload& workload,
       random_(fabric::mix(options.fabric.seed ^ 0xC0'FFEEU)),
       hosts_(topology.hosts),
       waits_(workload.messages.size(), 0),
+      frames_([this](const fabric::Packet& packet) {
+          return endpoints_[cargo_.receiver(packet.cargo)].peer;
+      }),
       lost_(workload.messages.size(), false) {
     for (const fabric::Cue& cue : options.cues) fabric_.schedule(cue);
+    for (const P4Switch& at : options.programs) {
+        programs_.push_back(
+            std::make_unique<fabric::P4Program>(at.program, at.run, at.outputs, frames_));
+        fabric_.run_program(at.node, *programs_.back());
+    }
     if (options.plan) {
         failed_links_ = links_down_from_the_start(topology, options);
         planned_ = plan_messages(topology, workload,

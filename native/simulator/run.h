@@ -9,6 +9,7 @@
 
 #include "simulator/cargo.h"
 #include "simulator/endpoint.h"
+#include "simulator/frames.h"
 #include "simulator/planned.h"
 #include "simulator/simulation.h"
 
@@ -95,6 +96,8 @@ class Run final : public fabric::Edge {
     std::unordered_map<std::uint64_t, std::uint32_t>
         entropies_;  // (endpoint, path) -> five-tuple, only with Pinning::kHash
     CargoPool cargo_;
+    SimulatedFrames frames_;
+    std::vector<std::unique_ptr<fabric::P4Program>> programs_;
     wire::Packet packet_;           // the one that was just delivered
     transport::Transmit transmit_;  // the one that is just being sent
     std::vector<bool> lost_;        // [message] will never finish

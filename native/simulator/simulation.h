@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fabric/fabric.h"
+#include "fabric/p4_program.h"
 #include "planner/plan.h"
 #include "simulator/workload.h"
 #include "transport/config.h"
@@ -35,10 +36,19 @@ enum class Pinning : std::uint8_t {
     kHash,         // the same, by a five-tuple that the switches' known hash sends that way
 };
 
+// A switch that runs a P4 program, which lives elsewhere and must outlive the run.
+struct P4Switch {
+    fabric::NodeId node = 0;
+    wf_switch* program = nullptr;
+    fabric::P4Program::Run run = nullptr;
+    fabric::P4Program::Outputs outputs = nullptr;
+};
+
 struct SimulationOptions {
     fabric::FabricOptions fabric;
     transport::Config transport;  // peer_id is set per host
     std::vector<fabric::Cue> cues;
+    std::vector<P4Switch> programs;
     std::uint32_t overhead = 66;  // bytes around a transport packet on the wire: Ethernet with
                                   // preamble and gap 38, IPv4 20, UDP 8
     bool warm = true;  // connections exist when the run begins; else they shake hands in it

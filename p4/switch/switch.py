@@ -174,6 +174,16 @@ class Switch:
             )
             return int(left)
 
+    def entry_points(self) -> tuple[int, int, int]:
+        """Addresses of the switch, wf_run and wf_outputs, for native callers (native/fabric).
+
+        Good until `close`. While a native caller runs packets, only control calls are allowed here.
+        """
+        self.check_open()
+        parts = (self.handle, self.lib.wf_run, self.lib.wf_outputs)
+        handle, run, outputs = (int(self.ffi.cast("uintptr_t", p)) for p in parts)
+        return handle, run, outputs
+
     def log(self) -> str:
         """What log_msg wrote for the last packet."""
         self.check_open()
