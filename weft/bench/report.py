@@ -39,6 +39,10 @@ def record(
         "config": {"rounds": plan.rounds, "milliseconds": plan.milliseconds},
         "devices": dict(machine),
         "results": rows,
+        "plain_copy_us": [
+            {"ranks": ranks, "size": size, "time": time}
+            for (ranks, size), time in results.copies.items()
+        ],
         "idle_core_share": results.idle,
         "skipped": results.skipped,
         "failures": results.failures,
@@ -59,7 +63,8 @@ def ratios(results: Results, collective: str, ranks: int, size: int) -> dict[str
 
 
 def comparisons(plan: Plan, results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Per collective and ranks: a title, the columns, the rows (times in us, then ratios)."""
+    """Per collective and ranks: a title, the columns, the rows: times in us, ratios, and beside
+    all_to_all what every rank's plain copy of as many bytes takes, below which nobody can come."""
     tables = []
     for collective in plan.collectives:
         for ranks in plan.ranks:
@@ -74,8 +79,13 @@ def comparisons(plan: Plan, results: Results) -> list[tuple[str, list[str], list
                 ratio = ratios(results, collective, ranks, size)
                 cells = ["-" if time is None else f"{time:.1f}" for time in times]
                 cells += [f"{ratio[name]:.2f}" if name in ratio else "-" for name in against]
+                if collective == "all_to_all":
+                    copied = results.copies.get((ranks, size))
+                    cells.append("-" if copied is None else f"{copied:.1f}")
                 rows.append([show_size(size), *cells])
             columns = ["size", *(f"{name}, us" for name in names), *against]
+            if collective == "all_to_all":
+                columns.append("plain copy, us")
             if rows:
                 tables.append((f"{collective}, {ranks} ranks", columns, rows))
     return tables

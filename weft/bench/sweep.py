@@ -6,6 +6,7 @@ round, the same machine as its peers; ratios of medians over rounds hold where s
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import tempfile
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weft.bench import plain_copy
 from weft.bench.libraries import NAMES, Library, Unavailable, prepare
 from weft.bench.processes import MeasurementError, run_ranks
 
@@ -39,7 +41,10 @@ class Plan:
     def steps(self) -> int:
         """How many times libraries are started."""
         sweeps = len(self.ranks) * len(self.collectives) * self.rounds
-        return len(self.libraries) * (sweeps + (self.idle_seconds > 0))
+        copies = self.rounds * len(self.ranks) * len(self.sizes)
+        return len(self.libraries) * (sweeps + (self.idle_seconds > 0)) + (
+            copies if "all_to_all" in self.collectives else 0
+        )
 
 
 Key = tuple[str, int, str, int]  # collective, ranks, library, size
@@ -50,6 +55,7 @@ class Results:
     """Medians over rounds, in nccl-tests' units, and what could not be measured."""
 
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    copies: dict[tuple[int, int], float] = field(default_factory=dict)  # (ranks, size): us
     idle: dict[str, float] = field(default_factory=dict)  # share of a core
     skipped: dict[str, str] = field(default_factory=dict)  # library: why
     failures: list[str] = field(default_factory=list)
@@ -72,6 +78,7 @@ def sweep(plan: Plan, tell: Callable[[str], None]) -> Results:
         folder = Path(name)
         libraries = _prepare(plan, folder, results)
         samples: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+        copies: dict[tuple[int, int], list[float]] = defaultdict(list)
         for number in range(plan.rounds):
             for ranks in plan.ranks:
                 for collective in plan.collectives:
@@ -82,7 +89,12 @@ def sweep(plan: Plan, tell: Callable[[str], None]) -> Results:
                         for line in _run(library, arguments, ranks, folder, plan, results):
                             key = (collective, ranks, library.name, int(line["size"]))
                             samples[key].append(line)
+            if "all_to_all" in plan.collectives:
+                for ranks, size in itertools.product(plan.ranks, plan.sizes):
+                    tell(f"round {number + 1}: plain copies, {ranks} ranks")
+                    copies[ranks, size].append(plain_copy.measure(ranks, size, plan.milliseconds))
         results.rows = {key: _median(lines) for key, lines in samples.items()}
+        results.copies = {key: statistics.median(times) for key, times in copies.items()}
         for library in libraries if plan.idle_seconds > 0 else ():
             tell(f"idle: {library.name}")
             arguments = ["idle", str(plan.idle_seconds)]
