@@ -152,10 +152,12 @@ def udp(
 def multipath(
     links: Annotated[int, typer.Option(help="Parallel links.", min=2, max=16)] = 4,
     rate: Annotated[float, typer.Option(help="Of each link, Mbit/s.", min=1)] = 500,
-    size: Annotated[int, typer.Option(help="Bytes of a rank's buffer.", min=4096)] = 8 << 20,
+    size: Annotated[int, typer.Option(help="Bytes of a rank's buffer.", min=4096)] = 64 << 20,
     seconds: Annotated[float, typer.Option(help="Of measuring per line.", min=0.2)] = 4,
     loss: Annotated[float, typer.Option(help="Of a packet on the lossy link.", max=0.5)] = 0.01,
-    transport: Annotated[str, typer.Option(help="Options of the UDP datapath: key=value,...")] = "",
+    transport: Annotated[
+        str | None, typer.Option(help="Options of the UDP datapath: key=value,...")
+    ] = None,
     deadline: Annotated[float, typer.Option(help="Seconds for one start of the ranks.")] = 60,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
@@ -168,7 +170,9 @@ def multipath(
     from weft.bench import multipath as paths
 
     plan, where = paths.Plan(links, rate * 1e6, size, seconds, loss), machine.describe()
-    plan = replace(plan, transport=transport, deadline=deadline)
+    plan = replace(plan, deadline=deadline)
+    if transport is not None:
+        plan = replace(plan, transport=transport)
     bar = _progress()
     try:
         with bar:
@@ -185,7 +189,8 @@ def multipath(
         _console().print(report.table(*found))
     if record:
         title, command = "Several links", ["weft", "bench", *_arguments("multipath")]
-        section = report.markdown(title, shlex.join(command), where, [found], [])
+        notes = [f"options of the transport: {plan.transport}"]
+        section = report.markdown(title, shlex.join(command), where, [found], notes)
         report.write_section(RESULTS, title, section)
     if not all(row.holds for row in rows):
         raise typer.Exit(1)

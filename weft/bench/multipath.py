@@ -12,11 +12,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from weft.bench import packet_loss
@@ -24,6 +26,11 @@ from weft.bench.network import check_machine, inside, ip, tcp_stream
 from weft.bench.processes import Launch, MeasurementError, run_ranks
 
 PORT = 29401
+TRANSPORT = (
+    "congestion.base_target_us=6000,congestion.max_decrease=0.03,congestion.additive_increase=2"
+)
+"""Swift for links with 10 ms of buffer: a target below that, and, since a loss on one of several
+paths says nothing of the others, a decrease by a small part of the window instead of a half."""
 SETTLE = 1.0
 """Seconds after a link's death from which on the speed counts."""
 
@@ -34,13 +41,13 @@ class Plan:
 
     links: int = 4
     rate: float = 500e6
-    size: int = 8 << 20
+    size: int = 64 << 20
     seconds: float = 4.0
     loss: float = 0.01
     mtu: int = 9000
     deadline: float = 60.0
-    transport: str = ""
-    """Further options of the UDP datapath."""
+    transport: str = TRANSPORT
+    """Further options of the UDP datapath, beside the number of paths."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,9 @@ def parallel_links(plan: Plan) -> Iterator[tuple[str, str]]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def _ranks(plan: Plan, names: tuple[str, str], collective: str, links: int) -> list[Launch]:
+def _ranks(
+    plan: Plan, names: tuple[str, str], collective: str, links: int, begun: Path | None
+) -> list[Launch]:
     command = [sys.executable, "-P", "-m", "weft.bench.multipath_rank", collective]
     command += [str(plan.size), str(plan.seconds)]
     extra = f",{plan.transport}" if plan.transport else ""
@@ -105,15 +114,19 @@ def _ranks(plan: Plan, names: tuple[str, str], collective: str, links: int) -> l
         "WEFT_TRANSPORT": f"paths={2 * links}{extra}",
         "OMP_NUM_THREADS": "1",
     }
+    if begun is not None:
+        command.append(str(begun))
     return [
         inside(name, Launch(command, {**environment, "RANK": str(rank)}))
         for rank, name in enumerate(names)
     ]
 
 
-def _run(plan: Plan, names: tuple[str, str], collective: str, links: int) -> list[dict[str, Any]]:
+def _run(
+    plan: Plan, names: tuple[str, str], collective: str, links: int, begun: Path | None = None
+) -> list[dict[str, Any]]:
     """Calls of rank 0, in order. Raises MeasurementError when a rank fails or a result is wrong."""
-    texts = run_ranks(_ranks(plan, names, collective, links), plan.deadline)
+    texts = run_ranks(_ranks(plan, names, collective, links, begun), plan.deadline)
     calls = [[json.loads(line) for line in text.splitlines()] for text in texts]
     if not all(call["right"] for rank in calls for call in rank):
         raise MeasurementError(f"{collective} over {links} links: a result was wrong")
@@ -124,30 +137,35 @@ def _speed(plan: Plan, collective: str, calls: list[dict[str, Any]]) -> float:
     """Bit/s of payload in one direction: the median call's."""
     # Of two ranks each sends all of its buffer in an all_reduce, and half in an all_to_all.
     moved = plan.size * 8 * (1.0 if collective == "all_reduce" else 0.5)
-    return moved / statistics.median(call["end"] - call["start"] for call in calls)
+    return moved / statistics.median(float(call["end"] - call["start"]) for call in calls)
 
 
 def _while_a_link_dies(plan: Plan, names: tuple[str, str]) -> list[dict[str, Any]]:
-    """The calls that began a second or more after the last link went down in mid-run."""
+    """The calls that began SETTLE seconds or more after the last link went down in mid-run."""
     died: list[float] = []
+    over = threading.Event()
 
-    def kill() -> None:
-        ip("-n", names[0], "link", "set", f"path{plan.links - 1}", "down")
-        died.append(time.monotonic())
+    def kill(begun: Path) -> None:
+        while not begun.exists():
+            if over.wait(0.01):
+                return
+        if not over.wait(plan.seconds / 2):
+            ip("-n", names[0], "link", "set", f"path{plan.links - 1}", "down")
+            died.append(time.monotonic())
 
-    # From the start of the ranks; their interpreters need some of it to come up.
-    timer = threading.Timer(2.0 + plan.seconds / 4, kill)
-    timer.start()
-    try:
-        longer = Plan(**{**asdict(plan), "seconds": plan.seconds + 3 + SETTLE})
-        calls = _run(longer, names, "all_reduce", plan.links)
-    finally:
-        timer.cancel()
-        timer.join()
-    before = [call for call in calls if died and call["end"] < died[0]]
+    longer = replace(plan, seconds=1.5 * plan.seconds + SETTLE)
+    with tempfile.TemporaryDirectory(prefix="weft-paths-") as folder:
+        begun = Path(folder) / "begun"
+        killer = threading.Thread(target=kill, args=(begun,))
+        killer.start()
+        try:
+            calls = _run(longer, names, "all_reduce", plan.links, begun)
+        finally:
+            over.set()
+            killer.join()
     after = [call for call in calls if died and call["start"] >= died[0] + SETTLE]
-    if not before or not after:
-        raise MeasurementError("the link did not die in mid-run: this machine is too slow")
+    if not after:
+        raise MeasurementError("no call began after the link's death: this machine is too slow")
     return after
 
 
