@@ -196,6 +196,46 @@ def multipath(
         raise typer.Exit(1)
 
 
+@app.command()
+def p4(
+    sizes: Annotated[str, typer.Option(help="Bytes of the packets.")] = "64,128,256",
+    rounds: Annotated[int, typer.Option(help="The best of so many counts.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="Of one round.", min=0.01)] = 0.2,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """P4 programs as compiled switches: packets per second in process, and how long it takes from
+    source to the first packet.
+
+    Exit codes: 0 all goals were reached, 1 one was not or something failed, 2 wrong usage.
+    """
+    from weft.bench import p4 as switches
+    from weft.p4.switch import CompilerError
+
+    numbers, where, bar = _numbers("sizes", sizes), machine.describe(), _progress()
+    try:
+        with bar:
+            task = bar.add_task("", total=len(switches.programs()))
+            rows = switches.measure(
+                numbers, rounds, seconds, lambda what: bar.update(task, advance=1, description=what)
+            )
+    except CompilerError as error:
+        typer.echo(f"weft bench p4: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = switches.table(rows)
+    if json:
+        lines = [{**asdict(row), "goal": row.goal, "holds": row.holds} for row in rows]
+        typer.echo(encoder.dumps({"devices": where, "results": lines}))
+    else:
+        _console().print(report.table(*found))
+    if record:
+        title, command = "P4 programs", ["weft", "bench", *_arguments("p4")]
+        section = report.markdown(title, shlex.join(command), where, [found], [])
+        report.write_section(RESULTS, title, section)
+    if not all(row.holds for row in rows):
+        raise typer.Exit(1)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
