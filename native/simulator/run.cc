@@ -82,6 +82,9 @@ Run::Run(const fabric::Topology& topology, const Workload& workload,
             if (end < topology.hosts) hosts_[end].link_rate += payload * link.rate / 8;
         }
     }
+    for (Host& host : hosts_) {
+        host.credit_pacer = std::make_shared<transport::CreditPacer>(host.link_rate);
+    }
     results_.messages.resize(workload.messages.size());
 }
 
@@ -200,6 +203,7 @@ transport::Config Run::host_config(fabric::HostId host) const {
     transport::Config config = options_.transport;
     config.peer_id = host + 1;
     config.link_rate = hosts_[host].link_rate;
+    config.credit_pacer = hosts_[host].credit_pacer;
     return config;
 }
 

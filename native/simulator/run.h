@@ -12,6 +12,7 @@
 #include "simulator/frames.h"
 #include "simulator/planned.h"
 #include "simulator/simulation.h"
+#include "transport/credit_pacer.h"
 
 namespace weft::simulator {
 
@@ -48,6 +49,7 @@ class Run final : public fabric::Edge {
     struct Host {
         Queue lines[2];
         double link_rate = 0;  // bytes of payload per second
+        std::shared_ptr<transport::CreditPacer> credit_pacer;
     };
 
     // The transport counts nanoseconds, and connections may be older than the run.

@@ -21,6 +21,7 @@ void Config::validate() const {
     require<std::uint32_t>("window", window, 64, 64 * wire::kMaxAckWords);
     require<std::uint32_t>("max_burst", max_burst, 1, 1u << 30);
     require<double>("link_rate", link_rate, 0, 1e15);
+    require<std::uint32_t>("credit_quantum", credit_quantum, 1 << 10, 1 << 20);
     require<std::uint64_t>("eager_window", eager_window, 0, wire::kMaxMessageSize);
     require<std::uint64_t>("eager_limit", eager_limit, 0, wire::kMaxMessageSize);
     require<std::uint32_t>("ack_every", ack_every, 1, window / 2);

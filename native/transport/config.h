@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -12,6 +13,8 @@
 #include "transport/types.h"
 
 namespace weft::transport {
+
+class CreditPacer;
 
 // Bad configuration: the text names the option, the value and what would be accepted.
 class ConfigError : public std::invalid_argument {
@@ -52,6 +55,12 @@ struct Config {
     // Bytes of payload per second that the host's links carry; 0: not known. Where congestion
     // controls begin, and the pace of credits for those whose control asks for them.
     double link_rate = 0;
+
+    // Credits for peers whose congestion control asks for them: bytes per credit, 1 KiB .. 1 MiB,
+    // and the pace of the whole host, which its connections share. Null: a pace of link_rate for
+    // each connection by itself.
+    std::uint32_t credit_quantum = 16 << 10;
+    std::shared_ptr<CreditPacer> credit_pacer;
 
     // Policies.
     PolicyChoice scheduler{"round_robin", {}};

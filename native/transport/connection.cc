@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "transport/credit_source.h"
 #include "transport/handshake.h"
 #include "transport/liveness.h"
 #include "transport/path_health.h"
@@ -38,6 +39,7 @@ struct Connection::Parts {
           health(shared),
           sender(shared, health),
           receiver(shared, sender),
+          credits(shared),
           liveness(shared) {
         shared.stats.state = role == Role::kClient ? State::kConnecting : State::kAccepting;
         shared.last_heard = now;
@@ -52,6 +54,9 @@ struct Connection::Parts {
         shared.paths.resize(config.paths);
         shared.stats.chunk_size = config.chunk_size;
         shared.config = std::move(config);
+        if (shared.config.credit_pacer == nullptr) {
+            shared.config.credit_pacer = std::make_shared<CreditPacer>(shared.config.link_rate);
+        }
         return shared;
     }
 
@@ -71,6 +76,7 @@ struct Connection::Parts {
 
     bool poll(Time now, Transmit& transmit);
     bool poll_signals(Time now, Transmit& transmit);
+    bool poll_credits(Time now, Transmit& transmit);
     bool poll_probes(Time now, Transmit& transmit);
     void put_signal(Time now, Transmit& transmit, PacketKind kind, PathId path);
     void settle(Time now);
@@ -79,12 +85,20 @@ struct Connection::Parts {
     }
     void on_close_timer(Time now);
     PathId next_probe_path() { return static_cast<PathId>(probe_path++ % shared.paths.size()); }
+    PathId next_good_path() {
+        PathId path = next_probe_path();
+        while (shared.paths[path].health != PathHealth::kGood) {  // one always is
+            path = next_probe_path();
+        }
+        return path;
+    }
 
     Shared shared;
     Handshaker handshaker;
     PathHealthLoop health;
     Sender sender;
     Receiver receiver;
+    CreditSource credits;
     Liveness liveness;
     Failure failure;
     RingQueue<Reply> replies;  // to probes of the peer
@@ -247,6 +261,10 @@ Landed Connection::handle_packet(Time now, const wire::Packet& packet, const Arr
         }
     } else if (packet.kind == PacketKind::kProbeReply) {
         p.on_probe_reply(now, packet);
+    } else if (packet.kind == PacketKind::kCredit) {
+        p.sender.on_credit(now, packet.total.bytes);
+    } else if (packet.kind == PacketKind::kDemand) {
+        p.credits.on_demand(now, packet.total.bytes);
     } else if (packet.kind == PacketKind::kClose) {
         p.on_close(now, packet);
     } else if (packet.kind == PacketKind::kCloseReply) {
@@ -323,6 +341,20 @@ bool Connection::Parts::poll_signals(Time now, Transmit& transmit) {
     return false;
 }
 
+// Credits for the peer, and our demand for its. A demand goes before the data it is about.
+bool Connection::Parts::poll_credits(Time now, Transmit& transmit) {
+    if (credits.due(now)) {
+        return credits.poll(now, next_good_path(), transmit);
+    }
+    const std::uint64_t demand = sender.poll_demand(now);
+    if (demand == 0) {
+        return false;
+    }
+    put_signal(now, transmit, PacketKind::kDemand, next_good_path());
+    transmit.packet.total.bytes = demand;
+    return true;
+}
+
 bool Connection::Parts::poll_probes(Time now, Transmit& transmit) {
     PathId path = health.poll_probe(now);
     if (path == kNoPath && liveness.take_probe()) {
@@ -346,8 +378,8 @@ bool Connection::Parts::poll(Time now, Transmit& transmit) {
     if (!open()) {
         return false;
     }
-    if (receiver.poll_ack(now, transmit) || sender.poll(now, transmit) ||
-        poll_probes(now, transmit)) {
+    if (receiver.poll_ack(now, transmit) || poll_credits(now, transmit) ||
+        sender.poll(now, transmit) || poll_probes(now, transmit)) {
         return true;
     }
     settle(now);  // which may raise a signal
@@ -402,8 +434,8 @@ Time Connection::next_timeout() const {
     if (!p.open()) {
         return p.handshaker.next_timeout();
     }
-    return std::min({p.sender.next_timeout(), p.receiver.next_timeout(), p.liveness.next_timeout(),
-                     p.health.next_timeout(), p.close_timer});
+    return std::min({p.sender.next_timeout(), p.receiver.next_timeout(), p.credits.next_timeout(),
+                     p.liveness.next_timeout(), p.health.next_timeout(), p.close_timer});
 }
 
 // --- Commands

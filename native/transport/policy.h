@@ -21,7 +21,9 @@ struct PolicyContext {
     std::uint32_t window = 0;       // chunks that can be in flight at most
     std::uint64_t destination = 0;  // peer id
     std::uint64_t seed = 0;
-    double link_rate = 0;  // bytes per second; 0: not known
+    double link_rate = 0;        // bytes per second; 0: not known
+    std::uint64_t credited = 0;  // bytes of credit that the peer granted so far
+    Time rto_min = kMillisecond;
 };
 
 // Reads the parameters of one policy, with defaults and ranges, and refuses those that nobody asked

@@ -6,6 +6,7 @@ namespace weft::transport {
 namespace {
 
 constexpr std::uint32_t kNone = MessageTable<IncomingMessage>::kNone;
+constexpr std::size_t kMostTrimmed = 256;  // echoes that wait; beyond, timers find the losses
 
 }  // namespace
 
@@ -227,13 +228,16 @@ void Receiver::bury_dead() {
 // Decides when the arrival is acknowledged: at once if `urgent`, else with a few others.
 void Receiver::note_arrival(Time now, const wire::Packet& packet, const Arrival& arrival,
                             bool urgent, std::uint8_t echo_flags) {
+    if ((echo_.flags & wire::kEchoTrimmed) != 0 && trimmed_.size() < kMostTrimmed) {
+        trimmed_.push(echo_);
+    }
     marked_ += arrival.marked ? 1 : 0;
-    echo_.echo_sequence = packet.sequence;
-    echo_.echo_timestamp = packet.timestamp;
-    echo_.echo_path = packet.path;
-    echo_.echo_flags = static_cast<std::uint8_t>(echo_flags | wire::kEchoValid |
-                                                 (arrival.marked ? wire::kEchoMarked : 0));
-    echo_at_ = now;
+    const int flags = echo_flags | wire::kEchoValid | (arrival.marked ? wire::kEchoMarked : 0);
+    echo_ = {.sequence = packet.sequence,
+             .timestamp = packet.timestamp,
+             .path = packet.path,
+             .flags = static_cast<std::uint8_t>(flags),
+             .at = now};
     ++unacked_;
     // With a hole in the sequence acknowledge four times as often: whoever waits for it learns it
     // soon. Every other acknowledgement comes one chunk early, lest the echoes of chunks dealt out
@@ -257,15 +261,16 @@ bool Receiver::poll_ack(Time now, Transmit& transmit) {
     }
     wire::Packet& packet = transmit.packet;
     const std::size_t paths = shared_.paths.size();
-    shared_.address(packet, wire::PacketKind::kAck, static_cast<PathId>(echo_.echo_path % paths),
-                    now);
+    const bool more = !trimmed_.empty();
+    const Echo echo = more ? trimmed_.front() : echo_;
+    shared_.address(packet, wire::PacketKind::kAck, static_cast<PathId>(echo.path % paths), now);
     packet.sequence = static_cast<std::uint32_t>(window_->cumulative());
     wire::Ack& ack = packet.ack;
-    ack.echo_sequence = echo_.echo_sequence;
-    ack.echo_timestamp = echo_.echo_timestamp;
-    ack.echo_path = echo_.echo_path;
-    ack.echo_flags = echo_.echo_flags;
-    const Time held = std::min<Time>(now - echo_at_, 0xFFFFFFFF);
+    ack.echo_sequence = echo.sequence;
+    ack.echo_timestamp = echo.timestamp;
+    ack.echo_path = echo.path;
+    ack.echo_flags = echo.flags;
+    const Time held = std::min<Time>(now - echo.at, 0xFFFFFFFF);
     ack.delay = static_cast<std::uint32_t>(held);
     ack.marked = marked_;
     ack.eager_credit = shared_.config.eager_window + eager_consumed_;
@@ -279,10 +284,14 @@ bool Receiver::poll_ack(Time now, Transmit& transmit) {
         }
     }
     eager_advertised_ = eager_consumed_;
-    echo_.echo_flags = 0;
-    unacked_ = 0;
-    ack_due_ = false;
-    ack_timer_ = kNever;
+    if (more) {
+        trimmed_.pop();
+    } else {
+        echo_.flags = 0;
+        unacked_ = 0;
+        ack_due_ = false;
+        ack_timer_ = kNever;
+    }
     ++shared_.stats.acks_sent;
     transmit.cookie = 0;
     transmit.burst_remaining = 0;

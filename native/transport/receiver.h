@@ -52,6 +52,13 @@ class Receiver {
     bool awaits_bytes() const { return awaited_ != 0; }
 
   private:
+    struct Echo {  // what an acknowledgement says of the chunk that triggered it
+        std::uint32_t sequence = 0;
+        std::uint32_t timestamp = 0;
+        PathId path = 0;
+        std::uint8_t flags = 0;  // wire::kEcho...
+        Time at = 0;             // when it arrived
+    };
     struct Tombstone {  // a discarded message can be forgotten once all numbers below `until` are
                         // in
         Sequence until = 0;
@@ -83,8 +90,9 @@ class Receiver {
     // The acknowledgement in the making.
     bool ack_due_ = false;
     Time ack_timer_ = kNever;
-    Time echo_at_ = 0;           // when the echoed chunk arrived
-    wire::Ack echo_{};           // its echo_ fields
+    Echo echo_;
+    RingQueue<Echo> trimmed_;    // echoes of trimmed chunks that others came after: each is a loss
+                                 // that only an acknowledgement of its own reports
     std::uint32_t unacked_ = 0;  // arrivals since the last acknowledgement
     std::uint32_t marked_ = 0;   // ECN marks ever seen
 };

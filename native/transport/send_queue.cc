@@ -68,6 +68,7 @@ void SendQueue::take(const Portion& portion, std::uint32_t bytes) {
     OutgoingMessage& message = messages_.at(portion.slot);
     message.started = true;
     message.next_offset += bytes;
+    backlog_ -= bytes;
     if ((portion.flags & wire::kFlagEager) != 0) {
         eager_sent_ += bytes;
     }
@@ -102,6 +103,7 @@ void SendQueue::append(std::uint32_t slot) {
     OutgoingMessage& message = messages_.at(slot);
     List& list = ready_[message.request.priority];
     message.ready = true;
+    backlog_ += message.request.size - message.next_offset;
     message.previous = list.last;
     message.next = OutgoingMessage::kNil;
     (list.last == OutgoingMessage::kNil ? list.first : messages_.at(list.last).next) = slot;
@@ -113,6 +115,7 @@ void SendQueue::remove(std::uint32_t slot) {
     OutgoingMessage& message = messages_.at(slot);
     List& list = ready_[message.request.priority];
     message.ready = false;
+    backlog_ -= message.request.size - message.next_offset;
     const auto kNil = OutgoingMessage::kNil;
     (message.previous == kNil ? list.first : messages_.at(message.previous).next) = message.next;
     (message.next == kNil ? list.last : messages_.at(message.next).previous) = message.previous;

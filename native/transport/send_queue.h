@@ -51,6 +51,8 @@ class SendQueue {
     OutgoingMessage& at(std::uint32_t slot) { return messages_.at(slot); }
     const OutgoingMessage& at(std::uint32_t slot) const { return messages_.at(slot); }
     std::size_t size() const { return messages_.size(); }  // all that is not erased
+    // Bytes of messages that may send now or wait their turn; not of those that wait for a grant.
+    std::uint64_t backlog() const { return backlog_; }
     std::uint64_t eager_credit_left() const { return eager_credit_ - eager_sent_; }
 
     // The next portion; false when no message may send. Stays the same until take(), grant() or
@@ -87,6 +89,7 @@ class SendQueue {
     std::uint64_t eager_limit_ = 0;
     std::uint64_t eager_credit_ = 0;  // bytes permitted since the start
     std::uint64_t eager_sent_ = 0;    // bytes used of them
+    std::uint64_t backlog_ = 0;
 };
 
 }  // namespace weft::transport

@@ -12,8 +12,14 @@ Sender::Sender(Shared& shared, PathHealthLoop& health)
     : shared_(shared),
       health_(health),
       scheduler_(make_path_scheduler(shared.config.scheduler, policy_context())),
-      congestion_(make_congestion_control(shared.config.congestion, policy_context())),
-      recovery_(make_loss_recovery(shared.config.recovery, policy_context())) {}
+      recovery_(make_loss_recovery(shared.config.recovery, policy_context())) {
+    take_congestion(make_congestion_control(shared.config.congestion, policy_context()));
+}
+
+void Sender::take_congestion(std::unique_ptr<CongestionControl> congestion) {
+    congestion_ = std::move(congestion);
+    by_credit_ = congestion_->by_credit();
+}
 
 PolicyContext Sender::policy_context() const {
     const bool negotiated = shared_.remote.window != 0;
@@ -22,12 +28,14 @@ PolicyContext Sender::policy_context() const {
             .window = negotiated ? shared_.remote.window : shared_.config.window,
             .destination = shared_.remote.peer_id,
             .seed = shared_.seed,
-            .link_rate = shared_.config.link_rate};
+            .link_rate = shared_.config.link_rate,
+            .credited = credited_,
+            .rto_min = shared_.config.rto_min};
 }
 
 void Sender::open() {
     scheduler_ = make_path_scheduler(shared_.config.scheduler, policy_context());
-    congestion_ = make_congestion_control(shared_.config.congestion, policy_context());
+    take_congestion(make_congestion_control(shared_.config.congestion, policy_context()));
     ring_.emplace(kFirstLap + shared_.local_sequence, shared_.remote.window);
     queue_.open(shared_.stats.chunk_size, shared_.remote.eager_window, shared_.remote.eager_limit);
 }
@@ -38,7 +46,7 @@ void Sender::set_scheduler(const PolicyChoice& choice) {
 }
 
 void Sender::set_congestion(const PolicyChoice& choice) {
-    congestion_ = make_congestion_control(choice, policy_context());
+    take_congestion(make_congestion_control(choice, policy_context()));
     shared_.config.congestion = choice;
     for (Path& path : shared_.paths) {
         path.window = Path{}.window;
@@ -153,8 +161,14 @@ bool Sender::poll(Time now, Transmit& transmit) {
     return false;
 }
 
+void Sender::on_credit(Time now, std::uint64_t total) {
+    credited_ = std::max(credited_, total);
+    congestion_->on_credit(now, total);
+}
+
 bool Sender::may_send(Time now, std::uint32_t bytes) {
-    if (in_flight_ != 0 && in_flight_ + bytes > congestion_->window()) {
+    const bool alone = in_flight_ == 0 && !by_credit_;
+    if (!alone && in_flight_ + bytes > congestion_->window()) {
         return false;
     }
     if (now < release_at_) {
@@ -199,6 +213,7 @@ bool Sender::poll_lost(Time now, Transmit& transmit) {
         chunk.kind = wire::PacketKind::kSkip;
         chunk.offset = queue_.at(chunk.message).id;
         chunk.code = chunk.length;
+        lost_bytes_ -= chunk.length;
         chunk.length = 0;
     }
     if (!may_send(now, chunk.length)) {
@@ -209,6 +224,7 @@ bool Sender::poll_lost(Time now, Transmit& transmit) {
         return false;
     }
     ring_->remove(lost_, ticket);
+    lost_bytes_ -= chunk.length;
     ++shared_.stats.retransmitted;
     pace(now, chunk.length);
     transmit_record(now, ticket, path, transmit);

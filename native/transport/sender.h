@@ -47,9 +47,19 @@ class Sender {
     void on_timer(Time now);
     bool poll(Time now, Transmit& transmit);
 
+    // For controls by credit: what the receiver granted in all; the total to ask it for next, or 0.
+    void on_credit(Time now, std::uint64_t total);
+    std::uint64_t poll_demand(Time now) {
+        return by_credit_ && ring_ ? congestion_->poll_demand(now, queue_.backlog() + lost_bytes_)
+                                   : 0;
+    }
+
     // Whether the next poll() continues a burst, which nothing else should interrupt.
     bool in_burst() const { return burst_.portion.bytes > 0; }
-    Time next_timeout() const { return std::min(loss_timer_, pace_timer_); }
+    Time next_timeout() const {
+        const Time credit = by_credit_ ? congestion_->next_timeout() : kNever;
+        return std::min({loss_timer_, pace_timer_, credit});
+    }
     bool has_messages() const { return queue_.size() != 0; }
     // Nothing is unacknowledged and nothing waits to be sent.
     bool idle() const {
@@ -76,6 +86,7 @@ class Sender {
     };
 
     PolicyContext policy_context() const;
+    void take_congestion(std::unique_ptr<CongestionControl> congestion);
 
     // sender.cc: what goes out.
     bool poll_lost(Time now, Transmit& transmit);
@@ -120,6 +131,9 @@ class Sender {
     std::vector<std::uint32_t> free_descriptors_;
     Burst burst_;
     std::uint64_t in_flight_ = 0;         // bytes
+    std::uint64_t lost_bytes_ = 0;        // on lost_
+    std::uint64_t credited_ = 0;          // bytes that the receiver granted by credits, in all
+    bool by_credit_ = false;              // the congestion control's nature
     Time loss_timer_ = kNever;            // no later than the first loss timeout; may be early
     Time pace_timer_ = kNever;            // when pacing lets the next burst go, if one waits
     Time release_at_ = 0;                 // earliest departure by the pacing rate

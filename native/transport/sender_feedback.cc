@@ -7,6 +7,8 @@
 namespace weft::transport {
 namespace {
 
+constexpr int kTrimsPerAttempt = 8;
+
 // Distance of two transmission counters that wrap around.
 std::int32_t distance(std::uint32_t later, std::uint32_t earlier) {
     return static_cast<std::int32_t>(later - earlier);
@@ -82,7 +84,14 @@ Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
     if ((ack.echo_flags & wire::kEchoTrimmed) != 0) {
         if (last_transmission && chunk->fate == Fate::kInFlight) {
             ++shared_.stats.trims;
-            declare_lost(now, SentRing::ticket_of(sequence), LossCause::kTrimmed);
+            const std::uint32_t ticket = SentRing::ticket_of(sequence);
+            SentChunk& trimmed = ring_->at(ticket);
+            // The header got through, so the path and the peer live: a full queue may trim a chunk
+            // several times before that counts as one attempt in vain.
+            if (++trimmed.trims % kTrimsPerAttempt != 0 && trimmed.attempts > 1) {
+                --trimmed.attempts;
+            }
+            declare_lost(now, ticket, LossCause::kTrimmed);
         }
         return 0;
     }
@@ -133,6 +142,7 @@ void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
         in_flight_ -= chunk.length;
     } else {
         ring_->remove(lost_, ticket);
+        lost_bytes_ -= chunk.length;
         if (chunk.cause == LossCause::kReordered) {
             ++shared_.stats.spurious;
             recovery_->on_spurious(path.acked_order - chunk.order);
@@ -221,6 +231,7 @@ void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
     chunk.fate = Fate::kLost;
     chunk.cause = cause;
     ring_->append(lost_, ticket);
+    lost_bytes_ += chunk.length;
     shared_.observe({.now = now,
                      .kind = TraceKind::kChunkLost,
                      .path = chunk.path,

@@ -34,7 +34,8 @@ struct SentChunk {
     PathId path = kNoPath;  // of the last transmission
     wire::PacketKind kind = wire::PacketKind::kData;
     std::uint8_t flags = 0;     // wire::kFlag...
-    std::uint8_t attempts = 0;  // transmissions so far
+    std::uint8_t attempts = 0;  // transmissions so far, but for most of those that were trimmed
+    std::uint8_t trims = 0;     // modulo 256
     Fate fate = Fate::kUnused;
     LossCause cause = LossCause::kReordered;  // why it was last declared lost
 };

@@ -16,6 +16,7 @@ constexpr std::size_t kAckSize = 28;  // without the bitmap
 constexpr std::size_t kCodeSize = 4;
 constexpr std::size_t kProofSize = 8;
 constexpr std::size_t kProbeSize = 6;
+constexpr std::size_t kTotalSize = 8;
 constexpr std::size_t kChecksumAt = 16;
 constexpr std::uint8_t kKnownFlags = kFlagChecksum | kFlagEager | kFlagWantsGrant;
 
@@ -46,6 +47,9 @@ std::optional<std::size_t> body_size(PacketKind kind) {
         case PacketKind::kClose:
         case PacketKind::kCloseReply:
             return kCodeSize;
+        case PacketKind::kCredit:
+        case PacketKind::kDemand:
+            return kTotalSize;
     }
     return std::nullopt;
 }
@@ -169,6 +173,10 @@ DecodeStatus decode_body(Reader& in, Packet& packet, std::size_t left) {
         case PacketKind::kCloseReply:
             in.get(packet.code.code);
             break;
+        case PacketKind::kCredit:
+        case PacketKind::kDemand:
+            in.get(packet.total.bytes);
+            break;
     }
     return DecodeStatus::kOk;
 }
@@ -235,6 +243,10 @@ std::size_t encode(const Packet& packet, std::span<std::uint8_t> out) {
         case PacketKind::kClose:
         case PacketKind::kCloseReply:
             writer.put(packet.code.code);
+            break;
+        case PacketKind::kCredit:
+        case PacketKind::kDemand:
+            writer.put(packet.total.bytes);
             break;
     }
     return encoded_size(packet);

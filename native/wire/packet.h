@@ -36,6 +36,9 @@ enum class PacketKind : std::uint8_t {
     kProbeReply = 34,
     kClose = 35,
     kCloseReply = 36,
+    kCredit =
+        37,  // receiver to sender: the total of bytes that it may send, by credit-based control
+    kDemand = 38,  // sender to receiver: the total that it would like to
 };
 
 // Whether packets of this kind take a sequence number.
@@ -130,6 +133,11 @@ struct Probe {
     std::uint16_t echo_path = 0;
 };
 
+// kCredit, kDemand: a running total since the start of the connection, in bytes of payload.
+struct Total {
+    std::uint64_t bytes = 0;
+};
+
 struct Packet {
     PacketKind kind = PacketKind::kAck;
     std::uint8_t flags = 0;     // kFlag...
@@ -148,6 +156,7 @@ struct Packet {
         Code code;
         Proof proof;
         Probe probe;
+        Total total;
     };
     Packet() : data{} {}
 };

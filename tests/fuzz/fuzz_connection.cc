@@ -185,7 +185,8 @@ class Battle {
             PacketKind::kConfirm,    PacketKind::kReject,    PacketKind::kData,
             PacketKind::kGrant,      PacketKind::kCancel,    PacketKind::kRefuse,
             PacketKind::kSkip,       PacketKind::kAck,       PacketKind::kProbe,
-            PacketKind::kProbeReply, PacketKind::kClose,     PacketKind::kCloseReply};
+            PacketKind::kProbeReply, PacketKind::kClose,     PacketKind::kCloseReply,
+            PacketKind::kCredit,     PacketKind::kDemand};
         Connection& to = script_.byte() % 2 == 0 ? *client_ : *server_;
         wire::Packet packet;
         packet.kind = kKinds[script_.byte() % std::size(kKinds)];
@@ -240,6 +241,10 @@ class Battle {
             case PacketKind::kProbe:
             case PacketKind::kProbeReply:
                 packet.probe = {word(), static_cast<std::uint16_t>(script_.number())};
+                break;
+            case PacketKind::kCredit:
+            case PacketKind::kDemand:
+                packet.total.bytes = script_.number();
                 break;
             case PacketKind::kResponse:
                 packet.proof.proof = script_.number();

@@ -10,6 +10,7 @@
 
 #include "datapath/udp/core.h"
 #include "datapath/udp/interfaces.h"
+#include "transport/credit_pacer.h"
 
 namespace weft::datapath::udp {
 namespace {
@@ -69,6 +70,8 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
     config_.peer_timeout = identity_.peer_timeout;
     config_.rto_min = kLeastTimeout;
     config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
+    config_.link_rate = options_.link_gbit * 1e9 / 8;
+    config_.credit_pacer = std::make_shared<transport::CreditPacer>(config_.link_rate);
     config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
     config_.congestion = {options_.congestion, options_.congestion_parameters};
     config_.recovery = {options_.recovery, options_.recovery_parameters};

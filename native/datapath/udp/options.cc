@@ -9,7 +9,8 @@ namespace weft::datapath {
 namespace {
 
 constexpr const char* kKnown =
-    "paths, sockets, port, mtu, buffer, checksum, gso, gro, scheduler, congestion, recovery, "
+    "paths, sockets, port, mtu, buffer, checksum, gso, gro, link_gbit, scheduler, congestion, "
+    "recovery, "
     "scheduler.KNOB, "
     "congestion.KNOB, recovery.KNOB";
 
@@ -95,6 +96,11 @@ UdpOptions UdpOptions::parse(const std::map<std::string, std::string>& pairs,
             options.gso = choice(key, value, "off", "on");
         } else if (key == "gro") {
             options.gro = choice(key, value, "off", "on");
+        } else if (key == "link_gbit") {
+            options.link_gbit = real(key, value);
+            if (options.link_gbit < 0 || options.link_gbit > 1e5) {
+                refuse(key, value, "a rate from 0 (not known) to 100000 Gbit/s");
+            }
         } else if (key == "scheduler") {
             options.scheduler = value;
         } else if (key == "congestion") {

@@ -37,7 +37,9 @@ struct UdpOptions {
                                      // may grant less: see stats_json)
     bool checksum = false;           // CRC-32C on every packet, required of the peer, too
     bool gso = true;                 // let the kernel cut large batches (used where the kernel can)
-    bool gro = true;  // let the kernel merge arriving packets (used where the kernel can)
+    bool gro = true;       // let the kernel merge arriving packets (used where the kernel can)
+    double link_gbit = 0;  // what our links carry together, for congestion controls that want to
+                           // know it and as the pace of credits; 0: not known
     std::string scheduler = "least_in_flight";
     std::string congestion = "swift";
     std::string recovery = "selective_repeat";

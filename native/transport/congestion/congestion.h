@@ -35,6 +35,15 @@ class CongestionControl {
 
     // Bytes per second; 0 does not pace.
     virtual double pacing_rate() const { return 0; }
+
+    // Controls that live on credits of the receiver: what is in flight may not exceed the window
+    // even when nothing is. The sender passes credits on and, whenever it may have changed, tells
+    // how many bytes wait to be sent; the answer is the total to ask the receiver for, or 0. Due
+    // again at next_timeout().
+    virtual bool by_credit() const { return false; }
+    virtual void on_credit(Time, std::uint64_t /*total*/) {}
+    virtual std::uint64_t poll_demand(Time, std::uint64_t /*backlog*/) { return 0; }
+    virtual Time next_timeout() const { return kNever; }
 };
 
 // Throw ConfigError for a name or a parameter that does not exist, naming those that do.

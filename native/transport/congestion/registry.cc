@@ -3,6 +3,7 @@
 #include "transport/congestion/cubic.h"
 #include "transport/congestion/dcqcn.h"
 #include "transport/congestion/dctcp.h"
+#include "transport/congestion/eqds.h"
 #include "transport/congestion/none.h"
 #include "transport/congestion/nscc.h"
 #include "transport/congestion/swift.h"
@@ -19,7 +20,7 @@ std::unique_ptr<CongestionControl> make(ParameterReader& parameters, const Polic
 constexpr PolicyEntry<CongestionControl> kShelf[] = {
     {"none", make<FixedWindow>}, {"swift", make<Swift>}, {"timely", make<Timely>},
     {"dctcp", make<Dctcp>},      {"dcqcn", make<Dcqcn>}, {"nscc", make<Nscc>},
-    {"cubic", make<Cubic>},
+    {"eqds", make<Eqds>},        {"cubic", make<Cubic>},
 };
 
 }  // namespace

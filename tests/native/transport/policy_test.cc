@@ -30,7 +30,7 @@ std::string error_of(Make make) {
 TEST_CASE("unknown policies and parameters are named, with what there is instead") {
     CHECK(error_of([] { make_congestion_control({"cubit", {}}, kContext); }) ==
           "unknown congestion control 'cubit'; there are: none, swift, timely, dctcp, dcqcn, nscc, "
-          "cubic");
+          "eqds, cubic");
     CHECK(error_of([] { make_path_scheduler({"", {}}, kContext); }) ==
           "unknown path scheduler ''; there are: single, round_robin, random, least_in_flight, "
           "power_of_two, reps, plb, flowlet, mrc, destination_rotation, weighted");

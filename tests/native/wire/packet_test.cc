@@ -11,10 +11,11 @@ namespace weft::wire {
 namespace {
 
 constexpr PacketKind kAllKinds[] = {
-    PacketKind::kHello,  PacketKind::kChallenge,  PacketKind::kResponse,  PacketKind::kConfirm,
-    PacketKind::kReject, PacketKind::kData,       PacketKind::kGrant,     PacketKind::kCancel,
-    PacketKind::kRefuse, PacketKind::kSkip,       PacketKind::kAck,       PacketKind::kProbe,
-    PacketKind::kClose,  PacketKind::kCloseReply, PacketKind::kProbeReply};
+    PacketKind::kHello,  PacketKind::kChallenge,  PacketKind::kResponse,   PacketKind::kConfirm,
+    PacketKind::kReject, PacketKind::kData,       PacketKind::kGrant,      PacketKind::kCancel,
+    PacketKind::kRefuse, PacketKind::kSkip,       PacketKind::kAck,        PacketKind::kProbe,
+    PacketKind::kClose,  PacketKind::kCloseReply, PacketKind::kProbeReply, PacketKind::kCredit,
+    PacketKind::kDemand};
 
 // A valid packet of the kind with every field random.
 Packet random_packet(PacketKind kind, std::mt19937_64& random) {
@@ -79,6 +80,10 @@ Packet random_packet(PacketKind kind, std::mt19937_64& random) {
         case PacketKind::kClose:
         case PacketKind::kCloseReply:
             packet.code.code = u32();
+            break;
+        case PacketKind::kCredit:
+        case PacketKind::kDemand:
+            packet.total.bytes = random();
             break;
     }
     return packet;
