@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
 # Exactly one torch: a range would let pip take a build for another accelerator, gigabytes large.
 TORCH ?= torch==2.13.0
-EXTRAS := dev lab p4 demo
+EXTRAS := dev lab p4 pruning demo
 
 VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)

@@ -1,8 +1,8 @@
 """The control plane of a pruning switch: which query runs under which epoch, on which cells.
 
-Queries run side by side: every operator's registers are shared by rows of cells, each query owning a
-contiguous part (`Share`). A switch that restarted has lost entries and state; `restarted` installs
-what can go on under a new epoch, so that packets of before change nothing.
+Queries run side by side: they share every operator's registers by rows of cells, of which each
+query owns a contiguous part (`Share`). A switch that restarted has lost entries and state;
+`restarted` installs what can go on under a new epoch, so that packets of before change nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from weft.p4.pruning import wire
 from weft.p4.switch import Switch
+from weft.p4.switch.tables import Entry, Table
 
 PROGRAMS = Path(__file__).parents[1] / "programs" / "pruning"
 #: CRC-32C (Castagnoli): the second hash, of another polynomial than the first (join.p4 says why).
@@ -20,6 +21,8 @@ CASTAGNOLI = (0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, True, True)
 #: The sizes that the software switch is built with: columns w, and cells per lane of each pool.
 COLUMNS, CELLS, FILTER_CELLS, SKETCH_CELLS, SLOTS = 8, 4096, 65536, 4096, 64
 MASTER_PORT = 500
+#: Per column: (first code, last code, comparisons that may hold).
+Intervals = Sequence[Sequence[tuple[int, int, int]]]
 
 
 class NoRoom(RuntimeError):
@@ -53,7 +56,8 @@ class Installed:
     shares: tuple[Share, ...] = ()
     flows: tuple[int, ...] = ()
     one_pass: bool = True
-    handles: list[object] = field(default_factory=list)
+    handles: list[Entry] = field(default_factory=list)
+    filters: list[tuple[Table, Entry]] = field(default_factory=list)
 
 
 #: Which registers, by the end of their path, a pool's cells lie in, and how many there are.
@@ -77,8 +81,9 @@ class PruningSwitch:
         if not 1 <= workers <= 200:
             raise ValueError(f"1 to 200 workers, not {workers}")
         self.workers = workers
-        defines = {"COLUMNS": str(COLUMNS), "CELLS": str(CELLS), "LANES": str(wire.LANES),
-                   "FILTER_CELLS": str(FILTER_CELLS), "SKETCH_CELLS": str(SKETCH_CELLS)}  # fmt: skip
+        sizes = {"COLUMNS": COLUMNS, "CELLS": CELLS, "LANES": wire.LANES,
+                 "FILTER_CELLS": FILTER_CELLS, "SKETCH_CELLS": SKETCH_CELLS}  # fmt: skip
+        defines = {name: str(size) for name, size in sizes.items()}
         self.switch = Switch.load(PROGRAMS / "all.p4", defines=defines, seed=seed)
         self.switch.custom_crc(32, *CASTAGNOLI)
         self._seed = seed
@@ -133,7 +138,7 @@ class PruningSwitch:
         self, phases: Mapping[int, Phase], shares: Sequence[Share], flows: Sequence[int],
         one_pass: bool = True,
     ) -> Installed:  # fmt: skip
-        """Clears the query's cells, then lets its packets in under a number and epoch of its own."""
+        """Clears the query's cells, then lets its packets in under an own number and epoch."""
         made = Installed(
             self._next_query, self._next_epoch, dict(phases), tuple(shares), tuple(flows), one_pass
         )
@@ -151,13 +156,13 @@ class PruningSwitch:
 
     def restart(self) -> None:
         """The switch loses all it knows, as after a power cut; routes come back by themselves."""
-        for table in self.switch.tables.values():
-            if table.name in ("ingress.queries",):
-                table.clear()
+        for query in self._running.values():
+            self._leave(query)
         for register in self.switch.registers.values():
             register.reset()
-        for query in self._running.values():
-            query.handles.clear()
+        for owner, entry in query.filters:
+            owner.remove(entry)
+        query.filters.clear()
 
     def restarted(self) -> None:
         """Brings queries back under new epochs: one-pass operators start afresh, the others end."""
@@ -175,8 +180,29 @@ class PruningSwitch:
     def _leave(self, query: Installed) -> None:
         table = self.switch.table("ingress.queries")
         for handle in query.handles:
-            table.remove(handle)  # type: ignore[arg-type]
+            table.remove(handle)
         query.handles.clear()
+        for owner, entry in query.filters:
+            owner.remove(entry)
+        query.filters.clear()
+
+    def install_filter(
+        self, query: Installed, columns: Intervals, false_keys: Sequence[int]
+    ) -> None:
+        """FILTER's tables: one per column (codes a, b, c in turn), and the truth of the whole."""
+        for lane in range(wire.LANES):
+            path = f"ingress.lane{lane}.filter"
+            for axis, intervals in zip("abc", columns, strict=False):
+                table = self.switch.table(f"{path}.{axis}.intervals")
+                for low, high, bits in intervals:
+                    made = table.insert(
+                        [query.query, (low, high)], f"{path}.{axis}.hold", [bits], priority=1
+                    )
+                    query.filters.append((table, made))
+            table = self.switch.table(f"{path}.truth")
+            for key in false_keys:
+                made = table.insert([query.query, key], f"{path}.drop_row")
+                query.filters.append((table, made))
 
     def _clear(self, query: Installed) -> None:
         for share in query.shares:

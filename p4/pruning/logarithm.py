@@ -1,7 +1,8 @@
 """The two tables by which the switch approximates log2 (`programs/pruning/include/skyline.p4`).
 
-log2 x is the place of the highest bit plus the logarithm of what follows it, of which eight bits count.
-Results are rounded down in steps of 2^-20, so they never fall when x grows: all that SKYLINE asks.
+log2 x is the place of the highest bit plus the logarithm of what follows it, of which eight bits
+count. Results are rounded down in steps of 2^-20, so they never fall when x grows: all that SKYLINE
+asks.
 """
 
 from __future__ import annotations

@@ -120,6 +120,11 @@ def encode(stream: Stream, kind: int, sequence: int, present: int = 0, body: byt
     return _below(s.source, s.target, _HEADER.size + len(body)) + head + body
 
 
+def query_of(frame: bytes) -> int:
+    """The query of a frame of this protocol; of others, any number."""
+    return int.from_bytes(frame[_BELOW + 2 : _BELOW + 4], "big")
+
+
 def decode(frame: bytes) -> Packet:
     """Raises `WireError` for anything but a whole packet of this version."""
     if len(frame) < HEADER_BYTES:

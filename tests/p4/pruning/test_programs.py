@@ -47,7 +47,7 @@ def test_distinct_keeps_every_key(program: str, size: int) -> None:
 
 
 def test_fifo_and_lru_replace_what_their_names_say() -> None:
-    """Keys 1 2 1 3 1 in one cell row of two columns: LRU still knows 1 at the end, FIFO does not."""
+    """Keys 1 2 1 3 1 in two columns of one row: LRU still knows 1 at the end, FIFO does not."""
     keys = uint([1, 2, 1, 3, 1])
     lane = np.zeros(5, np.int64)
     for program, expected in (("distinct_fifo", [0, 1, 3, 4]), ("distinct_lru", [0, 1, 3])):
@@ -94,7 +94,7 @@ def test_top_n_deterministic_is_always_right(case: str) -> None:
 
 
 def test_top_n_random_is_wrong_no_more_often_than_promised() -> None:
-    """delta = 2 % by the theorem's d and w, 100 seeds; 9 or more failures have probability < 1e-3."""
+    """delta = 2 % by the theorem, 100 seeds: 9 failures or more have probability < 1e-3."""
     n, delta, d = 20, 0.02, 24
     assert sizing.top_n_columns(n, d, delta) <= 10
     rng = np.random.default_rng(3)

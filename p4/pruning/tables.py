@@ -1,0 +1,171 @@
+"""Tables as workers hold them: Arrow fragments, their statistics, what a worker does with them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from weft.p4.pruning.codes import Scale
+
+_SAMPLE = 20_000
+
+
+class SourceError(ValueError):
+    """A table cannot be read; names it and says which kinds can."""
+
+
+def read(name: str, source: Any) -> pa.Table:
+    """From an Arrow table, a Parquet or CSV file, or a DuckDB relation."""
+    if isinstance(source, pa.Table):
+        return source
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        return source.to_arrow_table()
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not path.exists():
+            raise SourceError(f"table {name}: no file {path}")
+        if path.suffix == ".parquet":
+            return pyarrow.parquet.read_table(path)
+        if path.suffix == ".csv":
+            return pyarrow.csv.read_csv(path)
+    raise SourceError(
+        f"table {name}: give an Arrow table, a .parquet or .csv file, or a DuckDB relation, "
+        f"not {source!r}"
+    )
+
+
+@dataclass(slots=True)
+class Table:
+    """One table, cut into as many fragments as there are workers."""
+
+    name: str
+    fragments: list[pa.Table]
+    _scales: dict[str, Scale] = field(default_factory=dict)
+    _distinct: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    @classmethod
+    def split(cls, name: str, table: pa.Table, workers: int) -> Table:
+        table = table.combine_chunks()
+        edges = [len(table) * i // workers for i in range(workers + 1)]
+        return cls(name, [table.slice(a, b - a) for a, b in itertools.pairwise(edges)])
+
+    @property
+    def rows(self) -> int:
+        return sum(len(f) for f in self.fragments)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.fragments[0].schema
+
+    def width(self, columns: Sequence[str]) -> float:
+        """Bytes per row of these columns, as Arrow holds them."""
+        whole = sum(f.select(list(columns)).nbytes for f in self.fragments)
+        return float(whole) / max(self.rows, 1)
+
+    def scale(self, column: str) -> Scale:
+        """Order-keeping codes for all fragments' values of a column."""
+        if column not in self._scales:
+            self._scales[column] = Scale.of(self._whole(column))
+        return self._scales[column]
+
+    def distinct(self, columns: Sequence[str]) -> int:
+        """About how many different values (HyperLogLog; product for several columns)."""
+        name = tuple(columns)
+        if name not in self._distinct:
+            estimate = 1.0
+            with duckdb.connect() as database:
+                database.register("t", pa.concat_tables(f.select(name) for f in self.fragments))
+                for column in name:
+                    found = database.execute(
+                        f"SELECT approx_count_distinct({quoted(column)}) FROM t"
+                    ).fetchone()
+                    estimate *= max(1, found[0] if found else 1)
+            self._distinct[name] = int(min(estimate, max(self.rows, 1)))
+        return self._distinct[name]
+
+    def total(self, column: str) -> float:
+        """The sum of a column's positive values."""
+        values = self._whole(column).cast(pa.float64()).fill_null(0.0).to_numpy()
+        return float(np.clip(values, 0, None).sum())
+
+    def selectivity(self, where: str | None) -> float:
+        """About which share of the rows a condition keeps, from the head of each fragment."""
+        if where is None or self.rows == 0:
+            return 1.0
+        kept = seen = 0
+        for fragment in self.fragments:
+            head = fragment.slice(0, _SAMPLE // len(self.fragments))
+            kept, seen = kept + len(matching(self.name, head, where)), seen + len(head)
+        return kept / max(seen, 1)
+
+    def _whole(self, column: str) -> pa.ChunkedArray:
+        chunks = [c for f in self.fragments for c in f.column(column).chunks]
+        return pa.chunked_array(chunks, self.schema.field(column).type)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def matching(name: str, fragment: pa.Table, where: str | None) -> npt.NDArray[np.int64]:
+    """Numbers of the rows of a fragment that satisfy a condition, which a worker decides itself."""
+    if where is None:
+        return np.arange(len(fragment))
+    with duckdb.connect() as database:
+        numbered = fragment.append_column("__row", pa.array(np.arange(len(fragment))))
+        database.register(name, numbered)
+        found = database.sql(
+            f"SELECT __row FROM {quoted(name)} WHERE {where} ORDER BY __row"
+        ).to_arrow_table()
+        return np.asarray(found.column(0).to_numpy(), np.int64)
+
+
+def take(fragment: pa.Table, columns: Sequence[str], rows: npt.NDArray[np.int64]) -> pa.Table:
+    """What a worker sends of the rows that survived."""
+    return fragment.select(list(columns)).take(pa.array(rows))
+
+
+def with_keys(
+    fragment: pa.Table, keys: Sequence[str], wanted: pa.Table, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Those of `rows` whose keys occur in `wanted`: the partial second pass of HAVING."""
+    if len(rows) == 0 or len(wanted) == 0:
+        return rows[:0]
+    with duckdb.connect() as database:
+        numbered = take(fragment, keys, rows).append_column("__row", pa.array(rows))
+        database.register("fragment", numbered)
+        database.register("wanted", wanted)
+        same = " AND ".join(
+            f"fragment.{quoted(k)} IS NOT DISTINCT FROM wanted.{quoted(k)}" for k in keys
+        )
+        found = database.sql(
+            f"SELECT __row FROM fragment WHERE EXISTS (FROM wanted WHERE {same}) ORDER BY __row"
+        ).to_arrow_table()
+        return np.asarray(found.column(0).to_numpy(), np.int64)
+
+
+def upwards(column: pa.ChunkedArray, unit: float) -> npt.NDArray[np.uint32]:
+    """Amounts for a sketch: in units, rounded up, negative and missing ones as 0, capped."""
+    values = column.cast(pa.float64()).fill_null(0.0).to_numpy()
+    values = np.where(np.isnan(values), np.inf, values)
+    amounts = np.ceil(np.clip(values / unit, 0, 2**32 - 1))
+    return np.asarray(amounts, np.float64).astype(np.uint32)
+
+
+def present(columns: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.bool_]:
+    """Which rows have a value in every column."""
+    made = np.ones(len(columns[0]), bool)
+    for column in columns:
+        made &= np.asarray(pc.is_valid(column).to_numpy(), bool)
+    return made
