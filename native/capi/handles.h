@@ -35,7 +35,6 @@ struct weft_comm {
 
 struct weft_schedule {
     weft::collectives::Schedule schedule;
-    bool verified = false;
 };
 
 namespace weft::capi {

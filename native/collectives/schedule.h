@@ -166,6 +166,8 @@ std::uint64_t fingerprint(const Schedule& schedule) noexcept;
 class ProgramBuilder {
   public:
     ProgramBuilder(const Spec& spec, std::int32_t rank) : spec_(spec) { program_.rank = rank; }
+    // Goes on with a program that was begun before.
+    ProgramBuilder(const Spec& spec, Program begun) : spec_(spec), program_(std::move(begun)) {}
 
     const Spec& spec() const noexcept { return spec_; }
     std::int32_t rank() const noexcept { return program_.rank; }

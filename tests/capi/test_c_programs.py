@@ -36,7 +36,7 @@ def launch(
     running = []
     for rank in range(size):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WEFT_")}
-        environment |= {variables[0]: str(rank), variables[1]: str(size)}
+        environment |= {"WEFT_COSTS": "default", variables[0]: str(rank), variables[1]: str(size)}
         environment |= {"WEFT_RENDEZVOUS": where, "WEFT_SECRET": "c programs", **extra}
         for name, value in list(environment.items()):
             if "{rank}" in value:
@@ -73,6 +73,18 @@ def test_example(all_reduce: Path, size: int, datapath: str) -> None:
     for rank, (code, output) in enumerate(launch(all_reduce, size, WEFT_DATAPATHS=datapath)):
         assert code == 0, output
         assert output == f"rank {rank} of {size}: sum {total}, largest {size - 1}\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_schedule_built_in_c(tmp_path: Path, size: int) -> None:
+    program = compile_program(EXAMPLES / "schedule.c", tmp_path / "schedule")
+    for rank, (code, output) in enumerate(launch(program, size)):
+        assert code == 0, output
+        *refusals, last = output.splitlines()
+        assert last == f"rank {rank} of {size}: right"
+        assert len(refusals) == (size > 2)
+        for text in refusals:  # rank 0 adds one contribution twice, and never the last one
+            assert "rank 0, step" in text and "rank 1 twice" in text, text
 
 
 @pytest.mark.parametrize(

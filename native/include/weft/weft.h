@@ -394,10 +394,10 @@ typedef enum weft_buffer { WEFT_INPUT = 0, WEFT_OUTPUT = 1, WEFT_SCRATCH = 2 } w
 
 /* A schedule says, per rank, which chunks to send, receive, copy and reduce (see
  * docs/schedules.md). `collective` names what it must achieve and what the verifier proves, e.g.
- * "all_reduce". Buffers are cut into `chunks` equal parts. Release with weft_schedule_free. */
+ * "all_reduce"; `root` counts for rooted collectives only, 0 otherwise. Blocks are cut into
+ * `chunks` equal parts. Release with weft_schedule_free. Errors: INVALID. */
 WEFT_API weft_status weft_schedule_create(const char* name, const char* collective, int32_t size,
-                                          int32_t chunks, int32_t scratch_chunks,
-                                          weft_schedule** schedule);
+                                          int32_t chunks, int32_t root, weft_schedule** schedule);
 /* A built-in algorithm as a schedule, to look at or to start from. */
 WEFT_API weft_status weft_schedule_builtin(const char* algorithm, const char* collective,
                                            int32_t size, int32_t chunks, int32_t root,
@@ -418,6 +418,14 @@ WEFT_API weft_status weft_schedule_copy(weft_schedule* schedule, int32_t rank, i
 WEFT_API weft_status weft_schedule_reduce(weft_schedule* schedule, int32_t rank, int32_t lane,
                                           weft_buffer to, int32_t to_chunk, weft_buffer from,
                                           int32_t from_chunk, int32_t count);
+/* Gives a rank one more block of scratch memory, `chunks` chunks long, and tells the first one's
+ * number. It is as long as the block of rank `like` (all_gatherv and reduce_scatterv, whose blocks
+ * differ), or WEFT_NO_RANK where all are equal. */
+WEFT_API weft_status weft_schedule_scratch(weft_schedule* schedule, int32_t rank, int32_t like,
+                                           int32_t* first_chunk);
+/* The step that the rank got last waits for its step number `step` as well (0: its first), although
+ * they share no chunk: pacing. */
+WEFT_API weft_status weft_schedule_after(weft_schedule* schedule, int32_t rank, int32_t step);
 /* Proves the schedule right or returns SCHEDULE; the message names rank, step and chunk. */
 WEFT_API weft_status weft_schedule_verify(weft_schedule* schedule);
 /* Verifies, then makes the schedule known to the group under its name: options.algorithm = name
