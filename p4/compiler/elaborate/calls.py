@@ -134,7 +134,10 @@ class CallLowering:
                 value = self._u.temporary(self._u.type(type_), location)
             elif place is not None and value is not place:
                 copy_out.append(ir.Assign(place, value, location))  # copied in already
-            elif self._shared(index, resolved, lowered, reached or set()):
+            elif self._shared(index, resolved, lowered, reached or set()) or (
+                # Copied out after an earlier argument to the same place, so it cannot stand there.
+                place is not None and any(_copied_to(place, s) for s in copy_out)
+            ):
                 value = self._stand_in(value, direction, copy_out, location)
             if place is not None:
                 copy_out.extend(self._clear_union(place, location))
@@ -374,3 +377,7 @@ class CallLowering:
         elif isinstance(type_, ir.StructType | ir.HeaderUnionType):
             for field in type_.fields:
                 self._emit_all(packet, build.member(value, field.name, location), location)
+
+
+def _copied_to(place: ir.LValue, statement: ir.Statement) -> bool:
+    return isinstance(statement, ir.Assign) and build.overlap(place, statement.target)
