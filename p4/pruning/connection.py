@@ -27,7 +27,7 @@ from weft.p4.pruning import execute, plan, tables, wire
 from weft.p4.pruning.control import Installed, NoRoom, PruningSwitch
 from weft.p4.pruning.execute import Job, Rows
 from weft.p4.pruning.network import Network, Traffic, Wires
-from weft.p4.pruning.reliability import Receiver, Sender
+from weft.p4.pruning.reliability import GoBackNSender, Receiver, Sender
 
 #: Runs SQL over Arrow tables by name.
 Engine = Callable[[str, Mapping[str, pa.Table]], pa.Table]
@@ -102,6 +102,7 @@ class Connection:
         delta: float = 1e-4,
         engine: Engine = duckdb_engine,
         seed: int = 1,
+        go_back_n: bool = False,
     ) -> None:
         """See `connect`."""
         if not 0 < delta < 1:
@@ -115,7 +116,8 @@ class Connection:
         self._schemas = {
             name: {f.name: str(f.type) for f in t.schema} for name, t in self._tables.items()
         }
-        self._switch = PruningSwitch(workers, seed)
+        self._sender = GoBackNSender if go_back_n else Sender
+        self._switch = PruningSwitch(workers, seed, in_order=go_back_n)
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------------------ queries
@@ -308,7 +310,7 @@ class Connection:
             )  # fmt: skip
             # Time for a full window of every worker to pass the master's link, and some.
             timeout = 200 + 20 * self.wires.delay_us + 4 * self.wires.jitter_us
-            senders.append((worker + 1, Sender(stream, bodies, timeout_us=timeout)))
+            senders.append((worker + 1, self._sender(stream, bodies, timeout_us=timeout)))
         if not one.consume:
             run.kept[one.table] = kept
         consumed = frozenset(p.number for p in run.job.passes if p.consume)
@@ -400,6 +402,7 @@ def connect(
     delta: float = 1e-4,
     engine: Engine = duckdb_engine,
     seed: int = 1,
+    go_back_n: bool = False,
 ) -> Connection:
     """Opens tables for queries through a pruning switch.
 
@@ -407,5 +410,9 @@ def connect(
     over `workers` (1 to 200). `wires` gives the rates of the links, `delta` the probability of a
     wrong answer that a query may have (operators that are always right are always so). `engine`
     runs the master's query. Raises `tables.SourceError` for a source that cannot be read.
+    `go_back_n` takes the paper's protocol, which drops what comes out of order, for comparison.
     """
-    return Connection(sources, workers=workers, wires=wires, delta=delta, engine=engine, seed=seed)
+    return Connection(
+        sources, workers=workers, wires=wires, delta=delta, engine=engine, seed=seed,
+        go_back_n=go_back_n,
+    )  # fmt: skip

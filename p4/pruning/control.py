@@ -76,14 +76,19 @@ _POOLS: Mapping[str, tuple[int, tuple[str, ...]]] = {
 class PruningSwitch:
     """A software switch with every operator, the workers and one master at its ports."""
 
-    def __init__(self, workers: int, seed: int = 1) -> None:
-        """`workers` at ports and addresses 1..workers (at most 200), the master at port 500."""
+    def __init__(self, workers: int, seed: int = 1, in_order: bool = False) -> None:
+        """`workers` at ports and addresses 1..workers (at most 200), the master at port 500.
+
+        `in_order`: the paper's go-back-N rule instead of the sequence window.
+        """
         if not 1 <= workers <= 200:
             raise ValueError(f"1 to 200 workers, not {workers}")
         self.workers = workers
         sizes = {"COLUMNS": COLUMNS, "CELLS": CELLS, "LANES": wire.LANES,
                  "FILTER_CELLS": FILTER_CELLS, "SKETCH_CELLS": SKETCH_CELLS}  # fmt: skip
         defines = {name: str(size) for name, size in sizes.items()}
+        defines |= {"IN_ORDER": "1"} if in_order else {}
+        self.in_order = in_order
         self.switch = Switch.load(PROGRAMS / "all.p4", defines=defines, seed=seed)
         self.switch.custom_crc(32, *CASTAGNOLI)
         self._seed = seed
@@ -210,8 +215,9 @@ class PruningSwitch:
                 if any(part in name for part in _POOLS[share.pool][1]):
                     register.clear(share.base, share.size)
         window = self.switch.register("ingress.window.last")
+        cells = 1 if self.in_order else wire.WINDOW
         for flow in query.flows:
-            window.clear(flow * wire.WINDOW, wire.WINDOW)
+            window.clear(flow * cells, cells)
 
     def close(self) -> None:
         self.switch.close()

@@ -68,11 +68,16 @@ class Sender:
         return self._look if self._open else None
 
     def on_frame(self, packet: wire.Packet) -> None:
-        """An acknowledgement; others' and stale ones change nothing."""
+        """An answer; other flows' and stale ones change nothing.
+
+        The switch's word counts in its present epoch only. The rows by which an earlier one pruned
+        this packet may since have been pruned by this very packet, sent again.
+        """
         s = self.stream
-        if (packet.kind, packet.query, packet.phase, packet.flow) != (
-            wire.ACK, s.query, s.phase, s.flow
-        ):  # fmt: skip
+        if (packet.query, packet.phase, packet.flow) != (s.query, s.phase, s.flow):
+            return
+        pruned = packet.kind == wire.ACK and packet.epoch == s.epoch
+        if not pruned and packet.kind != wire.RECEIPT:
             return
         self._open.pop(packet.sequence, None)
         while self._base < self._next and self._base not in self._open:
@@ -139,7 +144,7 @@ class Receiver:
             self.refused += 1
             return None
         worker = self.flows.get(packet.flow)
-        if packet.query != self.query or worker is None or packet.kind == wire.ACK:
+        if packet.query != self.query or worker is None or packet.kind in (wire.ACK, wire.RECEIPT):
             self.refused += 1
             return None
         if packet.kind == wire.EOS:
@@ -149,4 +154,4 @@ class Receiver:
         back = wire.Stream(
             self.address, worker, packet.query, packet.epoch, packet.phase, packet.flow
         )
-        return wire.encode(back, wire.ACK, packet.sequence)
+        return wire.encode(back, wire.RECEIPT, packet.sequence)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 LANES = 8
 PORT = 22352
 VERSION = 1
-DATA, SURVIVORS, ACK, EOS = 1, 2, 3, 4
+DATA, SURVIVORS, ACK, EOS, RECEIPT = 1, 2, 3, 4, 5
 #: Most packets a flow may have open: the switch remembers that many of each flow.
 WINDOW = 64
 #: Flows that the switch remembers; packets of a higher number pass unpruned.
@@ -143,7 +143,7 @@ def decode(frame: bytes) -> Packet:
     )
     if version != VERSION:
         raise WireError(f"version {version} is not {VERSION}")
-    if kind not in (DATA, SURVIVORS, ACK, EOS):
+    if kind not in (DATA, SURVIVORS, ACK, EOS, RECEIPT):
         raise WireError(f"unknown kind {kind}")
     row = {DATA: ROW_BYTES, SURVIVORS: ID_BYTES}.get(kind, 0)
     body = frame[HEADER_BYTES : 14 + length]

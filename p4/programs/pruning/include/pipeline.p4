@@ -46,6 +46,7 @@ struct meta_t {
     bit<8> operator;
     bit<1> consume;  // the phase's rows serve the switch only; nothing of them goes on
     bit<1> fresh;
+    bit<1> early;    // only where packets must come in order
     bit<1> processed;
     bit<32> base;    // the query's share of the cells
     bit<32> size;
@@ -371,7 +372,7 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
                     if (hdr.request.flow >> FLOW_BITS != 0) {
                         meta.fresh = 0;
                     } else if (second == 0) {
-                        window.apply(hdr.request.flow, hdr.request.sequence, meta.fresh);
+                        window.apply(hdr.request.flow, hdr.request.sequence, meta.fresh, meta.early);
                     }
 #define MEET_LANE(i, next)                                                                         \
     if (hdr.codes[i].isValid() && hdr.codes[i].a ++ hdr.codes[i].b != 0                            \
@@ -381,7 +382,9 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
                       meta.enter##i);                                                              \
     }
                     FOR_EACH_LANE(MEET_LANE)
-                    if ((BIT_PER_LANE(meta.enter)) != 0) {
+                    if (meta.early == 1) {
+                        drop();
+                    } else if ((BIT_PER_LANE(meta.enter)) != 0) {
                         resubmit_preserving_field_list(1);
                     } else {
                         hdr.request.present = hdr.request.present & ~(BIT_PER_LANE(meta.prune));

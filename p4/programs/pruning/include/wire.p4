@@ -5,8 +5,8 @@
 
    A row is an id (which row of the worker's table) and three 32 bit codes; what they mean is the
    operator's affair. a = b = 0 means "no value": such rows are never pruned and change no state. Kinds: DATA is worker to switch; SURVIVORS is
-   what becomes of it, ids only; ACK answers a packet of which nothing is left, or comes from the master;
-   EOS ends a flow. Only DATA meets operators. */
+   what becomes of it, ids only; ACK is the switch's answer to a packet of which nothing is left, RECEIPT
+   the master's; EOS ends a flow. Only DATA meets operators. */
 #ifndef WEFT_PRUNING_WIRE_P4
 #define WEFT_PRUNING_WIRE_P4
 #include <core.p4>
