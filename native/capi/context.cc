@@ -1,5 +1,4 @@
 // weft.h, chapters context and requests.
-#include <ctime>
 
 #include "capi/guard.h"
 #include "capi/handles.h"
@@ -59,17 +58,17 @@ weft_status weft_context_create(const weft_context_options* options, weft_contex
 
 weft_status weft_context_destroy(weft_context* context) {
     return guarded([&] {
-        // The engine's thread may hold what has just ended for a moment longer.
-        constexpr timespec kPause{.tv_sec = 0, .tv_nsec = 1'000'000};
-        for (int i = 0; i < 200 && context != nullptr && context->context.use_count() > 1; ++i) {
-            nanosleep(&kPause, nullptr);
+        if (context == nullptr) {
+            return;
         }
-        if (context != nullptr && context->context.use_count() > 1 &&
-            !context->context->engine().abandoned()) {
-            throw Error(WEFT_ERR_STATE,
-                        "the context is still used by " +
-                            std::to_string(context->context.use_count() - 1) +
-                            " communicators, peers, regions or requests: release those first");
+        weft::engine::Context& inner = *context->context;
+        if (!inner.engine().abandoned()) {
+            if (inner.leases() > 0) {
+                throw Error(WEFT_ERR_STATE,
+                            "the context is still used by " + std::to_string(inner.leases()) +
+                                " communicators, peers, regions or requests: release those first");
+            }
+            inner.retire();
         }
         delete context;
     });

@@ -1,5 +1,6 @@
 // What hides behind the opaque handles: a shared pointer each, so that releasing one never pulls
-// the ground from under another.
+// the ground from under another; and a lease of the context, which may not be destroyed before
+// them.
 #pragma once
 
 #include <memory>
@@ -17,20 +18,24 @@ struct weft_context {
 struct weft_request {
     std::shared_ptr<weft::engine::Context> context;
     std::shared_ptr<weft::engine::Operation> operation;
+    std::shared_ptr<const void> lease = context->lease();
 };
 
 struct weft_peer {
     std::shared_ptr<weft::engine::Context> context;
     weft::datapath::PeerId id;
+    std::shared_ptr<const void> lease = context->lease();
 };
 
 struct weft_region {
     std::shared_ptr<weft::engine::Context> context;
     std::shared_ptr<weft::engine::Region> region;
+    std::shared_ptr<const void> lease = context->lease();
 };
 
 struct weft_comm {
     std::shared_ptr<weft::communicator::Communicator> communicator;
+    std::shared_ptr<const void> lease = communicator->context().lease();
 };
 
 struct weft_schedule {

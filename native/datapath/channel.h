@@ -31,6 +31,15 @@ using PeerId = std::uint64_t;  // random, never 0, stable for the life of a proc
 
 constexpr Time kNever = INT64_MAX;
 
+// "00000000deadbeef", as people meet peers in messages and statistics.
+inline std::string hex(PeerId id) {
+    std::string text(16, '0');
+    for (std::size_t i = 0; i < 16; ++i) {
+        text[15 - i] = "0123456789abcdef"[id >> (4 * i) & 15];
+    }
+    return text;
+}
+
 // `group` is the epoch fence: an unguessable number drawn for each group and never reused, so that
 // nothing of an earlier group's life can match in a later one. `message` is unique among the live
 // messages of that group on this edge.

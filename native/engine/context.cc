@@ -1,12 +1,11 @@
 #include "engine/context.h"
 
-#include <sys/random.h>
-
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
 #include "datapath/udp/udp.h"
-#include "wire/siphash.h"
+#include "engine/secret.h"
 
 namespace weft::engine {
 namespace {
@@ -62,29 +61,11 @@ Time milliseconds_from(const char* variable, Time otherwise) {
     return value * kMillisecond;
 }
 
-std::uint64_t random_word() {
-    std::uint64_t word = 0;
-    while (word == 0) {
-        if (getrandom(&word, sizeof word, 0) != static_cast<ssize_t>(sizeof word)) {
-            throw Error(WEFT_ERR_SYSTEM, "getrandom failed: the system gives no random numbers");
-        }
-    }
-    return word;
-}
-
-// The key of all handshakes, two hashes of the secret under different fixed keys.
 datapath::Identity make_identity(const ContextOptions& options) {
     datapath::Identity identity;
     identity.id = random_word();
     identity.peer_timeout = options.peer_timeout;
-    const std::span secret(reinterpret_cast<const std::uint8_t*>(options.secret.data()),
-                           options.secret.size());
-    for (std::uint8_t half = 0; half < 2; ++half) {
-        const std::uint64_t hash = wire::siphash({'w', 'e', 'f', 't', half}, secret);
-        for (std::size_t i = 0; i < 8; ++i) {
-            identity.key[half * 8u + i] = static_cast<std::uint8_t>(hash >> (8 * i));
-        }
-    }
+    std::ranges::copy(derive_key(options.secret, "weft"), identity.key);
     return identity;
 }
 
@@ -142,6 +123,11 @@ Context::~Context() {
         engine_.stop();
         engine_.call([this] { mesh_.close(); });
     }
+}
+
+void Context::retire() {
+    engine_.stop();
+    engine_.poll();
 }
 
 std::string Context::address() {

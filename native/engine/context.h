@@ -46,12 +46,20 @@ class Context {
     std::string address();
     std::string stats_json();
 
+    // Held by every handle that a user was given of what lives in here.
+    const std::shared_ptr<const void>& lease() const noexcept { return lease_; }
+    long leases() const noexcept { return lease_.use_count() - 1; }
+    // Stops the engine's thread and lets go of all that has ended, so that nobody but the caller
+    // holds this any more. Only without leases.
+    void retire();
+
   private:
     const ContextOptions options_;
     Engine engine_;
     Mesh mesh_;
     OneSided one_sided_;
     datapath::ShmDatapath* shm_ = nullptr;
+    const std::shared_ptr<const void> lease_ = std::make_shared<char>();
 };
 
 }  // namespace weft::engine

@@ -6,19 +6,11 @@ namespace weft::engine {
 namespace {
 
 using datapath::Channel;
+using datapath::hex;
 using datapath::PeerId;
 
 constexpr std::size_t kMostEarly =
     4096;  // messages remembered for groups not made yet; more are found when received by name
-
-std::string hex(std::uint64_t value) {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    std::string text(16, '0');
-    for (std::size_t i = 0; i < 16; ++i) {
-        text[15 - i] = kDigits[value >> (4 * i) & 15];
-    }
-    return text;
-}
 
 }  // namespace
 

@@ -15,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/secret.h"
 #include "wire/siphash.h"
 
 namespace weft::engine {
@@ -69,10 +70,6 @@ class Descriptor {
   private:
     int fd_;
 };
-
-[[noreturn]] void fail_system(const std::string& what) {
-    throw Error(WEFT_ERR_SYSTEM, "rendezvous: " + what + ": " + std::strerror(errno));
-}
 
 // Thrown inside this file only, for a caller that is not one of us or breaks off.
 struct BadCaller {
@@ -143,25 +140,12 @@ std::string read_blob(int fd, Time deadline) {
 
 // ---------------------------------------------------------------- the proof
 
-std::uint64_t random_word() {
-    std::uint64_t word = 0;
-    if (getrandom(&word, sizeof word, 0) != static_cast<ssize_t>(sizeof word)) {
-        fail_system("getrandom");
-    }
-    return word;
-}
-
 std::uint64_t proof(const std::string& secret, const char* role, std::uint64_t caller,
                     std::uint64_t listener) {
-    std::array<std::uint8_t, 16> key{};
-    const std::span text(reinterpret_cast<const std::uint8_t*>(secret.data()), secret.size());
-    for (std::uint8_t half = 0; half < 2; ++half) {
-        const std::uint64_t hash = wire::siphash({'m', 'e', 'e', 't', half}, text);
-        std::memcpy(key.data() + half * 8u, &hash, 8);
-    }
     const std::string words =
         std::string(role) + " " + std::to_string(caller) + " " + std::to_string(listener);
-    return wire::siphash(key, {reinterpret_cast<const std::uint8_t*>(words.data()), words.size()});
+    return wire::siphash(derive_key(secret, "meet"),
+                         {reinterpret_cast<const std::uint8_t*>(words.data()), words.size()});
 }
 
 // True when both have proved that they know the secret.

@@ -44,14 +44,6 @@ void random_bytes(std::uint8_t* to, std::size_t size) {
     }
 }
 
-std::string hex(PeerId peer) {
-    std::string text(16, '0');
-    for (std::size_t i = 0; i < 16; ++i) {
-        text[15 - i] = "0123456789abcdef"[peer >> (4 * i) & 15];
-    }
-    return text;
-}
-
 Handshake::Handshake(const Local& local, bool caller, Time deadline)
     : local_(&local), caller_(caller), deadline_(deadline) {
     random_bytes(nonce_.data(), nonce_.size());

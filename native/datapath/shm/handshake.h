@@ -121,7 +121,4 @@ class Handshake {
 // Fills from the kernel's random source. Throws Error SYSTEM.
 void random_bytes(std::uint8_t* to, std::size_t size);
 
-// "00000000deadbeef", as people meet peers in messages.
-std::string hex(PeerId peer);
-
 }  // namespace weft::datapath::shm

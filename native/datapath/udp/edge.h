@@ -32,9 +32,6 @@ namespace weft::datapath::udp {
 class Core;
 class Edge;
 
-// How errors and statistics write peer ids.
-std::string hex(std::uint64_t value);
-
 // A path: which socket, and where to.
 struct Way {
     Socket* socket = nullptr;

@@ -6,15 +6,6 @@
 
 namespace weft::datapath::udp {
 
-std::string hex(std::uint64_t value) {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    std::string text(16, '0');
-    for (std::size_t i = 0; i < 16; ++i) {
-        text[15 - i] = kDigits[value >> (4 * i) & 15];
-    }
-    return text;
-}
-
 std::string Edge::describe_paths(const transport::Failure& failure) const {
     constexpr std::size_t kMostShown = 4;
     std::string text;
