@@ -75,9 +75,10 @@ void Routing::route_group(std::uint32_t group, const std::vector<bool>& port_up,
         const NodeId node = frontier[i];
         for (const PortId port : outgoing_[node]) {
             const NodeId before = to_[port];
+            if (before < topology_->hosts) continue;  // hosts do not forward
             if (!port_up[port ^ 1] || distance[before] != kFar) continue;
             distance[before] = distance[node] + 1;
-            if (before >= topology_->hosts) frontier.push_back(before);  // hosts do not forward
+            frontier.push_back(before);
         }
     }
     std::vector<PortId> ways;

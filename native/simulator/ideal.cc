@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 namespace weft::simulator {
 namespace {
@@ -20,7 +21,7 @@ NodeId end_of(const fabric::Topology& topology, PortId port) {
     return port % 2 == 0 ? link.b : link.a;
 }
 
-// A set of links that some messages must cross, and what they bring to it.
+// The links that lead out of a part of the network, or into it, and what must cross them.
 struct Cut {
     double rate = 0;  // bytes per picosecond
     double bytes = 0;
@@ -33,47 +34,78 @@ struct Cut {
     Time end() const { return bytes == 0 ? 0 : first + static_cast<Time>(bytes / rate); }
 };
 
-// For every host its interfaces, for every switch of tier 0 the links to the switches above: in
-// either direction.
+// A division of the nodes into parts: part[node].
+using Parts = std::vector<NodeId>;
+
+// The parts that remain connected when only links with `keep` are left.
+template <typename Keep>
+Parts components(const fabric::Topology& topology, Keep keep) {
+    Parts parent(topology.nodes());
+    std::iota(parent.begin(), parent.end(), NodeId{0});
+    const auto find = [&](NodeId node) {
+        while (parent[node] != node) node = parent[node] = parent[parent[node]];
+        return node;
+    };
+    for (const fabric::Link& link : topology.links) {
+        if (keep(link)) parent[find(link.a)] = find(link.b);
+    }
+    for (NodeId node = 0; node < parent.size(); ++node) parent[node] = find(node);
+    return parent;
+}
+
+// The divisions whose borders are looked at: single hosts; single switches with their hosts; and
+// for every tier what hangs together below the next one (racks, pods).
+std::vector<Parts> divisions(const fabric::Topology& topology) {
+    const auto tier = [&](NodeId node) {
+        return node < topology.hosts
+                   ? -1
+                   : static_cast<int>(topology.switches[node - topology.hosts].tier);
+    };
+    int top = 0;
+    for (const fabric::Switch& node : topology.switches)
+        top = std::max(top, static_cast<int>(node.tier));
+    std::vector<Parts> result;
+    result.push_back(components(topology, [](const fabric::Link&) { return false; }));
+    for (int t = 0; t < top; ++t) {
+        result.push_back(components(topology, [&](const fabric::Link& link) {
+            return tier(link.a) <= t && tier(link.b) <= t;
+        }));
+    }
+    const bool flat = top == 0;  // a torus, a dumbbell: there is no tier above
+    if (flat) {
+        result.push_back(components(topology, [&](const fabric::Link& link) {
+            return link.a < topology.hosts || link.b < topology.hosts;
+        }));
+    }
+    return result;
+}
+
+// Every byte from one part to another crosses the border of both: no routing can do better than
+// fill all links of the busiest border (the easy half of max-flow min-cut).
 Time busiest_cut(const fabric::Topology& topology, const Workload& workload,
                  const Framing& framing) {
-    std::vector<Cut> out(topology.nodes());
-    std::vector<Cut> in(topology.nodes());
-    std::vector<NodeId> leaf(topology.hosts, 0);
-    std::vector<std::uint32_t> attachments(topology.hosts, 0);
-    for (const fabric::Link& link : topology.links) {
-        const auto tier = [&](NodeId node) {
-            return node < topology.hosts
-                       ? -1
-                       : static_cast<int>(topology.switches[node - topology.hosts].tier);
-        };
-        const double rate = link.rate / 8e12;
-        for (const auto& [lower, upper] : {std::pair(link.a, link.b), std::pair(link.b, link.a)}) {
-            if (tier(lower) < tier(upper) || (tier(lower) == 0 && tier(upper) == 0)) {
-                out[lower].rate += rate;
-                in[lower].rate += rate;
-            }
-            if (lower < topology.hosts) {
-                leaf[lower] = upper;
-                ++attachments[lower];
-            }
-        }
-    }
-    for (const Message& message : workload.messages) {
-        if (message.source == message.destination) continue;
-        const auto bytes = static_cast<double>(framing.wire_bytes(message.size));
-        out[message.source].add(message, bytes);
-        in[message.destination].add(message, bytes);
-        const bool one_home =
-            attachments[message.source] == 1 && attachments[message.destination] == 1;
-        if (one_home && leaf[message.source] != leaf[message.destination]) {
-            out[leaf[message.source]].add(message, bytes);
-            in[leaf[message.destination]].add(message, bytes);
-        }
-    }
     Time busiest = 0;
-    for (NodeId node = 0; node < topology.nodes(); ++node)
-        busiest = std::max({busiest, out[node].end(), in[node].end()});
+    for (const Parts& part : divisions(topology)) {
+        std::vector<Cut> out(topology.nodes());
+        std::vector<Cut> in(topology.nodes());
+        for (const fabric::Link& link : topology.links) {
+            if (part[link.a] == part[link.b]) continue;
+            for (const NodeId end : {link.a, link.b}) {
+                out[part[end]].rate += link.rate / 8e12;
+                in[part[end]].rate += link.rate / 8e12;
+            }
+        }
+        for (const Message& message : workload.messages) {
+            const NodeId from = part[message.source];
+            const NodeId to = part[message.destination];
+            if (from == to) continue;
+            const auto bytes = static_cast<double>(framing.wire_bytes(message.size));
+            out[from].add(message, bytes);
+            in[to].add(message, bytes);
+        }
+        for (NodeId node = 0; node < topology.nodes(); ++node)
+            busiest = std::max({busiest, out[node].end(), in[node].end()});
+    }
     return busiest;
 }
 

@@ -29,7 +29,8 @@ struct Ideal {
     std::vector<fabric::Time> messages;  // [message] duration when alone in an idle network
     fabric::Time critical_path = 0;      // end of the workload if no two messages ever met
     fabric::Time load = 0;  // end of the workload that the busiest cut imposes: a host's
-                            // interfaces, or all links between a switch and the tier above it
+                            // interfaces, or all links by which a rack or a pod (or, without tiers,
+                            // a switch with its hosts) hangs on the rest
     fabric::Time bound() const { return critical_path > load ? critical_path : load; }
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -284,3 +285,36 @@ def test_a_trace_file_is_read_and_its_mistakes_are_named(tmp_path: Path) -> None
     path.write_text("source,destination,size\n0,1,5000\n0,x,1\n")
     with pytest.raises(ValueError, match=r"trace\.csv:3: "):
         patterns.trace(Workload(), path)
+
+
+@pytest.mark.parametrize(("up", "factor"), [(2, 1), (1, 2)])
+def test_the_bound_knows_of_oversubscription_above_the_racks(up: int, factor: int) -> None:
+    """Two pods of four hosts, four or two links between them and the core: all traffic crosses."""
+    pods = Topology.fat_tree(
+        pods=2, pod_tors=2, pod_aggregations=2, tor_down=2, aggregation_up=up, rate="100Gbit/s"
+    )
+    work = Workload()
+    patterns.tornado(work, range(8), 1_000_000)
+    options = replace(CALM, paths=64)
+    result = simulate(Scenario(pods, work, options, Queues(forwarding="spray")))
+    wire = 1_000_000 + -(-1_000_000 // 4096) * CALM.packet_overhead
+    assert result.load_bound == pytest.approx(factor * wire * 8 / 100e9, rel=1e-6)
+    assert result.end >= result.ideal_bound
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_run_ends_before_its_bound(seed: int) -> None:
+    chance = random.Random(seed)
+    shape = chance.choice(["leaf_spine", "fat_tree", "rail_optimised", "dumbbell", "torus"])
+    topology: Topology = getattr(Topology, shape)()
+    work = Workload()
+    for _ in range(40):
+        source, destination = chance.sample(range(topology.hosts), 2)
+        after = [chance.randrange(len(work))] if len(work) and chance.random() < 0.3 else []
+        size = chance.randrange(1, 300_000)
+        work.add(source, destination, size, start=chance.random() * 1e-5, after=after)
+    for mode in ("packet", "flow"):
+        result = simulate(Scenario(topology, work, replace(CALM, paths=8), mode=mode))
+        assert not result.unfinished
+        slack = 1.0 if mode == "packet" else 0.99  # flows that end together end a little early
+        assert result.end >= slack * result.ideal_bound
