@@ -14,7 +14,9 @@ from weft.emulation.topology import Topology, picoseconds
 
 _fabric = _core.fabric
 
-LINK_ACTIONS = ("down", "rate", "delay", "loss", "corruption", "jitter", "flap")
+LINK_ACTIONS = (
+    "down", "rate", "delay", "loss", "corruption", "duplication", "jitter", "flap",
+)  # fmt: skip
 SWITCH_ACTIONS = ("down",)
 HOST_ACTIONS = ("pause",)
 
@@ -24,8 +26,9 @@ class Event:
     """One fault. Times in seconds.
 
     `link` names both ends, `switch` or `host` one node; exactly one of the three is given. `value`:
-    bit/s for "rate", seconds for "delay" and "jitter", a probability for "loss" and "corruption",
-    the period of "flap" in seconds (down for half of it). `lasts` None: to the end of the run.
+    bit/s for "rate", seconds for "delay" and "jitter", a probability for "loss", "corruption"
+    and "duplication", the period of "flap" in seconds (down for half of it). `lasts` None: to the
+    end of the run.
     """
 
     at: float
@@ -98,6 +101,7 @@ def _link(event: Event, topology: Topology, link: int) -> list[object]:
         "jitter": (units.seconds, 1e9, core.jitter / 1e3),
         "loss": (_probability, 1.0, core.loss),
         "corruption": (_probability, 1.0, core.corruption),
+        "duplication": (_probability, 1.0, core.duplication),
     }[event.action]
     kind = f"link_{event.action}"
     made = [_cue(event.at, kind, link, parse(event.value) * scale, side)]

@@ -130,15 +130,19 @@ class Queues:
     control_first: bool = True
     """Acknowledgements travel in a class of their own that goes first."""
 
+    def parameters(self) -> dict[str, float | int | bool]:
+        """The attributes of the native QueueOptions."""
+        names = (
+            "capacity", "ecn_min", "ecn_max", "ecn_probability", "trimming", "header_capacity",
+            "shared_buffer", "shared_alpha", "pfc_xoff", "pfc_xon",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
     def apply(self, options: object, seed: int) -> None:
         """Write into native SimulationOptions."""
         fabric = options.fabric  # type: ignore[attr-defined]
-        queue = fabric.queue
-        for name in (
-            "capacity", "ecn_min", "ecn_max", "ecn_probability", "trimming", "header_capacity",
-            "shared_buffer", "shared_alpha", "pfc_xoff", "pfc_xon",
-        ):  # fmt: skip
-            setattr(queue, name, getattr(self, name))
+        for name, value in self.parameters().items():
+            setattr(fabric.queue, name, value)
         fabric.seed = seed
         fabric.forwarding = getattr(_fabric.Forwarding, self.forwarding)
         if self.reroute_after is not None:

@@ -155,7 +155,7 @@ def _change_link(table: Table, topology: Topology) -> None:
     for key, read in (("rate", table.rate), ("delay", table.seconds), ("jitter", table.seconds)):
         if table.has(key):
             change[key] = read(key)
-    for key in ("loss", "corruption"):
+    for key in ("loss", "corruption", "duplication"):
         if table.has(key):
             change[key] = table.number(key, high=1.0)
     if table.has("weight"):

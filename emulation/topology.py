@@ -245,11 +245,13 @@ class Topology:
         delay: Duration | None = None,
         loss: float | None = None,
         corruption: float | None = None,
+        duplication: float | None = None,
         jitter: Duration | None = None,
         weight: int | None = None,
     ) -> None:
-        """Change all links between two nodes. Loss and corruption are probabilities per packet,
-        weight the share of traffic among equally short ways (1 .. 64)."""
+        """Change all links between two nodes. Loss, corruption and duplication are probabilities
+        per packet (duplication: in the lab only), weight the share of traffic among equally short
+        ways (1 .. 64)."""
         for index in self.links_between(a, b):
             link = self.native.link(index)  # type: ignore[attr-defined]
             if rate is not None:
@@ -260,6 +262,8 @@ class Topology:
                 link.loss = loss
             if corruption is not None:
                 link.corruption = corruption
+            if duplication is not None:
+                link.duplication = duplication
             if jitter is not None:
                 link.jitter = picoseconds(jitter)
             if weight is not None:

@@ -11,12 +11,13 @@ namespace weft::fabric {
 enum class CueKind : std::uint8_t {
     kLinkDown,  // what is on the wire or waits for it is lost
     kLinkUp,
-    kLinkRate,        // value: bit/s
-    kLinkDelay,       // value: ns
-    kLinkLoss,        // value: probability
-    kLinkCorruption,  // value: probability
-    kLinkJitter,      // value: ns
-    kSwitchDown,      // all its links are down, its queues are lost
+    kLinkRate,         // value: bit/s
+    kLinkDelay,        // value: ns
+    kLinkLoss,         // value: probability
+    kLinkCorruption,   // value: probability
+    kLinkJitter,       // value: ns
+    kLinkDuplication,  // value: probability
+    kSwitchDown,       // all its links are down, its queues are lost
     kSwitchUp,
     kHostPause,  // the host neither sends nor receives; its packets wait
     kHostResume,

@@ -42,10 +42,11 @@ Fabric::Fabric(Topology topology, const FabricOptions& options, Edge& edge)
         port.delay = link.delay;
         port.time_per_byte = 8e12 / link.rate;
         for (Fifo& queue : port.queues) queue = {PacketPool::kNil, PacketPool::kNil};
-        if (link.loss > 0 || link.corruption > 0 || link.jitter > 0) {
+        if (link.loss > 0 || link.corruption > 0 || link.duplication > 0 || link.jitter > 0) {
             Impairment& wire = impairment(id);
             wire.loss = link.loss;
             wire.corruption = link.corruption;
+            wire.duplication = link.duplication;
             wire.jitter = link.jitter;
         }
     }
@@ -252,6 +253,7 @@ void Fabric::transmit(PortId id, PacketIndex index) {
     if (port.waiting != 0 || from_host(id)) request_service(id);
     if (port.impairment != 0) [[unlikely]] {
         Impairment& wire = impairments_[port.impairment];
+        if (wire.tapped) edge_->transmitted(id, packet, now_);
         if (wire.loss > 0 && wire.random.uniform() < wire.loss) {
             ++port.lost;
             drop(index, DropReason::kLinkLoss);
@@ -261,6 +263,10 @@ void Fabric::transmit(PortId id, PacketIndex index) {
             packet.flags |= kCorrupted;
         if (wire.jitter > 0)
             arrival += static_cast<Time>(wire.random.uniform() * static_cast<double>(wire.jitter));
+        if (wire.duplication > 0 && wire.random.uniform() < wire.duplication) {
+            Packet copy = packet;
+            if (edge_->duplicate(copy)) events_.push(arrival, kArrivalTag | packets_.add(copy));
+        }
     }
     events_.push(arrival, kArrivalTag | index);
 }

@@ -4,8 +4,9 @@
 // waiting packets costs a second one, its next service. Nothing is decided before its time, hence
 // priorities, pauses, rate changes and failures are exact to the packet.
 //
-// Invariants: every packet given to inject() ends in exactly one deliver() or dropped(); equal
-// seed, topology and calls give an equal run; the fabric starts no thread and reads no clock.
+// Invariants: every packet given to inject(), and every copy of Edge::duplicate(), ends in exactly
+// one deliver() or dropped(); equal seed, topology and calls give an equal run; the fabric starts
+// no thread and reads no clock.
 #pragma once
 
 #include <cstdint>
@@ -56,6 +57,11 @@ class Edge {
     virtual void egress_ready(HostId host, Time now) = 0;
     // A wake-up that was asked for.
     virtual void wake(std::uint32_t token, Time now) = 0;
+    // The packet begins to cross a link whose port is tapped.
+    virtual void transmitted(PortId, const Packet&, Time) {}
+    // A link is about to deliver the packet twice: true if `packet` has become a second one, with
+    // cargo of its own. Edges whose cargo cannot be copied leave it at one.
+    virtual bool duplicate(Packet&) { return false; }
 
   protected:
     ~Edge() = default;
@@ -89,6 +95,9 @@ class Fabric {
     // From now on the program decides what becomes of packets at this switch. It must outlive the
     // fabric. Throws TopologyError if the node is no switch.
     void run_program(NodeId node, SwitchProgram& program);
+
+    // Whether Edge::transmitted() hears of the packets that leave by a port.
+    void tap(PortId port, bool on) { impairment(port).tapped = on; }
 
     // Runs all events up to and including `limit`, or until stop().
     void run_until(Time limit);
@@ -147,7 +156,9 @@ class Fabric {
     struct Impairment {
         double loss = 0;
         double corruption = 0;
+        double duplication = 0;
         Time jitter = 0;
+        bool tapped = false;
         Random random{0};
     };
 

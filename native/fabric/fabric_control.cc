@@ -36,6 +36,8 @@ const char* to_string(CueKind kind) {
             return "link_corruption";
         case CueKind::kLinkJitter:
             return "link_jitter";
+        case CueKind::kLinkDuplication:
+            return "link_duplication";
         case CueKind::kSwitchDown:
             return "switch_down";
         case CueKind::kSwitchUp:
@@ -61,7 +63,9 @@ void Fabric::schedule(const Cue& cue) {
                             " does not exist; there are " + std::to_string(targets));
     }
     if (cue.at < now_) throw TopologyError(name + ": its time is past");
-    const bool probability = cue.kind == CueKind::kLinkLoss || cue.kind == CueKind::kLinkCorruption;
+    const bool probability = cue.kind == CueKind::kLinkLoss ||
+                             cue.kind == CueKind::kLinkCorruption ||
+                             cue.kind == CueKind::kLinkDuplication;
     if (!std::isfinite(cue.value) || cue.value < 0 || (probability && !is_probability(cue.value)) ||
         (cue.kind == CueKind::kLinkRate && cue.value == 0)) {
         throw TopologyError(name + ": value " + std::to_string(cue.value) + " is out of range");
@@ -152,6 +156,9 @@ void Fabric::perform(const Cue& cue) {
             case CueKind::kLinkCorruption:
                 impairment(port).corruption = cue.value;
                 break;
+            case CueKind::kLinkDuplication:
+                impairment(port).duplication = cue.value;
+                break;
             default:
                 impairment(port).jitter = nanoseconds;
                 break;
@@ -194,7 +201,8 @@ Fabric::Impairment& Fabric::impairment(PortId id) {
     if (port.impairment == 0) {
         if (impairments_.size() > 0xFFFF) throw TopologyError("more than 65,535 imperfect links");
         port.impairment = static_cast<std::uint16_t>(impairments_.size());
-        impairments_.push_back({0, 0, 0, Random(mix(options_.seed + 0x10551U * (id + 1)))});
+        impairments_.push_back(
+            {0, 0, 0, 0, false, Random(mix(options_.seed + 0x10551U * (id + 1)))});
     }
     return impairments_[port.impairment];
 }

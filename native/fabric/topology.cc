@@ -68,6 +68,8 @@ void Topology::check() const {
                 ends + ": loss must lie in 0 .. 1, not " + number(link.loss));
         require(link.corruption >= 0 && link.corruption <= 1,
                 ends + ": corruption must lie in 0 .. 1, not " + number(link.corruption));
+        require(link.duplication >= 0 && link.duplication <= 1,
+                ends + ": duplication must lie in 0 .. 1, not " + number(link.duplication));
         require(link.weight >= 1 && link.weight <= 64,
                 ends + ": weight must lie in 1 .. 64, not " + std::to_string(link.weight));
         ++degree[link.a];

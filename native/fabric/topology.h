@@ -27,6 +27,7 @@ struct Link {
     Time delay = kMicrosecond;
     double loss = 0;           // probability that a packet vanishes, 0 .. 1
     double corruption = 0;     // probability that it arrives with flipped bits, 0 .. 1
+    double duplication = 0;    // probability that it arrives twice, 0 .. 1 (where the edge can)
     Time jitter = 0;           // added to the delay, uniform in [0, jitter]; packets may overtake
     std::uint32_t weight = 1;  // share of the traffic among equally short ways, 1 .. 64
 };

@@ -5,6 +5,7 @@
 
 namespace weft::python {
 
+void bind_emulator(pybind11::module_& module);
 void bind_fabric(pybind11::module_& module);
 void bind_planner(pybind11::module_& module);  // _core.planner
 void bind_schedule(

@@ -21,6 +21,7 @@ void bind_topology(py::module_& module) {
         .def_readwrite("delay", &Link::delay)
         .def_readwrite("loss", &Link::loss)
         .def_readwrite("corruption", &Link::corruption)
+        .def_readwrite("duplication", &Link::duplication)
         .def_readwrite("jitter", &Link::jitter)
         .def_readwrite("weight", &Link::weight);
     py::class_<Switch>(module, "Switch")
@@ -122,7 +123,15 @@ void bind_options(py::module_& module) {
                  return Cue{at, kind, target, value, side};
              }),
              py::arg("at"), py::arg("kind"), py::arg("target"), py::arg("value") = 0.0,
-             py::arg("side") = Side::kBoth);
+             py::arg("side") = Side::kBoth)
+        .def_readonly("at", &Cue::at)
+        .def_property_readonly("kind", [](const Cue& cue) { return to_string(cue.kind); })
+        .def_readonly("target", &Cue::target)
+        .def_readonly("value", &Cue::value)
+        .def_property_readonly("side", [](const Cue& cue) {
+            constexpr const char* kNames[] = {"both", "forward", "backward"};
+            return kNames[static_cast<std::size_t>(cue.side)];
+        });
 }
 
 }  // namespace

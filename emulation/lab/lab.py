@@ -1,0 +1,368 @@
+"""The lab: a topology whose hosts are real. See the package's docstring for an example."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from weft.emulation import events
+from weft.emulation.events import Event
+from weft.emulation.lab import fabric as processes
+from weft.emulation.lab import reaper
+from weft.emulation.lab.errors import FabricDied, LabError
+from weft.emulation.lab.fabric import Fabric
+from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
+from weft.emulation.lab.host import Host
+from weft.emulation.lab.spec import WIRE_OVERHEAD, LinkParameters, Spec, plan
+from weft.emulation.policy import Queues
+from weft.emulation.topology import Topology, picoseconds
+
+MTU_RANGE = (576, 9000)
+HOST_QUEUE_PACKETS = 1000
+"""Linux's default length of an interface's queue."""
+PINGS_AT_ONCE = 2048
+SPIN = 8e-6
+"""Seconds before a departure from which the fabric spins: timers are late by about as much."""
+
+
+class Lab:
+    """A topology brought to life; a context manager, or `start()` and `stop()`.
+
+    `dilation` slows all rates and delays by a factor, so that a machine can emulate fabrics faster
+    than itself; the times that a lab takes and gives (events, pings) stay those of the wall clock.
+    `trains` lets segmentation offloads cross the fabric whole (much faster; a train is lost, marked
+    or delayed as one). `addresses` replaces IPv4 addresses by name, e.g. {"h0": "192.168.1.5/24"}.
+    `host_queue`: bytes that wait in a host's own interface, default 1000 packets. `rootless`: in a
+    user namespace; None: only if this process is not privileged enough to do without.
+    `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
+
+    Raises LabError, before anything runs, when it cannot be.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        queues: Queues | None = None,
+        events: Sequence[Event] = (),
+        seed: int = 1,
+        mtu: int = 1500,
+        dilation: float = 1.0,
+        trains: bool = False,
+        addresses: Mapping[str, str] | None = None,
+        host_queue: int | None = None,
+        rootless: bool | None = None,
+        tolerance: float = LATE_TOLERANCE,
+        name: str = "lab",
+    ) -> None:
+        if not MTU_RANGE[0] <= mtu <= MTU_RANGE[1]:
+            raise LabError(f"{name}: mtu must lie in {MTU_RANGE[0]} .. {MTU_RANGE[1]}, not {mtu}")
+        if not (dilation > 0 and math.isfinite(dilation)):
+            raise LabError(f"{name}: dilation must be a positive number, not {dilation}")
+        self.topology = topology
+        self.queues = queues or Queues()
+        self.seed = seed
+        self.mtu = mtu
+        self.dilation = dilation
+        self.trains = trains
+        self.name = name
+        self.tolerance = tolerance
+        self._rootless = rootless
+        self._events = list(events)
+        for event in self._events:
+            self._cues(event)
+        chosen = {self._number(host): text for host, text in (addresses or {}).items()}
+        planned = plan(topology.hosts, chosen)
+        self.hosts = [
+            Host(self, number, topology.node_name(number), address)
+            for number, address in enumerate(planned)
+        ]
+        self._by_name = {host.name: host for host in self.hosts}
+        self._spec = self._make_spec(host_queue)
+        self._fabric: Fabric | None = None
+        self._began = (0.0, 0.0, 0.0, 0)
+
+    # --- Life
+
+    def start(self) -> Lab:
+        """Build it. Events count their times from here, or from `play()`."""
+        if self._fabric is not None:
+            raise LabError(f"{self.name}: it has been started already")
+        self._fabric = Fabric(self._spec, self._rootless, self.name)
+        idle, total = processes.cpu_times()
+        self._began = (time.monotonic(), idle, total, processes.softnet_drops())
+        if self._events:
+            self.play(*self._events)
+        return self
+
+    def stop(self) -> None:
+        """End all programs in the hosts, and the fabric. Nothing is left; never raises."""
+        if self._fabric is not None:
+            inodes = set(self._fabric.facts["inodes"])
+            self._fabric.close()
+            reaper.kill(inodes)  # for the case that the fabric process could not
+            self._fabric = None
+
+    def __enter__(self) -> Lab:
+        return self.start() if self._fabric is None else self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def fabric(self) -> Fabric:
+        """The running fabric process. Raises LabError when the lab does not run."""
+        if self._fabric is None:
+            raise LabError(f"{self.name}: it is not running; use `with Lab(...) as lab:`")
+        return self._fabric
+
+    def check(self) -> None:
+        """Raises FabricDied if the fabric process is gone."""
+        if not self.fabric.alive():
+            raise FabricDied(f"{self.name}: the fabric process has died; nothing can be reached")
+
+    def enter(self, host: int) -> list[str]:
+        """The words in front of a command that shall run on a host."""
+        return self.fabric.enter(self.fabric.facts["namespaces"][host])
+
+    # --- Parts
+
+    def __getitem__(self, name: str) -> Host:
+        """A host by name. Raises LabError if there is none."""
+        return self.hosts[self._number(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self.hosts)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def _number(self, name: str) -> int:
+        try:
+            number = self.topology.node(name)
+        except ValueError as error:
+            raise LabError(f"{self.name}: {error}") from None
+        if number >= self.topology.hosts:
+            raise LabError(f"{self.name}: {name!r} is a switch; programs run on hosts")
+        return number
+
+    # --- Faults
+
+    def play(self, *happen: Event) -> None:
+        """Let events happen; their times count from now."""
+        self.fabric.ask("schedule", [cue for event in happen for cue in self._cues(event)])
+
+    def link_down(self, a: str, b: str) -> None:
+        """Cut all links between two nodes, now."""
+        self._switch_link(a, b, "link_down")
+
+    def link_up(self, a: str, b: str) -> None:
+        """Mend them."""
+        self._switch_link(a, b, "link_up")
+
+    def _switch_link(self, a: str, b: str, kind: str) -> None:
+        links = self._named(lambda: self.topology.links_between(a, b))
+        self.fabric.ask("schedule", [(0, kind, link, 0.0, "both") for link in links])
+
+    def switch_down(self, name: str) -> None:
+        """Switch off a switch, now: its queues and all its links are lost."""
+        self.fabric.ask("schedule", [(0, "switch_down", self._switch(name), 0.0, "both")])
+
+    def switch_up(self, name: str) -> None:
+        """Switch it on again."""
+        self.fabric.ask("schedule", [(0, "switch_up", self._switch(name), 0.0, "both")])
+
+    def _switch(self, name: str) -> int:
+        node = self._named(lambda: self.topology.node(name)) - self.topology.hosts
+        if node < 0:
+            raise LabError(f"{self.name}: {name!r} is a host, not a switch")
+        return int(node)
+
+    def _named(self, find: Any) -> Any:
+        try:
+            return find()
+        except ValueError as error:
+            raise LabError(f"{self.name}: {error}") from None
+
+    def _cues(self, event: Event) -> list[tuple[int, str, int, float, str]]:
+        slower = {"link_rate": 1 / self.dilation, "link_delay": self.dilation,
+                  "link_jitter": self.dilation}  # fmt: skip
+        made = self._named(lambda: events.cues(event, self.topology))
+        return [
+            (cue.at, cue.kind, cue.target, cue.value * slower.get(cue.kind, 1.0), cue.side)
+            for cue in made
+        ]
+
+    # --- Looking
+
+    def ping(
+        self, a: Host | str, b: Host | str, count: int = 1, interval: float = 0.1,
+        timeout: float = 1.0,
+    ) -> list[float | None]:  # fmt: skip
+        """Round-trip times of ICMP echoes from `a` to `b` in seconds; None: lost. `b` may be any
+        IPv4 address."""
+        source = a if isinstance(a, Host) else self[a]
+        address = b.ip if isinstance(b, Host) else self[b].ip if b in self else b
+        deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
+        asked = [(source.number, address)]
+        times: list[list[float | None]] = self.fabric.ask(
+            "ping", asked, count, interval, timeout, deadline=deadline
+        )
+        return times[0]
+
+    def ping_all(self, timeout: float = 1.0) -> dict[tuple[str, str], float | None]:
+        """An echo between every pair of hosts in both directions: seconds, None for lost ones."""
+        pairs = [(a, b) for a in self.hosts for b in self.hosts if a is not b]
+        answers: dict[tuple[str, str], float | None] = {}
+        for at in range(0, len(pairs), PINGS_AT_ONCE):
+            some = pairs[at : at + PINGS_AT_ONCE]
+            asked = [(a.number, b.ip) for a, b in some]
+            times = self.fabric.ask("ping", asked, 1, 0.0, timeout)
+            answers |= {(a.name, b.name): t[0] for (a, b), t in zip(some, times, strict=True)}
+        return answers
+
+    def iperf(self, a: Host | str, b: Host | str, seconds: float = 2.0) -> float:
+        """Bit/s that one TCP stream from `a` to `b` carries; the first tenth of the time does not
+        count."""
+        source = a if isinstance(a, Host) else self[a]
+        sink = b if isinstance(b, Host) else self[b]
+        with sink.socket() as listener:
+            listener.bind((sink.ip, 0))
+            listener.listen()
+            with source.socket() as sender:
+                sender.settimeout(5.0)
+                listener.settimeout(5.0)
+                sender.connect(listener.getsockname())
+                receiver, _ = listener.accept()
+                with receiver:
+                    return _stream(sender, receiver, seconds)
+
+    def pcap(self, path: Path | str, a: str, b: str | None = None, snap: int = 65535) -> None:
+        """Record what crosses the links between `a` and `b` (or all of a host's or switch's), both
+        ways, in a file that Wireshark reads. `snap`: bytes kept of each frame."""
+        if b is not None:
+            links = self._named(lambda: self.topology.links_between(a, b))
+        else:
+            node = self._named(lambda: self.topology.node(a))
+            links = [link for link, ends in enumerate(self.topology.ends) if node in ends]
+        ports = [port for link in links for port in (2 * link, 2 * link + 1)]
+        self.fabric.ask("capture", ports, str(Path(path).resolve()), snap)
+
+    def end_pcap(self, path: Path | str) -> None:
+        """Close a file that `pcap` writes."""
+        self.fabric.ask("end_capture", str(Path(path).resolve()))
+
+    def port_stats(self) -> dict[str, list[int]]:
+        """Per port of the fabric (2l is link l from its first end to its second, 2l + 1 back):
+        bytes, packets, marks, trims, drops, lost, backlog, peak_backlog."""
+        columns: dict[str, list[int]] = self.fabric.ask("port_stats")
+        return columns
+
+    def counts(self) -> dict[str, int]:
+        """The emulator's counters since the start; times in nanoseconds."""
+        values: dict[str, int] = self.fabric.ask("report")
+        return values
+
+    def fidelity(self) -> Fidelity:
+        """How well the fabric has kept its schedule so far."""
+        counts = self.counts()
+        began, idle_then, total_then, softnet_then = self._began
+        idle, total = processes.cpu_times()
+        kernel, congestion = kernel_facts()
+        return Fidelity(
+            fabric="weft fabric over AF_PACKET",
+            seed=self.seed,
+            dilation=self.dilation,
+            rootless=self.fabric.rootless,
+            scheduling=self.fabric.facts["scheduling"],
+            segmentation="trains" if self.trains else "exact",
+            kernel=kernel,
+            tcp_congestion=congestion,
+            elapsed=time.monotonic() - began,
+            frames=counts["frames_out"],
+            late_p50=counts["late_p50"] * 1e-9,
+            late_p99=counts["late_p99"] * 1e-9,
+            late_max=counts["late_max"] * 1e-9,
+            ring_drops=counts["ring_drops"],
+            softnet_drops=processes.softnet_drops() - softnet_then,
+            refused=counts["refused"],
+            fabric_cpu=counts["cpu"] * 1e-9,
+            cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
+            tolerance=self.tolerance,
+        )
+
+    def _make_spec(self, host_queue: int | None) -> Spec:
+        links = []
+        for number in range(len(self.topology.ends)):
+            link: Any = self.topology.native.link(number)  # type: ignore[attr-defined]
+            links.append(
+                LinkParameters(
+                    link.a, link.b, link.rate / self.dilation, round(link.delay * self.dilation),
+                    link.loss, link.corruption, link.duplication,
+                    round(link.jitter * self.dilation), link.weight,
+                )
+            )  # fmt: skip
+        reroute = self.queues.reroute_after
+        return Spec(
+            addresses=[host.address for host in self.hosts],
+            switches=list(zip(self.topology.switches, self.topology.tiers, strict=True)),
+            links=links,
+            queue=self.queues.parameters(),
+            forwarding=self.queues.forwarding,
+            reroute_after=None if reroute is None else picoseconds(reroute * self.dilation),
+            host_queue=host_queue or HOST_QUEUE_PACKETS * (self.mtu + 14 + WIRE_OVERHEAD),
+            seed=self.seed,
+            mtu=self.mtu,
+            trains=self.trains,
+            trimmed_bytes=128,
+            spin=picoseconds(SPIN),
+        )
+
+
+def _stream(sender: socket.socket, receiver: socket.socket, seconds: float) -> float:
+    """Bit/s from one socket to the other."""
+    stop = threading.Event()
+
+    def send() -> None:
+        block = bytes(1 << 20)
+        try:
+            while not stop.is_set():
+                sender.send(block)
+        except OSError:
+            pass  # the other end has heard enough
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    receiver.settimeout(seconds + 5.0)
+    buffer = bytearray(1 << 20)
+    began = time.monotonic()
+    warm, counted = began + seconds / 10, 0
+    since = began
+    for _ in itertools.count():
+        got = receiver.recv_into(buffer)
+        now = time.monotonic()
+        if now < warm:
+            since = now
+            continue
+        counted += got
+        if now > began + seconds or not got:
+            break
+    stop.set()
+    receiver.close()
+    thread.join(timeout=6)
+    return counted * 8 / max(now - since, 1e-9)

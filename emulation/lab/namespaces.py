@@ -1,0 +1,182 @@
+"""Network namespaces and the interfaces in them.
+
+Namespaces have no names: a file descriptor in the fabric process holds each, so that whatever
+happens to that process, the kernel removes them. Runs inside the fabric process, which is
+privileged (as root, or in a user namespace of its own) and single-threaded while it builds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from weft.emulation.lab.spec import Address
+
+CLONE_NEWNET = 0x40000000
+FSOPEN, FSCONFIG, FSMOUNT, FSCONFIG_CREATE = 430, 431, 432, 6
+"""Numbers of system calls, the same on every architecture since Linux 5.2."""
+NOARP = 0x80
+HOST_INTERFACE = "eth0"
+HOST_INDEX = 2
+"""lo is 1 in every namespace."""
+
+EXACT_SEGMENTS = 1
+"""Most segments of one super-packet: the sender's kernel cuts it up before it enters the link."""
+TRAIN_BYTES = 56 * 1024
+"""With trains: room is left for the headers that the fabric accounts for each segment."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(function: str, *arguments: int) -> None:
+    if getattr(_libc, function)(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{function}: {os.strerror(code)}")
+
+
+def new_network() -> None:
+    """Move this thread into a new network namespace."""
+    _call("unshare", CLONE_NEWNET)
+
+
+def current_network() -> int:
+    """A file descriptor of this thread's network namespace."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextmanager
+def inside(namespace: int, home: int) -> Iterator[None]:
+    """Be in a namespace for a while, then back home."""
+    _call("setns", namespace, CLONE_NEWNET)
+    try:
+        yield
+    finally:
+        _call("setns", home, CLONE_NEWNET)
+
+
+def _sysfs() -> int | None:
+    """A sysfs of this namespace's devices, attached nowhere; None where it is refused."""
+    syscall = _libc.syscall
+    context = syscall(FSOPEN, b"sysfs", 1)
+    if context < 0:
+        return None
+    try:
+        if syscall(FSCONFIG, context, FSCONFIG_CREATE, None, None, 0) != 0:
+            return None
+        mount = syscall(FSMOUNT, context, 1, 0)
+        return mount if mount >= 0 else None
+    finally:
+        os.close(context)
+
+
+def steer(cpus: int) -> bool:
+    """Let these CPUs (a bit each) do what eth0's frames cost their receiver; False if refused."""
+    sysfs = _sysfs()
+    if sysfs is None:
+        return False
+    try:
+        path = f"class/net/{HOST_INTERFACE}/queues/rx-0/rps_cpus"
+        file = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=sysfs)
+        try:
+            os.write(file, f"{cpus:x}".encode())
+        finally:
+            os.close(file)
+    except OSError:
+        return False
+    finally:
+        os.close(sysfs)
+    return True
+
+
+def _sysctl(key: str, value: str) -> None:
+    with suppress(OSError):  # kernels without IPv6
+        Path("/proc/sys/net", key).write_text(value, encoding="ascii")
+
+
+@dataclass
+class Site:
+    """The fabric's namespace and those of the hosts, in order of host."""
+
+    home: int
+    hosts: list[int] = field(default_factory=list)
+    inodes: list[int] = field(default_factory=list)
+    """Of the hosts' namespaces: by them their processes are found."""
+    steered: bool = False
+    ports: list[int] = field(default_factory=list)
+    """Interface numbers of the fabric's ends of the cables."""
+
+    @classmethod
+    def build(cls, addresses: list[Address], mtu: int, trains: bool, receivers: int) -> Site:
+        """Make all namespaces and links. This thread ends up in the fabric's namespace.
+
+        `receivers`: the CPUs (a bit each) that do what frames cost their receivers; 0: any.
+        """
+        new_network()
+        site = cls(current_network(), steered=receivers != 0)
+        _sysctl("ipv6/conf/default/disable_ipv6", "1")  # ports have no addresses of their own
+        _sysctl("ipv6/conf/all/disable_ipv6", "1")
+        try:
+            for host, address in enumerate(addresses):
+                new_network()
+                namespace = current_network()
+                site.hosts.append(namespace)
+                site.inodes.append(os.fstat(namespace).st_ino)
+                site._join(host, address, mtu, trains)
+                if receivers and site.steered:
+                    site.steered = steer(receivers)
+        finally:
+            _call("setns", site.home, CLONE_NEWNET)
+        with IPRoute() as route:
+            index = {link.get("ifname"): link["index"] for link in route.get_links()}
+            site.ports = [index[f"h{host}"] for host in range(len(addresses))]
+            for port in site.ports:
+                route.link("set", index=port, state="up")
+        return site
+
+    def _join(self, host: int, address: Address, mtu: int, trains: bool) -> None:
+        """In the host's namespace: a cable to the fabric, addresses, routes."""
+        _sysctl("ipv6/conf/default/accept_dad", "0")  # it would cost each address a second
+        _sysctl("ipv6/conf/default/router_solicitations", "0")
+        _sysctl("ipv4/conf/all/rp_filter", "0")
+        _sysctl("ipv4/conf/default/rp_filter", "0")
+        _sysctl("ipv4/ping_group_range", "0 0")  # a group that every user namespace has
+        offload = {"gso_max_size": TRAIN_BYTES} if trains else {"gso_max_segs": EXACT_SEGMENTS}
+        with IPRoute() as route:
+            route.link(
+                "add",
+                ifname=HOST_INTERFACE,
+                index=HOST_INDEX,
+                kind="veth",
+                address=address.mac,
+                mtu=mtu,
+                num_tx_queues=1,
+                num_rx_queues=1,
+                peer={
+                    "ifname": f"h{host}",
+                    "net_ns_fd": self.home,
+                    "mtu": mtu,
+                    "num_tx_queues": 1,
+                    "num_rx_queues": 1,
+                },
+            )
+            route.link("set", index=1, state="up")
+            # Without ARP every frame bears its sender's own address as destination: the fabric goes
+            # by IP and puts the right one in. No tables of neighbours, which the kernel would share
+            # among all namespaces.
+            route.link("set", index=HOST_INDEX, flags=NOARP, mask=NOARP, **offload)
+            route.link("set", index=HOST_INDEX, state="up")
+            route.addr("add", index=HOST_INDEX, address=address.ipv4, prefixlen=address.prefix)
+            with suppress(OSError):  # kernels without IPv6
+                route.addr(
+                    "add", index=HOST_INDEX, family=socket.AF_INET6, address=address.ipv6,
+                    prefixlen=64,
+                )  # fmt: skip
+            # Whatever the addresses, all hosts are on the link.
+            route.route("add", dst="0.0.0.0/0", oif=HOST_INDEX, scope=253)

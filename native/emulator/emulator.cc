@@ -1,0 +1,324 @@
+#include "emulator/emulator.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace weft::emulator {
+
+using fabric::HostId;
+using fabric::Packet;
+using fabric::Time;
+
+namespace {
+
+constexpr HostId kNobody = 0xFFFFFFFF;
+constexpr std::int64_t kAnyTime = -1;
+constexpr std::size_t kDrainAtOnce = 256;
+
+std::int64_t clock_ns(clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// Bytes on the wire. A train counts the headers that each of its packets will bear.
+std::uint32_t wire_size(const Received& received) {
+    const auto length = static_cast<std::uint32_t>(received.frame.size());
+    std::uint32_t size = std::max(length, kMinFrame) + kWireOverhead;
+    const std::uint32_t segment = received.offload.segment_size;
+    if (received.offload.segmentation != 0 && segment > 0) {
+        const std::uint32_t headers =
+            std::min<std::uint32_t>(received.offload.header_length, length);
+        const std::uint32_t packets = (length - headers + segment - 1) / segment;
+        if (packets > 1) size += (packets - 1) * (headers + kWireOverhead);
+    }
+    return std::min<std::uint32_t>(size, 0xFFFF);
+}
+
+}  // namespace
+
+Emulator::Emulator(fabric::Topology topology, const EmulatorOptions& options,
+                   const std::vector<EdgePort>& ports)
+    : options_(options),
+      socket_(options.frame_size, options.ring_frames),
+      fabric_(std::move(topology), options.fabric, *this),
+      random_(fabric::mix(options.fabric.seed ^ 0xF11B)) {
+    if (ports.size() != fabric_.topology().hosts)
+        throw std::invalid_argument("there must be one edge port per host");
+    for (HostId host = 0; host < ports.size(); ++host) {
+        const EdgePort& port = ports[host];
+        if (port.interface <= 0) throw std::invalid_argument("interface numbers begin at 1");
+        neighbours_.add(host, port.mac, port.ipv4, port.ipv6);
+        interfaces_.push_back(port.interface);
+        const auto index = static_cast<std::size_t>(port.interface);
+        if (at_interface_.size() <= index) at_interface_.resize(index + 1, kNobody);
+        at_interface_[index] = host;
+    }
+    doorbell_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (doorbell_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    sending_.reserve(PacketSocket::kBatch);
+    due_.reserve(PacketSocket::kBatch);
+}
+
+Emulator::~Emulator() {
+    close(doorbell_);
+}
+
+std::int64_t Emulator::wall() const {
+    return clock_ns(CLOCK_MONOTONIC) - origin_;
+}
+
+// Frames bear CLOCK_REALTIME, which may be stepped: its distance to our clock is learned anew every
+// time the thread has slept.
+void Emulator::learn_offset() {
+    real_offset_ = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+}
+
+Time Emulator::model_time(std::int64_t stamp) const {
+    return (stamp - real_offset_ - origin_) * fabric::kNanosecond;
+}
+
+void Emulator::run() {
+    {
+        const std::scoped_lock lock(mutex_);
+        if (origin_ != 0) throw std::logic_error("a fabric runs once");
+        origin_ = clock_ns(CLOCK_MONOTONIC);
+    }
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    learn_offset();
+    while (!stopping_.load(std::memory_order_acquire)) {
+        const bool more = drain();
+        if (has_work_.load(std::memory_order_acquire)) {
+            const std::scoped_lock lock(mutex_);
+            run_work();
+        }
+        // While frames wait in the ring, the model may not overtake the first of them.
+        Time limit = wall() * fabric::kNanosecond;
+        Received waiting;
+        if (more && socket_.receive(waiting)) limit = std::min(limit, model_time(waiting.stamp));
+        fabric_.run_until(std::max(limit, fabric_.now()));
+        flush();
+        if (!more) rest();
+    }
+    const std::scoped_lock lock(mutex_);
+    run_work();
+    ended_ = true;
+}
+
+void Emulator::stop() {
+    stopping_.store(true, std::memory_order_release);
+    eventfd_write(doorbell_, 1);
+}
+
+void Emulator::call(const std::function<void()>& function) {
+    Work work{&function, nullptr};
+    std::unique_lock lock(mutex_);
+    if (ended_) throw std::runtime_error("the fabric has ended");
+    work_.push_back(&work);
+    has_work_.store(true, std::memory_order_release);
+    eventfd_write(doorbell_, 1);
+    worked_.wait(lock, [&work] { return work.done; });
+    if (work.error) std::rethrow_exception(work.error);
+}
+
+void Emulator::run_work() {
+    has_work_.store(false, std::memory_order_relaxed);
+    for (Work* const work : std::exchange(work_, {})) {
+        try {
+            (*work->function)();
+        } catch (...) {
+            work->error = std::current_exception();
+        }
+        work->done = true;
+    }
+    worked_.notify_all();
+}
+
+// Nothing to take in: sleeps until a frame comes, somebody rings, or shortly before the next event.
+void Emulator::rest() {
+    const Time next = fabric_.next_event();
+    const Time gap = next == fabric::kNever ? next : next - wall() * fabric::kNanosecond;
+    if (gap <= options_.spin) {
+        // A softirq that ran too long is left to a kernel thread, which waits for this very CPU:
+        // spinning would hold back the frames that we have just sent. This call runs it.
+        socket_.ring_drops();
+        return;
+    }
+    timespec timeout{};
+    const timespec* until = nullptr;
+    if (gap != fabric::kNever) {
+        const std::int64_t pause = (gap - options_.spin) / fabric::kNanosecond;
+        timeout = {static_cast<time_t>(pause / 1'000'000'000), pause % 1'000'000'000};
+        until = &timeout;
+    }
+    pollfd sources[] = {{socket_.fd(), POLLIN, 0}, {doorbell_, POLLIN, 0}};
+    ppoll(sources, 2, until, nullptr);
+    if ((sources[1].revents & POLLIN) != 0) {
+        eventfd_t rung = 0;
+        eventfd_read(doorbell_, &rung);
+    }
+    learn_offset();
+}
+
+// Takes frames from the ring into the model, each at its own time; true if some are left.
+bool Emulator::drain() {
+    Received received;
+    for (std::size_t i = 0; i < kDrainAtOnce; ++i) {
+        if (!socket_.receive(received)) return false;
+        accept(received);
+        socket_.release();
+    }
+    return socket_.receive(received);
+}
+
+void Emulator::accept(const Received& received) {
+    const auto index = static_cast<std::size_t>(received.interface);
+    const HostId source = index < at_interface_.size() ? at_interface_[index] : kNobody;
+    if (source == kNobody) return;  // lo, or a device that is no port
+    ++counts_.frames_in;
+    const FrameView view = parse(received.frame);
+    if (view.kind == FrameKind::kArp || view.kind == FrameKind::kNeighbourSolicitation) {
+        answer(received.interface, neighbours_.answer(received.frame, view));
+        if (view.kind == FrameKind::kArp) return;
+    }
+    const auto destination = neighbours_.destination(view);
+    if (!destination || *destination == source) {
+        ++counts_.strangers;
+        return;
+    }
+    const Time now = std::min(model_time(received.stamp), wall() * fabric::kNanosecond);
+    if (now > fabric_.now()) fabric_.run_until(now);
+    Packet packet;
+    packet.entropy = view.entropy;
+    packet.destination = *destination;
+    packet.size = static_cast<std::uint16_t>(wire_size(received));
+    packet.trimmed_size = static_cast<std::uint16_t>(options_.trimmed_bytes + kWireOverhead);
+    if (view.ecn_capable) packet.flags |= fabric::kMarkable;
+    if (view.trimmable && received.frame.size() > options_.trimmed_bytes)
+        packet.flags |= fabric::kTrimmable;
+    packet.cargo = frames_.add(received.frame, received.offload, source);
+    fabric_.inject(source, packet);
+}
+
+void Emulator::answer(int interface, const std::vector<std::uint8_t>& reply) {
+    if (!reply.empty()) put_out(interface, frames_.add(reply, {}, kNobody), kAnyTime);
+}
+
+void Emulator::deliver(HostId host, const Packet& packet, Time now) {
+    StoredFrame& frame = frames_[packet.cargo];
+    mend(frame, packet);
+    const Mac& mac = neighbours_.mac(host);
+    std::copy(mac.begin(), mac.end(), frame.bytes.begin());
+    put_out(interfaces_[host], packet.cargo, now / fabric::kNanosecond);
+}
+
+// Does to the bytes what befell the packet.
+void Emulator::mend(StoredFrame& frame, const Packet& packet) {
+    constexpr unsigned kBefell = fabric::kMarked | fabric::kTrimmed | fabric::kCorrupted;
+    if ((packet.flags & kBefell) == 0) return;
+    const FrameView view = parse(frame.bytes);
+    if ((packet.flags & fabric::kMarked) != 0) mark_congestion(frame.bytes, view);
+    if ((packet.flags & fabric::kTrimmed) != 0) {
+        frame.bytes.resize(trim(frame.bytes, view, options_.trimmed_bytes));
+        frame.offload = {};
+    }
+    if ((packet.flags & fabric::kCorrupted) != 0) {
+        // The receiver must have a checksum to find it by.
+        complete_checksum(frame.bytes, frame.offload);
+        frame.offload = {};
+        damage(frame.bytes, view, random_.next());
+    }
+}
+
+void Emulator::put_out(int interface, std::uint32_t cargo, std::int64_t due) {
+    if (socket_.full()) flush();
+    const StoredFrame& frame = frames_[cargo];
+    socket_.queue(interface, frame.offload, frame.bytes);
+    sending_.push_back(cargo);
+    due_.push_back(due);
+}
+
+void Emulator::flush() {
+    if (sending_.empty()) return;
+    const std::int64_t before = wall();
+    counts_.refused += socket_.flush();
+    const std::int64_t after = wall();
+    const auto count = static_cast<std::int64_t>(sending_.size());
+    for (std::int64_t i = 0; i < count; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        // The batch goes out frame by frame between `before` and `after`.
+        if (due_[at] != kAnyTime)
+            lateness_.add(before + (after - before) * (i + 1) / count - due_[at]);
+        counts_.bytes_out += frames_[sending_[at]].bytes.size();
+        frames_.remove(sending_[at]);
+    }
+    counts_.frames_out += sending_.size();
+    sending_.clear();
+    due_.clear();
+}
+
+void Emulator::dropped(const Packet& packet, fabric::DropReason reason, Time) {
+    ++counts_.dropped[static_cast<std::size_t>(reason)];
+    frames_.remove(packet.cargo);
+}
+
+bool Emulator::duplicate(Packet& packet) {
+    const StoredFrame original = frames_[packet.cargo];
+    packet.cargo = frames_.add(original.bytes, original.offload, original.source);
+    return true;
+}
+
+EmulatorReport Emulator::report() {
+    EmulatorReport report = counts_;
+    report.ring_drops = socket_.ring_drops();
+    report.late_p50 = static_cast<std::uint64_t>(lateness_.quantile(0.50));
+    report.late_p99 = static_cast<std::uint64_t>(lateness_.quantile(0.99));
+    report.late_max = static_cast<std::uint64_t>(lateness_.max());
+    report.cpu = static_cast<std::uint64_t>(clock_ns(CLOCK_THREAD_CPUTIME_ID));
+    report.elapsed = static_cast<std::uint64_t>(wall());
+    return report;
+}
+
+void Emulator::capture(fabric::PortId port, const std::string& path, std::uint32_t snap) {
+    if (port >= fabric_.ports())
+        throw std::invalid_argument("there is no port " + std::to_string(port));
+    auto at = captures_.find(path);
+    if (at == captures_.end()) at = captures_.emplace(path, Capture(path, snap)).first;
+    captured_[port] = &at->second;
+    fabric_.tap(port, true);
+}
+
+void Emulator::end_capture(const std::string& path) {
+    const auto at = captures_.find(path);
+    if (at == captures_.end()) return;
+    for (auto port = captured_.begin(); port != captured_.end();) {
+        if (port->second == &at->second) {
+            fabric_.tap(port->first, false);
+            port = captured_.erase(port);
+        } else {
+            ++port;
+        }
+    }
+    captures_.erase(at);
+}
+
+// What is recorded is what a tap on the wire would see: checksums complete, marks and cuts made.
+void Emulator::transmitted(fabric::PortId port, const Packet& packet, Time now) {
+    const auto at = captured_.find(port);
+    if (at == captured_.end()) return;
+    StoredFrame copy = frames_[packet.cargo];
+    mend(copy, packet);
+    complete_checksum(copy.bytes, copy.offload);
+    at->second->write(copy.bytes, now / fabric::kNanosecond + origin_ + real_offset_);
+}
+
+}  // namespace weft::emulator
