@@ -57,7 +57,10 @@ class _AnyBackend(type):
 class WeftAsGloo(metaclass=_AnyBackend):
     """Stands where torch names gloo's class."""
 
-    def __new__(cls, store: Any, rank: int, size: int, timeout: datetime.timedelta) -> Any:
+    def __new__(
+        cls, store: Any, rank: int, size: int, timeout: datetime.timedelta, **newer: Any
+    ) -> Any:
+        assert not any(newer.values()), newer  # of torch 2.15: enable_reconfigure
         group = types.SimpleNamespace(
             store=store,
             group_rank=rank,
