@@ -132,7 +132,8 @@ class Preprocessor:
             conditionals.append(_Conditional(location, holds, holds, active))
         elif word in ("elif", "else", "endif"):
             self._branch(word, rest, location, conditionals)
-        elif not active or word in ("", "pragma", "line"):
+        elif not active or word in ("", "pragma", "line") or word.isdigit():
+            # `# 1 "file"` is what a C preprocessor writes; places are those of the file read here.
             return
         elif word == "define":
             self._define(rest, location)

@@ -364,6 +364,149 @@ PROGRAMS = {
         "select(x) { k: accept; k + 1: accept; 8w5 .. 7: accept; k &&& 1: accept; "
         "(bit<8>)16w9: accept; default: reject; } } }"
     ),
+    "block ctor param": (
+        "control E(inout bit<8> x); control e1(inout bit<8> x) { apply { x = x + 1; } } "
+        "control c1(inout bit<8> x)(E e) { apply { e.apply(x); } } control top(inout bit<8> "
+        "x) { c1(e1()) c; apply { c.apply(x); } }"
+    ),
+    "int ctor": (
+        "control c(inout bit<8> x)(int n, string s) { apply { x = x + n; } } control d(inout "
+        'bit<8> x) { c(5, "a") k; apply { k.apply(x); } }'
+    ),
+    "actions forms": (
+        "control c(inout bit<8> x) { action b() {} table t { key = { x: exact; } actions = { "
+        ".NoAction; @tableonly b(); } default_action = .NoAction; } apply { t.apply(); } }"
+    ),
+    "empty statements": (
+        "control c(inout bit<8> x) { action a() { ; } apply { ; if (x == 1) ; else ; { } ;; } }"
+    ),
+    "typedef generic": ("header H<T> { T t; } typedef H<bit<8>> H8; struct S { H8 h; H8[2] hs; }"),
+    "name start": (
+        'parser p(packet_in b) { @name(".start") state start { transition next; } @name("n") '
+        "state next { transition accept; } }"
+    ),
+    "nested keyset parens": (
+        "parser p(packet_in b, in bit<8> x, in bit<8> y) { state start { transition "
+        "select(x, y) { ((1), (2)): accept; (3 &&& 1, (4)): accept; default: reject; } } }"
+    ),
+    "post exprs": (
+        "bit<8> f(in bit<8> x) { return x; } control c(inout bit<8> a, inout bit<8> b) { "
+        "apply { a[1:0] = f(b)[3:2]; a = (a ++ b)[11:4]; a = a[7:4][1:0] ++ 6w0; a = -8w1; a "
+        "= (bit<8>)(b[0:0]); } }"
+    ),
+    "numbers": (
+        "const bit<16> a = 16w0xFF_FF; const bit<8> b = 4w0B11 ++ 4w0; const bit<10> c = "
+        "10w0d12; const bit<32> d = 32w0o17; const int e = 0xABCDEF; const bit<4> f = 0b1111;"
+    ),
+    "string esc": (
+        '@a("x \\" y \\\\ z") struct S {} extern void log(string s); void g() { log("tab\\t '
+        'nl\\n quote\\" ok"); }'
+    ),
+    "anno kw": ("@default @table @match(ternary) @if(else) @action[] struct S { @key bit<8> f; }"),
+    "enum ref": ("enum bit<8> E { A = 1, B = 1 + 1, C = (bit<8>)3 }"),
+    "infer init": (
+        "struct I { bit<8> a; } struct S { I i; tuple<bit<8>, bool> t; } control c() { apply "
+        "{ S s = { i = { 1 }, t = { 2, true } }; S u = { { a = 3 }, { 4, false } }; s = (S){ "
+        "{ 5 }, { 6, true } }; } }"
+    ),
+    "struct arg": (
+        "struct S { bit<8> a; bit<8> b; } void f(in S s) {} control c() { apply { f({1, 2}); "
+        "f((S){1, 2}); f({a = 1, b = 2}); f(s = {1, 2}); } }"
+    ),
+    "control default param": (
+        "control c(in bit<8> x, in bit<8> y = 1) { apply {} } control d() { c() k; apply { "
+        "k.apply(1); k.apply(x = 2); k.apply(1, 2); } }"
+    ),
+    "local consts": (
+        "struct S { bit<8> a; } control c(inout bit<8> x) { const bit<8> k = 1; action a() { "
+        "const bit<8> l = k + 1; x = l; } apply { const S s = { k }; x = s.a; if (x == k) { "
+        "const bit<8> z = 3; x = z; } a(); } }"
+    ),
+    "error fields": (
+        "error { Mine } struct S { error e; } control c(inout S s) { apply { s.e = "
+        "error.Mine; if (s.e != error.NoError) { s.e = error.NoError; } } }"
+    ),
+    "parser params": (
+        "parser q(packet_in b, out bit<8> x)(bit<8> k) { state start { x = k; transition "
+        "accept; } } parser p(packet_in b) { q(5) i1; bit<8> y; state start { i1.apply(b, "
+        "y); transition select(y) { 5: accept; _: reject; } } }"
+    ),
+    "line markers": (
+        '# 1 "other.p4"\nconst bit<8> a = 1;\n# 5 "t.p4" 2\nconst bit<8> b = 2;\n#line 7\n'
+        "const bit<8> c = 3;"
+    ),
+    "crlf": (
+        "const bit<8> a = 1;\r\n#define X 2\r\nconst bit<8> b = X;\r\n// c\r\n/* d\r\n */\r\n"
+    ),
+    "quote include": ('#include "core.p4"\nconst bit<8> a = 1;'),
+    "tab vt": ("const\tbit<8>\x0ca = 1;"),
+    "fn in select": (
+        "bit<8> f(in bit<8> x) { return x; } parser p(packet_in b, in bit<8> x) { state "
+        "start { transition select(f(x), x + 1) { (1, 2): accept; } } }"
+    ),
+    "void return": (
+        "void f(inout bit<8> x) { if (x == 1) return; x = 2; return; } control c(inout "
+        "bit<8> x) { apply { f(x); } }"
+    ),
+    "generic ext fn": (
+        "extern T f<T>(in T x); extern void g<T, U>(in T x, out U y); control c(inout bit<8> "
+        "x, inout bit<16> y) { apply { x = f(x); y = f<bit<16>>(3); g(x, y); g<bit<4>, _>(3, "
+        "y); } }"
+    ),
+    "pkg in pkg": (
+        "control C(); package A(C c); package B(A a, A b); control k() { apply {} } A(k()) "
+        "a1; B(a1, A(k())) main;"
+    ),
+    "typedef ext": (
+        "extern X { X(); } typedef X Y; Y() y; control C(); typedef C D; package P(D d); "
+        "control k() { apply {} } P(k()) main;"
+    ),
+    "shift forms": (
+        "control c(inout bit<8> x, inout int<8> i, in bit<200> big) { apply { x = x << x; x "
+        "= x >> 8w3; x = x << big; i = i >> 1; i = i << x; x = 1 << 3; const bit<32> m = "
+        "32w1 << 31; } }"
+    ),
+    "cmp chain": (
+        "control c(inout bit<8> x, inout bool b) { apply { b = x < 3 == true; b = !(x == 1) "
+        "!= (x > 2); b = (x & 0xf) == 3 && (x | 1) != 0; } }"
+    ),
+    "lookups": (
+        "header H { bit<8> a; } struct T { H h; bit<8> b; } parser p(packet_in b, inout "
+        "bit<8> x) { state start { x = b.lookahead<H>().a; T t = b.lookahead<T>(); bit<4> n "
+        "= b.lookahead<bit<8>>()[7:4]; transition select(b.lookahead<H>().a, n) { (1, _): "
+        "accept; _: reject; } } }"
+    ),
+    "for stmts": (
+        "control c(inout bit<8> x) { apply { bit<8> i = 9; for (i = 0, x = 0; i < 3 && x < "
+        "5; i += 1, x += 2) { } for (;i < 5;) i += 1; @unroll for (bit<8> k = 0; k < 2; k += "
+        "1) ; } }"
+    ),
+    "const union": (
+        "header A { bit<8> x; } header_union U { A a; } control c(inout U u) { apply { u = "
+        "{#}; u.a = { 1 }; if (u == (U){#}) {} U v = u; bool b = v != u; } }"
+    ),
+    "tuple nest": (
+        "tuple<bit<8>, tuple<bool>> f(in bit<8> x) { return { x, { true } }; } control "
+        "c(inout bit<8> x) { apply { x = f(x)[0]; if (f(x)[1][0]) {} } }"
+    ),
+    "annotated params": (
+        "control c(@foo in bit<8> x, @optional2 inout bit<8> y)(@bar bit<8> z) { action "
+        'a(@name("q") bit<8> v) {} table t { actions = { a; } default_action = a(z); } apply '
+        "{ t.apply(); } }"
+    ),
+    "hidden": (
+        "control c(inout bit<8> x) { @hidden action a() {} @hidden table t { key = { x + 1: "
+        'exact @hidden @name("k"); } actions = { a; } } apply { t.apply(); } }'
+    ),
+    "match kinds arch": (
+        "match_kind { range, selector, mine } control c(inout bit<8> x) { table t { key = { "
+        "x: mine; } actions = { NoAction; } } apply { t.apply(); } }"
+    ),
+    "custom prop": (
+        "extern Impl { Impl(bit<32> n); } control c(inout bit<8> x) { Impl(3) im; table t { "
+        "key = { x: exact; } actions = { NoAction; } implementation = Impl(4); other = im; "
+        'const third = 5; fourth = { 1, 2 }; fifth = "s"; } apply { t.apply(); } }'
+    ),
 }
 
 
