@@ -26,7 +26,7 @@ import pyarrow as pa
 from weft.p4.pruning import execute, plan, tables, wire
 from weft.p4.pruning.control import Installed, NoRoom, PruningSwitch
 from weft.p4.pruning.execute import Job, Rows
-from weft.p4.pruning.network import Network, Traffic, Wires
+from weft.p4.pruning.network import Traffic, Wires, transfer
 from weft.p4.pruning.reliability import GoBackNSender, Receiver, Sender
 
 #: Runs SQL over Arrow tables by name.
@@ -286,7 +286,7 @@ class Connection:
                 senders += mine
                 receivers[receiver.query] = receiver
             cues = self._restart(taking, senders, restart_at_us if step == 0 else None)
-            traffic = Network(self._switch, self.wires, senders, receivers, cues).run()
+            traffic = transfer(self._switch, self.wires, senders, receivers, cues)
             for run in taking:
                 self._collect(run, step, receivers, senders, traffic)
 

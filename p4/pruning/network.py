@@ -1,24 +1,18 @@
-"""Workers, switch and master on links of given rates, in virtual time.
+"""A query's transfer over modelled wires: workers and master as hosts of a star around the switch.
 
-The switch is the real one and every packet goes through it; what is modelled is the wire: each link
-sends one packet after another at its rate, and may lose, double and delay packets (seeded). The
-master's link is the one that a query waits for. Time dilation costs nothing here: a slower machine
-only takes longer to compute the same virtual microseconds.
+The master's link is the one that a query waits for. Time dilation costs nothing here: a slower
+machine only takes longer to compute the same virtual microseconds.
 """
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weft.p4.pruning import wire
 from weft.p4.pruning.control import MASTER_PORT, PruningSwitch
 from weft.p4.pruning.reliability import Receiver, Sender, TransferError
-
-#: Preamble, start delimiter, check sequence and gap of an Ethernet frame, in bytes.
-FRAMING = 24
+from weft.p4.star import Faults, Star
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,110 +35,82 @@ class Wires:
         return max(slowest, total) + 2 * self.delay_us
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """What a transfer did."""
 
-    elapsed_us: float = 0.0
-    packets: int = 0
-    resent: int = 0
-    bytes_to_switch: int = 0
-    bytes_to_master: int = 0
+    elapsed_us: float
+    bytes_to_master: int
 
 
 @dataclass(slots=True)
-class _Link:
-    gbps: float
-    free_at: float = 0.0
+class _Worker:
+    """All flows of one worker."""
 
-    def depart(self, now: float, length: int) -> float:
-        self.free_at = max(now, self.free_at) + (length + FRAMING) * 8e-3 / self.gbps
-        return self.free_at
+    flows: dict[int, Sender]
+
+    def poll(self, now: float) -> list[bytes]:
+        return [frame for sender in self.flows.values() for frame in sender.poll(now)]
+
+    def on_frame(self, frame: bytes, now: float) -> None:
+        packet = wire.decode(frame)
+        if packet.flow in self.flows:
+            self.flows[packet.flow].on_frame(packet)
+
+    def wake(self) -> float | None:
+        times = [t for sender in self.flows.values() if (t := sender.wake()) is not None]
+        return min(times, default=None)
+
+    @property
+    def done(self) -> bool:
+        return all(sender.done for sender in self.flows.values())
 
 
 @dataclass(slots=True)
-class Network:
-    """Runs the flows of one phase to their end."""
+class _Master:
+    receivers: Mapping[int, Receiver]
+    receipts: list[bytes] = field(default_factory=list)
 
-    control: PruningSwitch
-    wires: Wires
-    senders: Sequence[tuple[int, Sender]]  # (worker's port, a flow of it)
-    receivers: Mapping[int, Receiver]  # by query
-    #: Called at a virtual time of one's choice: faults in mid-query.
-    cues: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
-    traffic: Traffic = field(default_factory=Traffic)
-    _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
-    _count: int = 0
-    _now: float = 0.0
+    def poll(self, now: float) -> list[bytes]:
+        waiting, self.receipts = self.receipts, []
+        return waiting
 
-    def run(self) -> Traffic:
-        """Raises `TransferError` when a flow has not ended at the deadline."""
-        random_ = random.Random(self.wires.seed)
-        up = {port: _Link(self.wires.worker_gbps) for port, _ in self.senders}
-        down = {port: _Link(self.wires.worker_gbps) for port in up}
-        flows = {s.stream.flow: (port, s) for port, s in self.senders}
-        to_master, from_master = _Link(self.wires.master_gbps), _Link(self.wires.master_gbps)
-        waking: dict[int, float] = {}
+    def on_frame(self, frame: bytes, now: float) -> None:
+        receiver = self.receivers.get(wire.query_of(frame))
+        receipt = receiver.on_frame(frame) if receiver else None
+        if receipt is not None:
+            self.receipts.append(receipt)
 
-        def travel(link: _Link, frame: bytes, arrive: Callable[[bytes], None]) -> None:
-            at = link.depart(self._now, len(frame)) + self.wires.delay_us
-            copies = 0 if random_.random() < self.wires.loss else 1
-            copies += copies and random_.random() < self.wires.duplicate
-            for _ in range(copies):
-                late = random_.random() * self.wires.jitter_us if self.wires.jitter_us else 0.0
-                self._at(at + late, lambda: arrive(frame))
+    def wake(self) -> float | None:
+        return None
 
-        def at_switch(port: int, frame: bytes) -> None:
-            for output in self.control.switch.send(port, frame, now_us=int(self._now)):
-                if output.port == MASTER_PORT:
-                    self.traffic.bytes_to_master += len(output.data) + FRAMING
-                    travel(to_master, output.data, at_master)
-                elif output.port in down:
-                    travel(down[output.port], output.data, at_worker)
+    @property
+    def done(self) -> bool:
+        return True  # the senders know when all has arrived
 
-        def at_master(frame: bytes) -> None:
-            receiver = self.receivers.get(wire.query_of(frame))
-            answer = receiver.on_frame(frame) if receiver else None
-            if answer is not None:
-                travel(from_master, answer, lambda f: at_switch(MASTER_PORT, f))
 
-        def at_worker(frame: bytes) -> None:
-            packet = wire.decode(frame)
-            if packet.flow in flows:
-                flows[packet.flow][1].on_frame(packet)
-                pump(packet.flow)
+def transfer(
+    control: PruningSwitch,
+    wires: Wires,
+    senders: Sequence[tuple[int, Sender]],
+    receivers: Mapping[int, Receiver],
+    cues: Sequence[tuple[float, Callable[[], None]]] = (),
+) -> Traffic:
+    """Runs the flows, (worker's port, sender) each, to their end; `receivers` are by query.
 
-        def pump(flow: int) -> None:
-            port, sender = flows[flow]
-            for frame in sender.poll(self._now):
-                self.traffic.bytes_to_switch += len(frame) + FRAMING
-                travel(up[port], frame, lambda f: at_switch(port, f))
-            wake = sender.wake()
-            # One timer per flow is enough; it looks again when it goes off.
-            if wake is not None and waking.get(flow, 0.0) <= self._now:
-                waking[flow] = wake
-                self._at(wake, lambda: pump(flow))
-
-        for when, call in self.cues:
-            self._at(when, call)
-        for flow in flows:
-            pump(flow)
-        while self._events and not all(s.done for _, s in self.senders):
-            self._now, _, call = heapq.heappop(self._events)
-            if self._now > self.wires.deadline_us:
-                break
-            call()
-        late = [s.stream.flow for _, s in self.senders if not s.done]
-        if late:
-            raise TransferError(
-                f"flows {late} have not ended after "
-                f"{self._now / 1e6:.1f} s of virtual time, at a loss of {self.wires.loss:.0%}"
-            )
-        self.traffic.elapsed_us = self._now
-        self.traffic.packets = sum(s.sent_packets for _, s in self.senders)
-        self.traffic.resent = sum(s.resent_packets for _, s in self.senders)
-        return self.traffic
-
-    def _at(self, when: float, call: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._events, (when, self._count, call))
+    Raises `TransferError` when a flow has not ended at the deadline.
+    """
+    workers: dict[int, _Worker] = {}
+    for port, sender in senders:
+        workers.setdefault(port, _Worker({})).flows[sender.stream.flow] = sender
+    rates = dict.fromkeys(workers, wires.worker_gbps) | {MASTER_PORT: wires.master_gbps}
+    faults = Faults(wires.loss, wires.duplicate, wires.jitter_us, wires.seed)
+    hosts = {**workers, MASTER_PORT: _Master(receivers)}
+    star = Star(control.switch.send, hosts, rates, wires.delay_us, faults, cues)
+    if not star.run(wires.deadline_us):
+        late = [s.stream.flow for _, s in senders if not s.done]
+        raise TransferError(
+            f"flows {late} have not ended after {star.now / 1e6:.1f} s of virtual time, "
+            f"at a loss of {wires.loss:.0%}"
+        )
+    return Traffic(star.now, star.down[MASTER_PORT].octets)
