@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from weft.p4.pruning import wire
 from weft.p4.pruning.control import MASTER_PORT, PruningSwitch
 from weft.p4.pruning.reliability import Receiver, Sender, TransferError
-from weft.p4.star import Faults, Star
+from weft.p4.star import Faults, Host, Star
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def transfer(
         workers.setdefault(port, _Worker({})).flows[sender.stream.flow] = sender
     rates = dict.fromkeys(workers, wires.worker_gbps) | {MASTER_PORT: wires.master_gbps}
     faults = Faults(wires.loss, wires.duplicate, wires.jitter_us, wires.seed)
-    hosts = {**workers, MASTER_PORT: _Master(receivers)}
+    hosts: dict[int, Host] = {**workers, MASTER_PORT: _Master(receivers)}
     star = Star(control.switch.send, hosts, rates, wires.delay_us, faults, cues)
     if not star.run(wires.deadline_us):
         late = [s.stream.flow for _, s in senders if not s.done]
