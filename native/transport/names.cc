@@ -97,6 +97,8 @@ const char* to_string(Drop drop) {
             return "unexpected";
         case Drop::kTrimmed:
             return "trimmed";
+        case Drop::kOutOfOrder:
+            return "out_of_order";
         case Drop::kCount:
             break;
     }

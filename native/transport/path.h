@@ -39,6 +39,8 @@ struct Path {
     Time probe_at = kNever;         // when a suspect path is probed next
     Time probe_wait = 0;            // and how long after that again
     std::uint64_t chunks_sent = 0;
+    std::uint64_t bytes_acked = 0;   // of chunks last sent on it
+    std::uint32_t chunks_acked = 0;  // likewise, modulo 2^32
     std::uint64_t chunks_lost = 0;
     std::uint64_t marks = 0;  // echoed ECN marks
 

@@ -76,6 +76,11 @@ Landed Receiver::on_packet(Time now, const wire::Packet& packet, const Arrival& 
         note_arrival(now, packet, arrival, true, wire::kEchoDuplicate);
         return {};
     }
+    if (sequence != window_->cumulative() && sender_.keeps_order()) [[unlikely]] {
+        shared_.drop(now, Drop::kOutOfOrder);
+        note_arrival(now, packet, arrival, true, wire::kEchoDiscarded);
+        return {};
+    }
     if (arrival.trimmed) {
         shared_.drop(now, Drop::kTrimmed);
         note_arrival(now, packet, arrival, true, wire::kEchoTrimmed);

@@ -19,6 +19,10 @@ Sender::Sender(Shared& shared, PathHealthLoop& health)
 void Sender::take_congestion(std::unique_ptr<CongestionControl> congestion) {
     congestion_ = std::move(congestion);
     by_credit_ = congestion_->by_credit();
+    for (Path& path : shared_.paths) {
+        path.window = Path{}.window;
+    }
+    congestion_->begin(shared_.paths);
 }
 
 PolicyContext Sender::policy_context() const {
@@ -48,9 +52,6 @@ void Sender::set_scheduler(const PolicyChoice& choice) {
 void Sender::set_congestion(const PolicyChoice& choice) {
     take_congestion(make_congestion_control(choice, policy_context()));
     shared_.config.congestion = choice;
-    for (Path& path : shared_.paths) {
-        path.window = Path{}.window;
-    }
     release_at_ = 0;
 }
 
@@ -148,8 +149,11 @@ bool Sender::poll(Time now, Transmit& transmit) {
     if (!ring_) {
         return false;
     }
-    if (!lost_.empty() && poll_lost(now, transmit)) {
-        return true;
+    if (!lost_.empty()) {
+        const bool sent = poll_lost(now, transmit);
+        if (sent || recovery_->in_order()) {
+            return sent;  // where order is kept, nothing overtakes what must be sent again
+        }
     }
     if (!controls_.empty() && poll_control(now, transmit)) {
         return true;

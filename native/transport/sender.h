@@ -54,6 +54,9 @@ class Sender {
                                    : 0;
     }
 
+    // Whether the receiving half is to refuse what comes out of order.
+    bool keeps_order() const { return recovery_->in_order(); }
+
     // Whether the next poll() continues a burst, which nothing else should interrupt.
     bool in_burst() const { return burst_.portion.bytes > 0; }
     Time next_timeout() const {
@@ -107,6 +110,10 @@ class Sender {
     void on_record_settled(SentChunk& chunk);
     void detect_losses(Time now, PathId path);
     void declare_lost(Time now, std::uint32_t ticket, LossCause cause);
+    void go_back(Time now);
+    bool just_repeated(Time now, const SentChunk& chunk) const;
+    std::uint64_t lose_behind(Time now, std::uint32_t ticket, LossCause cause);
+    void take_out_of_flight(Time now, std::uint32_t ticket, LossCause cause);
 
     // sender_timers.cc: what stays away.
     void expire(Time now, PathId path);

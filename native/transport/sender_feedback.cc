@@ -45,6 +45,7 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
             on_chunk_acked(now, SentRing::ticket_of(64 * index + bit), totals);
         }
     }
+    ring_->advance();
     const bool newer = distance(ack.marked, peer_marked_) > 0;
     totals.marked = newer ? ack.marked - peer_marked_ : 0;
     peer_marked_ = newer ? ack.marked : peer_marked_;
@@ -52,8 +53,6 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
     // After the bitmap: the echo names the newest arrival, and would make the older ones look
     // overtaken.
     const Time rtt = (ack.echo_flags & wire::kEchoValid) != 0 ? on_echo(now, ack, totals) : 0;
-    ring_->advance();
-
     congestion_->on_ack({.now = now,
                          .path = ack.echo_path,
                          .rtt = rtt,
@@ -81,6 +80,12 @@ Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
     }
     Path& path = shared_.paths[ack.echo_path];
     const bool last_transmission = ack.echo_timestamp == static_cast<std::uint32_t>(chunk->sent_at);
+    if ((ack.echo_flags & wire::kEchoDiscarded) != 0) {
+        if (last_transmission && chunk->fate == Fate::kInFlight) {
+            go_back(now);
+        }
+        return 0;
+    }
     if ((ack.echo_flags & wire::kEchoTrimmed) != 0) {
         if (last_transmission && chunk->fate == Fate::kInFlight) {
             ++shared_.stats.trims;
@@ -149,6 +154,8 @@ void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
         }
     }
     chunk.fate = Fate::kAcked;
+    path.bytes_acked += chunk.length;
+    ++path.chunks_acked;
     totals.bytes += chunk.length;
     ++totals.chunks;
     if (shared_.trace != nullptr) [[unlikely]] {
@@ -214,14 +221,60 @@ void Sender::detect_losses(Time now, PathId path_id) {
         if (distance(path.acked_order, ring_->at(oldest).order) < threshold) {
             return;
         }
+        if (recovery_->in_order() && just_repeated(now, ring_->at(oldest))) {
+            return;
+        }
         ++shared_.stats.fast_retransmits;
         declare_lost(now, oldest, LossCause::kReordered);
     }
 }
 
-// Takes a chunk out of flight and queues it to be sent again. Timeouts are reported to the policies
-// by expire(), once for all chunks of a path.
+// A chunk is lost, though not by a timeout (time_out() reports those, once for all chunks of a
+// path); a recovery that keeps order loses all behind it, too.
 void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
+    LossSample sample{.now = now, .path = ring_->at(ticket).path, .cause = cause};
+    sample.bytes = ring_->at(ticket).length;
+    if (recovery_->in_order()) {
+        sample.bytes += lose_behind(now, ticket, cause);
+    }
+    take_out_of_flight(now, ticket, cause);
+    congestion_->on_loss(sample, shared_.paths);
+    scheduler_->on_loss(sample, shared_.paths);
+}
+
+bool Sender::just_repeated(Time now, const SentChunk& chunk) const {
+    return chunk.attempts > 1 && now - chunk.sent_at < shared_.stats.rtt.smoothed();
+}
+
+// Something came before its turn: what has its turn is lost, with all behind it. At most once per
+// round trip, for all that was under way comes too early then.
+void Sender::go_back(Time now) {
+    const std::uint32_t due = SentRing::ticket_of(ring_->base());
+    const SentChunk& chunk = ring_->at(due);
+    if (chunk.fate == Fate::kInFlight && !just_repeated(now, chunk)) {
+        ++shared_.stats.fast_retransmits;
+        declare_lost(now, due, LossCause::kReordered);
+    }
+}
+
+// Loses everything in flight behind the chunk: no fault of theirs, and no attempt in vain. Those
+// that wait to be sent again are behind them all: going backwards keeps the list in order.
+std::uint64_t Sender::lose_behind(Time now, std::uint32_t ticket, LossCause cause) {
+    std::uint64_t bytes = 0;
+    const Sequence sequence = ring_->sequence_of(ticket);
+    for (Sequence behind = ring_->next() - 1; behind > sequence; --behind) {
+        SentChunk& chunk = ring_->at(SentRing::ticket_of(behind));
+        if (chunk.fate == Fate::kInFlight) {
+            chunk.attempts = std::max<std::uint8_t>(chunk.attempts, 2) - 1;
+            bytes += chunk.length;
+            take_out_of_flight(now, SentRing::ticket_of(behind), cause);
+        }
+    }
+    return bytes;
+}
+
+// Queues a chunk in flight to be sent again.
+void Sender::take_out_of_flight(Time now, std::uint32_t ticket, LossCause cause) {
     SentChunk& chunk = ring_->at(ticket);
     Path& path = shared_.paths[chunk.path];
     ring_->remove(path.flying, ticket);
@@ -230,7 +283,11 @@ void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
     ++path.chunks_lost;
     chunk.fate = Fate::kLost;
     chunk.cause = cause;
-    ring_->append(lost_, ticket);
+    if (recovery_->in_order()) {
+        ring_->prepend(lost_, ticket);
+    } else {
+        ring_->append(lost_, ticket);
+    }
     lost_bytes_ += chunk.length;
     shared_.observe({.now = now,
                      .kind = TraceKind::kChunkLost,
@@ -238,12 +295,6 @@ void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
                      .bytes = chunk.length,
                      .sequence = ring_->sequence_of(ticket),
                      .value = static_cast<std::uint64_t>(cause)});
-    if (cause != LossCause::kTimeout) {
-        const LossSample sample{
-            .now = now, .path = chunk.path, .cause = cause, .bytes = chunk.length};
-        congestion_->on_loss(sample, shared_.paths);
-        scheduler_->on_loss(sample, shared_.paths);
-    }
 }
 
 }  // namespace weft::transport

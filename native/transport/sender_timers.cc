@@ -69,6 +69,9 @@ void Sender::time_out(Time now, PathId path_id) {
     const bool suspect = health_.on_timeout(now, path_id);
     const Time horizon = now - tail_timeout(path);
     std::uint64_t bytes = 0;
+    if (recovery_->in_order()) {
+        bytes = lose_behind(now, path.flying.first, LossCause::kTimeout);
+    }
     for (std::uint32_t ticket = path.flying.first; ticket != SentChunk::kNil;) {
         const SentChunk& chunk = ring_->at(ticket);
         const std::uint32_t next = chunk.next;
@@ -78,7 +81,7 @@ void Sender::time_out(Time now, PathId path_id) {
         if (suspect || chunk.attempts == 1 || chunk.sent_at + timeout(path, chunk) <= now) {
             bytes += chunk.length;
             ++shared_.stats.timeouts;
-            declare_lost(now, ticket, LossCause::kTimeout);
+            take_out_of_flight(now, ticket, LossCause::kTimeout);
         }
         ticket = next;
     }

@@ -95,6 +95,14 @@ class SentRing {
         list.last = ticket;
     }
 
+    void prepend(ChunkList& list, std::uint32_t ticket) {
+        SentChunk& chunk = at(ticket);
+        chunk.previous = SentChunk::kNil;
+        chunk.next = list.first;
+        (list.empty() ? list.last : at(list.first).previous) = ticket;
+        list.first = ticket;
+    }
+
     void remove(ChunkList& list, std::uint32_t ticket) {
         const SentChunk& chunk = at(ticket);
         (chunk.previous == SentChunk::kNil ? list.first : at(chunk.previous).next) = chunk.next;

@@ -31,6 +31,7 @@ enum class Drop : std::uint8_t {
     kOutsideWindow,  // a sequence number that cannot be: stale or ahead of the window
     kUnexpected,     // right in itself, but not in this state
     kTrimmed,        // payload cut off by a switch; reported back as lost
+    kOutOfOrder,     // came before its turn, and the recovery keeps order
     kCount,
 };
 const char* to_string(Drop drop);

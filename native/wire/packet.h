@@ -100,6 +100,7 @@ inline constexpr std::uint8_t kEchoMarked = 1;     // it carried an ECN congesti
 inline constexpr std::uint8_t kEchoDuplicate = 2;  // it had been received before
 inline constexpr std::uint8_t kEchoTrimmed = 4;    // a switch cut its payload off: it is lost
 inline constexpr std::uint8_t kEchoValid = 8;      // clear: no chunk triggered this acknowledgement
+inline constexpr std::uint8_t kEchoDiscarded = 16;  // out of order, at a receiver that keeps it
 
 // The common header's `sequence` is the first sequence number not yet received ("cumulative").
 // Word i of the bitmap covers sequence numbers 64 * (cumulative / 64 + i) + [0, 64), so that both

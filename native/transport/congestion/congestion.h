@@ -2,10 +2,10 @@
 // every acknowledgement and loss and answers with a window; what is in flight is counted by its
 // caller.
 //
-// The interface holds all the forms that the field has: a window per connection (window()), per
-// path (it writes Path::window of the paths it is shown), shared per destination (an object that
-// refers to state shared by several connections), and credits of the receiver (a window of what was
-// credited).
+// One connection joins a pair of hosts, so that its window is at once the destination's. Any
+// control also has a form with a window per path (per_path.h, which writes Path::window), and one
+// that hears the median of all paths (median.h); the receiver's credits are a window of what was
+// credited (eqds.h).
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,8 @@ namespace weft::transport {
 class CongestionControl {
   public:
     virtual ~CongestionControl() = default;
+    // Called once, before anything else.
+    virtual void begin(std::span<Path>) {}
     virtual void on_sent(Time, PathId, std::uint32_t /*bytes*/) {}
     virtual void on_ack(const AckSample& sample, std::span<Path> paths) = 0;
     virtual void on_loss(const LossSample& sample, std::span<Path> paths) = 0;

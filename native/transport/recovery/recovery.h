@@ -26,6 +26,10 @@ class LossRecovery {
     // Whether a path that fell silent sends its oldest chunk again before its timeout (RFC 8985's
     // tail-loss probe, per path).
     virtual bool probes_tail() const = 0;
+
+    // Whether nothing is taken out of order: our receiving half discards it, and our sending half
+    // loses with a chunk all that it sent after it.
+    virtual bool in_order() const { return false; }
 };
 
 // Throw ConfigError for a name or a parameter that does not exist, naming those that do.

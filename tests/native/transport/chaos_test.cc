@@ -46,13 +46,17 @@ struct Outcome {
 };
 
 Outcome weather(const Storm& storm, std::uint64_t seed, std::uint16_t paths,
-                const std::string& scheduler, const std::string& congestion) {
+                const std::string& scheduler, const PolicyChoice& congestion,
+                const std::string& recovery = "selective_repeat") {
+    const std::string weathered = std::string(storm.name) + " " + recovery;
+    CAPTURE(weathered);
     PairOptions options = options_with(paths, seed);
     options.link = storm.link;
     options.checksum = storm.checksum;
     for (Config* config : {&options.client, &options.server}) {
         config->scheduler.name = scheduler;
-        config->congestion.name = congestion;
+        config->congestion = congestion;
+        config->recovery.name = recovery;
         config->rto_initial = 5 * kMillisecond;
         config->rto_min = kMillisecond;
         config->handshake_interval = 5 * kMillisecond;
@@ -87,28 +91,34 @@ Outcome weather(const Storm& storm, std::uint64_t seed, std::uint16_t paths,
 
 TEST_CASE("every byte arrives exactly once, in every storm, with every policy") {
     const auto check = [](const Storm& storm, const std::string& scheduler,
-                          const std::string& congestion, std::uint16_t paths) {
-        const std::string label = std::string(storm.name) + " " + scheduler + " " + congestion +
-                                  " " + std::to_string(paths);
+                          const PolicyChoice& congestion, std::uint16_t paths) {
+        const std::string label = std::string(storm.name) + " " + scheduler + " " +
+                                  congestion.name + " " + std::to_string(paths);
         CAPTURE(label);
         weather(storm, 42 + paths, paths, scheduler, congestion);
     };
     for (const Storm& storm : kStorms) {
         for (const std::string& scheduler : path_schedulers()) {
-            check(storm, scheduler, "swift", 8);
+            check(storm, scheduler, {"swift", {}}, 8);
         }
         for (const std::string& congestion : congestion_controls()) {
-            check(storm, "least_in_flight", congestion, 1);
-            check(storm, "least_in_flight", congestion, 8);
+            check(storm, "least_in_flight", {congestion, {}}, 1);
+            check(storm, "least_in_flight", {congestion, {}}, 8);
+            if (congestion != "eqds") {
+                check(storm, "round_robin", {congestion, {{"per_path", 1}}}, 8);
+                check(storm, "random", {congestion, {{"median", 9}}}, 8);
+            }
         }
+        weather(storm, 7, 1, "single", {"swift", {}}, "go_back_n");
+        weather(storm, 8, 3, "round_robin", {"dctcp", {}}, "go_back_n");
     }
 }
 
 TEST_CASE("the same seed gives the same trace, another seed another one") {
     const Storm& all = kStorms[5];
-    const Outcome first = weather(all, 7, 4, "round_robin", "swift");
-    const Outcome again = weather(all, 7, 4, "round_robin", "swift");
-    const Outcome other = weather(all, 8, 4, "round_robin", "swift");
+    const Outcome first = weather(all, 7, 4, "round_robin", {"swift", {}});
+    const Outcome again = weather(all, 7, 4, "round_robin", {"swift", {}});
+    const Outcome other = weather(all, 8, 4, "round_robin", {"swift", {}});
     CHECK(first.hash == again.hash);
     CHECK(first.duration == again.duration);
     CHECK(first.stats.chunks_sent == again.stats.chunks_sent);
@@ -119,7 +129,7 @@ TEST_CASE("many seeds of the worst weather") {
     for (std::uint64_t seed = 100; seed < 140; ++seed) {
         CAPTURE(seed);
         weather(kStorms[5], seed, static_cast<std::uint16_t>(1 + seed % 9), "least_in_flight",
-                "swift");
+                {"swift", {}});
     }
 }
 

@@ -326,6 +326,97 @@ TEST_CASE("nscc: steps scale with the bandwidth-delay product, the window ends a
     CHECK(small.control.cwnd() == doctest::Approx(1.5 * 40 * kGbit * 12e-6));
 }
 
+// --- Forms: per path, and by the median
+
+TEST_CASE("per path: each window hears of its own path only, and holds only it back") {
+    const PolicyContext context{
+        .paths = 3, .chunk_size = 1000, .window = 300, .destination = 1, .seed = 0};
+    auto control = make_congestion_control(
+        {"dctcp", {{"per_path", 1}, {"initial_window", 10}, {"gain", 0.5}}}, context);
+    auto reference = make_congestion_control(
+        {"dctcp", {{"initial_window", 10}, {"gain", 0.5}, {"max_window", 100}}}, context);
+    std::vector<Path> paths(3);
+    control->begin(paths);
+    CHECK(control->window() == 30'000);
+    for (const Path& path : paths) {
+        CHECK(path.window == 10'000);
+    }
+    std::mt19937_64 random(5);
+    for (int i = 0; i < 200; ++i) {
+        // Chunks arrive on all paths; the acknowledgement echoes one of them. Only path 1 is
+        // marked.
+        const auto echoed = static_cast<PathId>(random() % 3);
+        for (Path& path : paths) {
+            path.bytes_acked += 2000;
+            path.chunks_acked += 2;
+        }
+        static std::uint32_t pending = 0;
+        pending += 2;
+        AckSample sample{.now = kSecond + i * 20 * kUs,
+                         .path = echoed,
+                         .rtt = 10 * kUs,
+                         .bytes = 6000,
+                         .chunks = 6,
+                         .marked = 2,
+                         .echo_marked = echoed == 1};
+        control->on_ack(sample, paths);
+        if (echoed == 1) {  // one path alone, told the same
+            sample.bytes = 1000 * std::uint64_t{pending};
+            sample.chunks = sample.marked = pending;
+            pending = 0;
+            reference->on_ack(sample, {});
+            CHECK(paths[1].window == reference->window());
+        }
+        CHECK(control->window() == paths[0].window + paths[1].window + paths[2].window);
+    }
+    CHECK(paths[1].window < 3'000);
+    CHECK(paths[0].window == 100'000);  // its share of the sequence window
+    CHECK(paths[2].window == 100'000);
+    control->on_loss({.now = 2 * kSecond, .path = 2, .bytes = 1000}, paths);
+    CHECK(paths[2].window == 50'000);
+    CHECK(paths[0].window == 100'000);
+}
+
+TEST_CASE("median feedback: a minority of bad paths moves nothing, a majority everything") {
+    const auto run = [](int bad, double median) {
+        const PolicyContext context{
+            .paths = 16, .chunk_size = 1000, .window = 1024, .destination = 1, .seed = 0};
+        Parameters parameters = {{"base_target_us", 50}, {"initial_window", 100}};
+        if (median != 0) {
+            parameters.emplace_back("median", median);
+        }
+        auto control = make_congestion_control({"swift", parameters}, context);
+        for (int i = 0; i < 320; ++i) {
+            const bool congested = i % 16 >= 16 - bad;
+            control->on_ack({.now = kSecond + i * 10 * kUs,
+                             .path = static_cast<PathId>(i % 16),
+                             .rtt = (congested ? 500 : 20) * kUs,
+                             .bytes = 1000,
+                             .chunks = 1},
+                            {});
+        }
+        return control->window();
+    };
+    CHECK(run(3, 0) < 60'000);    // the collapse that the paper describes
+    CHECK(run(3, 15) > 100'000);  // 3 of 16 bad: as if none were
+    CHECK(run(13, 15) < 60'000);
+    CHECK(run(0, 15) == run(0, 0));
+}
+
+TEST_CASE("forms that make no sense are refused by name") {
+    const auto error = [](PolicyChoice choice) -> std::string {
+        try {
+            make_congestion_control(choice, {.paths = 2, .chunk_size = 1000, .window = 64});
+        } catch (const ConfigError& error) {
+            return error.what();
+        }
+        return "none";
+    };
+    CHECK(error({"eqds", {{"per_path", 1}}}).find("'eqds' lives on credits") != std::string::npos);
+    CHECK(error({"swift", {{"per_path", 1}, {"median", 5}}}).find("choose") != std::string::npos);
+    CHECK(error({"swift", {{"median", 64}}}).find("'median' is 64") != std::string::npos);
+}
+
 // --- Over a bottleneck
 
 // Four paths of 25 MB/s that mark from 200 us of queue on: long runs end near capacity, without

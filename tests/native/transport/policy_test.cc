@@ -35,9 +35,10 @@ TEST_CASE("unknown policies and parameters are named, with what there is instead
           "unknown path scheduler ''; there are: single, round_robin, random, least_in_flight, "
           "power_of_two, reps, plb, flowlet, mrc, destination_rotation, weighted");
     CHECK(error_of([] { make_loss_recovery({"x", {}}, kContext); }) ==
-          "unknown loss recovery 'x'; there are: selective_repeat");
+          "unknown loss recovery 'x'; there are: selective_repeat, go_back_n");
     CHECK(error_of([] { make_congestion_control({"none", {{"beta", 1}}}, kContext); }) ==
-          "congestion control 'none' has no parameter 'beta'; it has: window_chunks");
+          "congestion control 'none' has no parameter 'beta'; it has: window_chunks, per_path, "
+          "median");
     CHECK(error_of([] { make_path_scheduler({"round_robin", {{"beta", 1}}}, kContext); }) ==
           "path scheduler 'round_robin' has no parameter 'beta'; it has: none");
     CHECK(error_of([] { make_congestion_control({"swift", {{"beta", 1.5}}}, kContext); }) ==

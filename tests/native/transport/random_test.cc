@@ -3,6 +3,8 @@
 // and close() ends it.
 #include <doctest/doctest.h>
 
+#include <string>
+
 #include "traffic.h"
 #include "transport/congestion/congestion.h"
 #include "transport/paths/scheduler.h"
@@ -48,6 +50,9 @@ void roll_config(Dice& dice, Config& config) {
     config.rto_initial = 2 * config.rto_min;
     config.handshake_interval = 5 * kMillisecond;
     config.path_timeouts = dice.between(1, 4);
+    if (config.congestion.name != "eqds" && dice.one_in(4)) {
+        config.congestion.parameters.emplace_back(dice.one_in(2) ? "per_path" : "median", 1);
+    }
     config.recovery.parameters = {{"tail_probe", dice.one_in(4) ? 0 : 1}};
 }
 
@@ -77,6 +82,19 @@ void converse(std::uint64_t seed) {
     roll_config(dice, options.client);
     roll_config(dice, options.server);
     roll_link(dice, options.link, options.checksum);
+    // What a path carries of payload: credits need to know it, and others begin there.
+    const double chunk = std::min(options.client.chunk_size, options.server.chunk_size);
+    options.client.link_rate = options.server.link_rate =
+        options.link.rate * chunk / (chunk + wire::kDataHeaderSize);
+    std::string policies;
+    for (const Config* config : {&options.client, &options.server}) {
+        policies += config->scheduler.name + " " + config->congestion.name;
+        for (const auto& [name, value] : config->congestion.parameters) {
+            policies += " " + name + "=" + std::to_string(value);
+        }
+        policies += ", ";
+    }
+    CAPTURE(policies);
     Pair pair(options);
     REQUIRE(pair.connect(pair.now() + 5 * kSecond));
     Traffic up(pair, Side::kClient, 1);

@@ -122,5 +122,92 @@ TEST_CASE("what one path lost goes out again on another") {
     CHECK(watch.same == 0);
 }
 
+// --- Go back N
+
+PairOptions going_back(std::uint16_t paths) {
+    PairOptions options = slow_timeouts(paths);
+    for (Config* config : {&options.client, &options.server}) {
+        config->recovery = {"go_back_n", {}};
+        config->congestion = {"none", {{"window_chunks", 20}}};
+    }
+    return options;
+}
+
+TEST_CASE("go back n: one loss repeats everything sent since, in order") {
+    Pair pair(going_back(1));
+    REQUIRE(pair.connect(pair.now() + kSecond));
+    Connection& client = pair.client().connection();
+    Connection& server = pair.server()->connection();
+    SendRequest request;
+    request.size = 20'000;
+    REQUIRE(client.send(pair.now(), request) != kNoMessage);
+    Transmit transmit;
+    Time now = pair.now();
+    std::vector<std::uint64_t> first;
+    while (client.poll_transmit(now, transmit)) {
+        first.push_back(transmit.packet.data.offset / 1000);
+        if (first.back() != 5) {
+            server.handle_packet(now, transmit.packet, {});
+        }
+    }
+    REQUIRE(first.size() == 20);
+    now += 10 * kMicrosecond;
+    while (server.poll_transmit(now, transmit)) {
+        client.handle_packet(now, transmit.packet, {});
+    }
+    CHECK(server.stats().bytes_received == 5'000);  // what came after the gap was not taken
+    CHECK(server.stats().drops[static_cast<std::size_t>(Drop::kOutOfOrder)] == 14);
+    std::vector<std::uint64_t> again;
+    while (client.poll_transmit(now, transmit)) {
+        again.push_back(transmit.packet.data.offset / 1000);
+        server.handle_packet(now, transmit.packet, {});
+    }
+    REQUIRE(again.size() == 15);
+    for (std::size_t i = 0; i < again.size(); ++i) {
+        CHECK(again[i] == 5 + i);
+    }
+    CHECK(server.stats().bytes_received == 20'000);
+    CHECK(client.stats().timeouts == 0);
+}
+
+TEST_CASE("go back n pays for every loss with a window, selective repeat with a chunk") {
+    const auto repeats = [](const char* recovery) {
+        PairOptions options = going_back(1);
+        options.client.recovery.name = options.server.recovery.name = recovery;
+        options.link.rate = 50e6;
+        options.link.delay = 100 * kMicrosecond;
+        auto pair = warmed_up(options);
+        pair->network().link(Side::kClient, 0).loss = 0.01;
+        Traffic up(*pair, Side::kClient, 1);
+        up.add(2'000'000, true);
+        REQUIRE(pair->run([&] { return up.complete(); }, pair->now() + 10 * kSecond));
+        up.check_bytes();
+        return pair->client().connection().stats().retransmitted;
+    };
+    const std::uint64_t selective = repeats("selective_repeat");
+    const std::uint64_t back = repeats("go_back_n");
+    CHECK(selective >= 10);  // of 2,000 chunks, 20 expected
+    CHECK(selective <= 40);
+    CHECK(back > 5 * selective);
+}
+
+TEST_CASE("a mixed pair gets its bytes across, whichever side keeps order") {
+    for (const bool client : {true, false}) {
+        PairOptions options = options_with(2);
+        options.link.loss = 0.02;
+        (client ? options.client : options.server).recovery.name = "go_back_n";
+        Pair pair(options);
+        REQUIRE(pair.connect(pair.now() + kSecond));
+        Traffic up(pair, Side::kClient, 1);
+        Traffic down(pair, Side::kServer, 2);
+        up.add(300'000, true);
+        down.add(300'000, true);
+        REQUIRE(
+            pair.run([&] { return up.complete() && down.complete(); }, pair.now() + 60 * kSecond));
+        up.check_bytes();
+        down.check_bytes();
+    }
+}
+
 }  // namespace
 }  // namespace weft::transport::test
