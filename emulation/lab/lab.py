@@ -22,6 +22,8 @@ from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
 from weft.emulation.lab.spec import WIRE_OVERHEAD, LinkParameters, Spec, plan
 from weft.emulation.policy import Queues
+from weft.emulation.programs import Program
+from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
 MTU_RANGE = (576, 9000)
@@ -41,6 +43,8 @@ class Lab:
     or delayed as one). `addresses` replaces IPv4 addresses by name, e.g. {"h0": "192.168.1.5/24"}.
     `host_queue`: bytes that wait in a host's own interface, default 1000 packets. `rootless`: in a
     user namespace; None: only if this process is not privileged enough to do without.
+    `programs`: P4 programs, which decide in place of routing at the switches that they name; `p4`
+    changes their tables later.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
 
     Raises LabError, before anything runs, when it cannot be.
@@ -51,6 +55,7 @@ class Lab:
         topology: Topology,
         *,
         queues: Queues | None = None,
+        programs: Sequence[Program] = (),
         events: Sequence[Event] = (),
         seed: int = 1,
         mtu: int = 1500,
@@ -66,7 +71,14 @@ class Lab:
             raise LabError(f"{name}: mtu must lie in {MTU_RANGE[0]} .. {MTU_RANGE[1]}, not {mtu}")
         if not (dilation > 0 and math.isfinite(dilation)):
             raise LabError(f"{name}: dilation must be a positive number, not {dilation}")
+        if programs and trains:
+            raise LabError(f"{name}: P4 programs see single packets; leave trains off")
+        try:
+            check_programs(programs, topology)
+        except ValueError as error:
+            raise LabError(f"{name}: {error}") from None
         self.topology = topology
+        self._programs = list(programs)
         self.queues = queues or Queues()
         self.seed = seed
         self.mtu = mtu
@@ -208,6 +220,13 @@ class Lab:
             for cue in made
         ]
 
+    def p4(self, switch: str, *commands: str) -> list[str]:
+        """simple_switch_CLI commands for the P4 program of a switch; returns what they say."""
+        if switch not in {program.switch for program in self._programs}:
+            raise LabError(f"{self.name}: {switch!r} has no P4 program")
+        said: list[str] = self.fabric.ask("p4", switch, list(commands))
+        return said
+
     # --- Looking
 
     def ping(
@@ -331,6 +350,15 @@ class Lab:
             trains=self.trains,
             trimmed_bytes=128,
             spin=picoseconds(SPIN),
+            programs=[
+                (
+                    self.topology.node(program.switch),
+                    program.switch,
+                    str(program.source.resolve()),
+                    None if program.commands is None else str(program.commands.resolve()),
+                )
+                for program in self._programs
+            ],
         )
 
 

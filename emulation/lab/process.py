@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -69,6 +70,7 @@ class FabricProcess:
         self.emulator = _emulator(spec, self.site)
         self._thread = threading.Thread(target=self._run, args=(place,), daemon=True)
         self._thread.start()
+        self._switches = _programs(spec, self.emulator)
         self._requests: dict[str, Callable[..., Any]] = {
             "report": self.emulator.report,
             "port_stats": self.emulator.port_stats,
@@ -79,6 +81,7 @@ class FabricProcess:
             "processes": lambda: reaper.processes(set(self.site.inodes)),
             "kill": self._kill,
             "read": self._read,
+            "p4": self._p4,
         }
 
     def _run(self, place: Place) -> None:
@@ -144,6 +147,13 @@ class FabricProcess:
             for used in sockets.values():
                 used.close()
 
+    def _p4(self, switch: str, commands: list[str]) -> list[str]:
+        """simple_switch_CLI commands for a running program, and what they say."""
+        from weft.p4.switch.commands import CommandLine
+
+        line = CommandLine(self._switches[switch])
+        return [text for command in commands for text in line.run(command)]
+
     def _kill(self, host: int) -> None:
         reaper.kill({self.site.inodes[host]})
 
@@ -155,6 +165,23 @@ class FabricProcess:
             open(real, encoding="ascii") as file,  # noqa: PTH123
         ):
             return file.read()
+
+
+def _programs(spec: Spec, emulator: Any) -> dict[str, Any]:
+    """Compiles the P4 programs, fills their tables and puts them into the running fabric."""
+    if not spec.programs:
+        return {}
+    from weft.p4.switch import Switch
+    from weft.p4.switch.commands import CommandLine
+
+    switches = {}
+    for node, name, source, commands in spec.programs:
+        switch = Switch.load(source)
+        if commands is not None:
+            CommandLine(switch).run_file(Path(commands))
+        emulator.run_program(node, *switch.entry_points())
+        switches[name] = switch
+    return switches
 
 
 def _emulator(spec: Spec, site: Site) -> Any:

@@ -95,3 +95,5 @@ class Spec:
     """Segmentation offloads stay whole: a super-packet crosses the fabric as one train."""
     trimmed_bytes: int
     spin: int
+    programs: list[tuple[int, str, str, str | None]]
+    """P4 programs: node, its name, the source file, and a command file."""

@@ -23,6 +23,7 @@ namespace {
 constexpr HostId kNobody = 0xFFFFFFFF;
 constexpr std::int64_t kAnyTime = -1;
 constexpr std::size_t kDrainAtOnce = 256;
+constexpr unsigned kBefell = fabric::kMarked | fabric::kTrimmed | fabric::kCorrupted;
 
 std::int64_t clock_ns(clockid_t clock) {
     timespec now{};
@@ -190,8 +191,10 @@ void Emulator::accept(const Received& received) {
         answer(received.interface, neighbours_.answer(received.frame, view));
         if (view.kind == FrameKind::kArp) return;
     }
-    const auto destination = neighbours_.destination(view);
-    if (!destination || *destination == source) {
+    auto destination = neighbours_.destination(view);
+    // A program may know what to do with an address that no host has; it then says whose it is.
+    if (!destination && !programs_.empty() && view.kind == FrameKind::kIpv4) destination = source;
+    if (!destination || (*destination == source && programs_.empty())) {
         ++counts_.strangers;
         return;
     }
@@ -223,7 +226,6 @@ void Emulator::deliver(HostId host, const Packet& packet, Time now) {
 
 // Does to the bytes what befell the packet.
 void Emulator::mend(StoredFrame& frame, const Packet& packet) {
-    constexpr unsigned kBefell = fabric::kMarked | fabric::kTrimmed | fabric::kCorrupted;
     if ((packet.flags & kBefell) == 0) return;
     const FrameView view = parse(frame.bytes);
     if ((packet.flags & fabric::kMarked) != 0) mark_congestion(frame.bytes, view);
@@ -274,6 +276,38 @@ void Emulator::dropped(const Packet& packet, fabric::DropReason reason, Time) {
 bool Emulator::duplicate(Packet& packet) {
     const StoredFrame original = frames_[packet.cargo];
     packet.cargo = frames_.add(original.bytes, original.offload, original.source);
+    return true;
+}
+
+void Emulator::run_program(fabric::NodeId node, wf_switch* program, fabric::P4Program::Run run,
+                           fabric::P4Program::Outputs outputs) {
+    auto made = std::make_unique<fabric::P4Program>(program, run, outputs, *this);
+    fabric_.run_program(node, *made);
+    programs_.push_back(std::move(made));
+}
+
+std::span<const std::uint8_t> Emulator::read(const Packet& packet) {
+    StoredFrame& frame = frames_[packet.cargo];
+    complete_checksum(frame.bytes, frame.offload);
+    frame.offload = {};
+    mend(frame, packet);
+    return frame.bytes;
+}
+
+bool Emulator::write(Packet& packet, std::span<const std::uint8_t> bytes, std::uint32_t copies) {
+    if (bytes.size() < kEthernetHeader || bytes.size() > options_.frame_size) return false;
+    if (copies == 0) {
+        frames_[packet.cargo].bytes.assign(bytes.begin(), bytes.end());
+    } else {
+        const HostId source = frames_[packet.cargo].source;
+        packet.cargo = frames_.add(bytes, {}, source);
+    }
+    const FrameView view = parse(bytes);
+    packet.size =
+        static_cast<std::uint16_t>(std::max<std::size_t>(bytes.size(), kMinFrame) + kWireOverhead);
+    packet.destination = neighbours_.destination(view).value_or(packet.destination);
+    packet.entropy = view.entropy;
+    packet.flags = static_cast<std::uint8_t>(packet.flags & ~kBefell);
     return true;
 }
 

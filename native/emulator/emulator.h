@@ -16,7 +16,9 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,7 @@
 #include "emulator/neighbours.h"
 #include "emulator/packet_socket.h"
 #include "fabric/fabric.h"
+#include "fabric/p4_program.h"
 
 namespace weft::emulator {
 
@@ -61,7 +64,7 @@ struct EmulatorReport {
     std::uint64_t elapsed = 0;  // since run() began
 };
 
-class Emulator final : public fabric::Edge {
+class Emulator final : public fabric::Edge, public fabric::Frames {
   public:
     // `ports[h]` is where host h is. Opens its socket in the calling thread's network namespace.
     // Throws TopologyError, std::invalid_argument (an address twice) or std::system_error.
@@ -85,6 +88,10 @@ class Emulator final : public fabric::Edge {
     // Records what crosses a port from now on; the same path for several ports is one file.
     void capture(fabric::PortId port, const std::string& path, std::uint32_t snap);
     void end_capture(const std::string& path);
+    // From now on a compiled P4 program, which must outlive the emulator, decides at this switch.
+    // From now on, too, frames for addresses that no host has enter the fabric.
+    void run_program(fabric::NodeId node, wf_switch* program, fabric::P4Program::Run run,
+                     fabric::P4Program::Outputs outputs);
 
     // Edge, called by the fabric.
     void deliver(fabric::HostId host, const fabric::Packet& packet, fabric::Time now) override;
@@ -94,6 +101,11 @@ class Emulator final : public fabric::Edge {
     void wake(std::uint32_t, fabric::Time) override {}
     void transmitted(fabric::PortId port, const fabric::Packet& packet, fabric::Time now) override;
     bool duplicate(fabric::Packet& packet) override;
+
+    // Frames, for P4 programs: what befell the packet so far is in the bytes that they see.
+    std::span<const std::uint8_t> read(const fabric::Packet& packet) override;
+    bool write(fabric::Packet& packet, std::span<const std::uint8_t> bytes,
+               std::uint32_t copies) override;
 
   private:
     struct Work {
@@ -122,6 +134,7 @@ class Emulator final : public fabric::Edge {
     FrameStore frames_;
     fabric::Fabric fabric_;
     fabric::Random random_;
+    std::vector<std::unique_ptr<fabric::P4Program>> programs_;
 
     std::vector<std::uint32_t> sending_;  // cargo of the frames in the socket's batch
     std::vector<std::int64_t> due_;       // and when they should have left, ns; negative: any time

@@ -110,6 +110,19 @@ void bind_emulator(py::module_& parent) {
             },
             py::arg("cues"), "Cues whose times count from now on.")
         .def(
+            "run_program",
+            [](Emulator& self, fabric::NodeId node, std::uintptr_t program, std::uintptr_t run,
+               std::uintptr_t outputs) {
+                // Addresses in the shared object of a compiled P4 program.
+                const py::gil_scoped_release release;
+                self.call([&] {
+                    self.run_program(node, reinterpret_cast<wf_switch*>(program),
+                                     reinterpret_cast<fabric::P4Program::Run>(run),
+                                     reinterpret_cast<fabric::P4Program::Outputs>(outputs));
+                });
+            },
+            py::arg("node"), py::arg("program"), py::arg("run"), py::arg("outputs"))
+        .def(
             "capture",
             [](Emulator& self, const std::vector<fabric::PortId>& ports, const std::string& path,
                std::uint32_t snap) {

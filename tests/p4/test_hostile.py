@@ -11,6 +11,7 @@ from p4_programs import v1model
 from test_accepted import PROGRAMS
 
 from weft.p4.compiler import CompileError, compile_file, compile_text
+from weft.p4.switch.codegen import generate
 
 DEEP = 6_000
 
@@ -69,6 +70,22 @@ def test_ends_with_a_diagnostic(name: str) -> None:
     with pytest.raises(CompileError) as caught:
         compile_text(HOSTILE[name], "hostile.p4")
     assert caught.value.diagnostics.errors
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        v1model(ingress="m.x = " + "m.flag ? m.x : " * 3000 + "m.x;"),
+        v1model(
+            states="state start { transition s0; }"
+            + "".join(f"state s{i} {{ transition s{i + 1}; }}" for i in range(3000))
+            + "state s3000 { transition accept; }"
+        ),
+    ],
+    ids=["choices", "states"],
+)
+def test_deep_but_valid_programs_reach_c(source: str) -> None:
+    assert "wf_program" in generate(compile_text(source)).text
 
 
 def test_a_file_that_includes_itself(tmp_path: Path) -> None:

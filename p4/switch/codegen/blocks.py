@@ -104,20 +104,23 @@ def control(body: Body, item: ir.Control) -> None:
 
 
 def _cyclic(parser: ir.Parser) -> bool:
-    """Does some path of states come back to where it was?"""
-    state_of: dict[str, int] = {}  # 1: on the path, 2: done
-
-    def visit(name: str) -> bool:
-        if name not in parser.states or state_of.get(name) == 2:
-            return False
-        if state_of.get(name) == 1:
-            return True
-        state_of[name] = 1
-        found = any(visit(target) for target in _targets(parser.states[name]))
-        state_of[name] = 2
-        return found
-
-    return visit(ir.START)
+    """Does some path of states come back to where it was? (Kahn, CACM 1962, from the ends.)"""
+    before: dict[str, list[str]] = {name: [] for name in parser.states}
+    open_ways: dict[str, int] = {}
+    for name, state in parser.states.items():
+        ahead = {target for target in _targets(state) if target in parser.states}
+        open_ways[name] = len(ahead)
+        for target in ahead:
+            before[target].append(name)
+    ends = [name for name, ways in open_ways.items() if not ways]
+    finished = 0
+    while ends:
+        finished += 1
+        for name in before[ends.pop()]:
+            open_ways[name] -= 1
+            if not open_ways[name]:
+                ends.append(name)
+    return finished < len(parser.states)
 
 
 def _targets(state: ir.State) -> list[str]:

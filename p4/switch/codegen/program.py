@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from weft.p4.compiler import ir
+from weft.p4.compiler.frontend import RECURSION_LIMIT
 from weft.p4.compiler.ir.walk import blocks
 from weft.p4.compiler.source import Location
 from weft.p4.switch.codegen import blocks as code
@@ -35,7 +37,16 @@ def generate(program: ir.Program) -> Generated:
             program.main.location,
             f"the switch runs the v1model architecture (V1Switch), not {program.main.type_name}",
         )
-    return _Generator(program).run()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+    try:
+        return _Generator(program).run()
+    except RecursionError:
+        raise CodegenError(
+            program.main.location, "the program is nested too deeply to be compiled"
+        ) from None
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 class _Generator:

@@ -1,0 +1,159 @@
+"""The sample programs between real hosts: pings and TCP streams through compiled switches."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from weft.emulation import LinkSpec, Topology
+from weft.emulation.lab import Lab, LabError
+from weft.emulation.programs import Program
+
+PROGRAMS = Path(__file__).parents[3] / "p4" / "programs"
+FAST = {"rate": "1Gbit/s", "delay": "50us"}
+
+
+def star(hosts: int) -> Topology:
+    """One switch, whose port h leads to host h."""
+    return Topology.graph(hosts, ["s"], [LinkSpec(f"h{h}", "s", **FAST) for h in range(hosts)])
+
+
+def mac(host: int) -> str:
+    return f"0x0200{host + 1:08x}"
+
+
+def commands(folder: Path, lines: list[str]) -> Path:
+    path = folder / f"commands{len(list(folder.iterdir()))}.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def route(host: int, port: int) -> list[str]:
+    return [
+        f"table_add ipv4_lpm route 10.0.0.{host + 1}/32 => {host}",
+        f"table_add next_hops forward {host} => 0x020000aa0000 {mac(host)} {port}",
+    ]
+
+
+@pytest.fixture
+def lab_of(tmp_path: Path) -> Callable[[Topology, list[Program]], Lab]:
+    def make(topology: Topology, programs: list[Program]) -> Lab:
+        try:
+            return Lab(topology, programs=programs).start()
+        except LabError as problem:
+            if "refused" in str(problem) or "unshare" in str(problem):
+                pytest.skip(f"no lab on this machine: {problem}")
+            raise
+
+    return make
+
+
+def connects(lab: Lab, a: str, b: str, port: int) -> bool:
+    """Does a TCP connection from one host to the other open within a second?"""
+    with lab[b].socket() as listener, lab[a].socket() as caller:
+        listener.bind((lab[b].ip, port))
+        listener.listen()
+        caller.settimeout(1.0)
+        try:
+            caller.connect((lab[b].ip, port))
+        except TimeoutError:
+            return False
+        return True
+
+
+def test_router(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
+    """Two routers in a row: all hosts reach each other, TTLs fall by two, TCP gets through."""
+    topology = Topology.dumbbell(left=2, right=2, **FAST)
+    left, right = topology.switches
+    programs = []
+    for switch, own in ((left, (0, 1)), (right, (2, 3))):
+        node = topology.node(switch)
+        ends = [a if b == node else b for a, b in topology.ends if node in (a, b)]
+        neck = next(i for i, end in enumerate(ends) if end >= topology.hosts)
+        lines = [
+            line for host in range(4)
+            for line in route(host, ends.index(host) if host in own else neck)
+        ]  # fmt: skip
+        programs.append(Program(switch, PROGRAMS / "router.p4", commands(tmp_path, lines)))
+    with lab_of(topology, programs) as lab:
+        assert all(seconds is not None for seconds in lab.ping_all(timeout=3.0).values())
+        with lab["h3"].socket(kind=socket.SOCK_DGRAM) as receiver:
+            receiver.bind((lab["h3"].ip, 0))
+            receiver.settimeout(5.0)
+            receiver.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
+            with lab["h0"].socket(kind=socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", receiver.getsockname())
+            _, ancillary, _, _ = receiver.recvmsg(16, 64)
+            ttl = int.from_bytes(ancillary[0][2][:4], "little")
+            assert ttl == 62
+        assert lab.iperf("h0", "h2", seconds=1.0) > 10e6
+        # A route that is taken away while packets flow.
+        lab.p4(left, "table_clear ipv4_lpm")
+        assert lab.ping("h0", "h1", timeout=0.5) == [None]
+        lab.p4(left, *route(1, 1)[:1], *route(0, 0)[:1])
+        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None
+
+
+def test_firewall(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
+    """Connections are opened from inside only; what answers them comes through."""
+    lines = [
+        "table_add ports direction 0 => 1 1",
+        "table_add ports direction 1 => 0 0",
+    ]
+    program = Program("s", PROGRAMS / "firewall.p4", commands(tmp_path, lines))
+    with lab_of(star(2), [program]) as lab:
+        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None  # it looks at TCP only
+        assert connects(lab, "h0", "h1", 8001)
+        assert not connects(lab, "h1", "h0", 8002)
+        assert lab.iperf("h0", "h1", seconds=1.0) > 10e6
+
+
+def test_load_balancer(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
+    """Datagrams to a service's address reach several servers, those of one flow the same one."""
+    lines = ["act_prof_create_group servers"]
+    for number, server in enumerate((1, 2, 3)):
+        lines.append(f"act_prof_create_member servers to_server {mac(server)} {server}")
+        lines.append(f"act_prof_add_member_to_group servers {number} 0")
+    lines.append("table_indirect_add_with_group services 10.0.0.100 => 0")
+    program = Program("s", PROGRAMS / "ecmp.p4", commands(tmp_path, lines))
+    with lab_of(star(4), [program]) as lab:
+        lab["h0"].cmd("ip neigh add 10.0.0.100 lladdr 02:00:00:00:00:64 dev eth0")
+        for server in ("h1", "h2", "h3"):
+            lab[server].cmd("ip addr add 10.0.0.100/32 dev lo")
+        receivers = {}
+        for server in ("h1", "h2", "h3"):
+            receivers[server] = lab[server].socket(kind=socket.SOCK_DGRAM)
+            receivers[server].bind(("10.0.0.100", 9000))
+            receivers[server].setblocking(False)
+        flows: dict[int, set[str]] = {}
+        for flow in range(16):
+            with lab["h0"].socket(kind=socket.SOCK_DGRAM) as sender:
+                for _ in range(3):
+                    sender.sendto(bytes([flow]), ("10.0.0.100", 9000))
+        end = time.monotonic() + 10.0
+        heard = 0
+        while heard < 48 and time.monotonic() < end:
+            for server, receiver in receivers.items():
+                with suppress(BlockingIOError):
+                    flows.setdefault(receiver.recv(16)[0], set()).add(server)
+                    heard += 1
+        for receiver in receivers.values():
+            receiver.close()
+        assert heard == 48
+        assert all(len(servers) == 1 for servers in flows.values())
+        assert len(set().union(*flows.values())) >= 2
+
+
+def test_what_cannot_be_is_said_first(tmp_path: Path) -> None:
+    router = Program("s", PROGRAMS / "router.p4")
+    with pytest.raises(LabError, match="leave trains off"):
+        Lab(star(2), programs=[router], trains=True)
+    with pytest.raises(LabError, match="is a host, not a switch"):
+        Lab(star(2), programs=[Program("h0", PROGRAMS / "router.p4")])
+    with Lab(star(2), programs=[router]) as lab, pytest.raises(LabError, match="no P4 program"):
+        lab.p4("h0", "table_clear ipv4_lpm")
