@@ -15,9 +15,6 @@ from weft.p4.switch.names import ControlError, find
 from weft.p4.switch.switch import Switch
 from weft.p4.switch.tables import Match, Table
 
-#: bmv2 priorities are turned round around this number.
-_TURN = 1 << 31
-
 
 class CommandLine:
     """Runs commands against a switch; `run` returns what bmv2 would print, in brief."""
@@ -75,9 +72,7 @@ class CommandLine:
         if table.needs_priority:
             if not arguments:
                 raise ControlError(f"an entry of table {table.name} needs a priority")
-            priority = _TURN - int(arguments.pop(), 0)
-            if not table.declaration.largest_priority_wins:
-                priority = -priority
+            priority = table.turned(int(arguments.pop(), 0))
         return matches, arguments, priority
 
     def _table_set_default(self, table: str, action: str, *arguments: str) -> None:

@@ -30,6 +30,8 @@ Arguments = Mapping[str, Number] | Sequence[Number]
 #: P4's default where a table gives no size.
 DEFAULT_SIZE = 1024
 _FULL = 0xFFFFFFFFFFFFFFFF
+#: Priorities of bmv2's tools are turned round around this number.
+_TURN = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ class Table:
         kinds = {k.match_kind for k in self.keys}
         self.needs_priority = bool(kinds & {"ternary", "range", "optional"})
 
+    def turned(self, priority: int) -> int:
+        """The priority for `insert` of one whose lowest number wins, as bmv2's tools count."""
+        largest_wins = self.declaration.largest_priority_wins
+        return _TURN - priority if largest_wins else priority
+
     # ----------------------------------------------------------------------------- reading
 
     def __len__(self) -> int:
@@ -204,6 +211,8 @@ class Table:
         """Adds an entry in normal form (`Entry.matches`), without the checks of `insert`."""
         if not self.keys:
             raise ControlError(f"table {self.name} has no key, so it holds no entries")
+        if abs(priority) > 1 << 32:
+            raise ControlError(f"priority {priority} of table {self.name} is out of range")
         identity = self._identity(matches, priority)
         if identity in self._taken:
             raise AlreadyExists(f"table {self.name} has this entry already: {matches}")
@@ -336,6 +345,8 @@ class Table:
         mask: list[int] = []
         high: list[int] = []
         rank = priority if self.declaration.largest_priority_wins else -priority
+        if self.needs_priority:  # of equal priorities the first entry wins, as in bmv2
+            rank = (rank << 31) - self._handle
         for (first, second), k in zip(matches, self.keys, strict=True):
             type_ = k.expression.type
             count, bits = words(width(type_)), width(type_)

@@ -1,4 +1,4 @@
-// The larger priority wins.
+// The lowest priority number wins, and of equal ones the first entry.
 #define OWN_INGRESS
 #include "types.p4"
 

@@ -45,8 +45,8 @@ def test_matches_of_all_kinds(echo: Switch) -> None:
     result = run_text(
         echo,
         f"""
-        add t 10 h.small.a:0x1* h.small.c:5..9 h.ethernet.kind:0x0800/16 to(port:1)
-        add t 20 small.a:3&&&0xf small.c:0->0xffff ethernet.kind:0x08** I.to(2)
+        add t 20 h.small.a:0x1* h.small.c:5..9 h.ethernet.kind:0x0800/16 to(port:1)
+        add t 10 small.a:3&&&0xf small.c:0->0xffff ethernet.kind:0x08** I.to(2)
         packet 0 {HEAD} 1100 0007
         expect 1 {HEAD} 1100 00*7 $
         packet 0 {HEAD} 1300 0007
