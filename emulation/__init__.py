@@ -5,7 +5,7 @@ from weft.emulation.events import Event
 from weft.emulation.policy import Policy, Queues, Transport
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import Result, simulate
-from weft.emulation.sweep import Axis, Point, sweep
+from weft.emulation.sweep import Axis, Point, sweep, sweep_on_ray
 from weft.emulation.topology import LinkSpec, Topology
 from weft.emulation.workload import Workload
 
@@ -24,4 +24,5 @@ __all__ = [
     "Workload",
     "simulate",
     "sweep",
+    "sweep_on_ray",
 ]

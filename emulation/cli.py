@@ -14,7 +14,7 @@ from weft.emulation import htsim, report
 from weft.emulation.document import Document, ScenarioError
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import simulate
-from weft.emulation.sweep import Axis, Point, scenarios, sweep
+from weft.emulation.sweep import Axis, Point, scenarios, sweep, sweep_on_ray
 from weft.emulation.units import show_time
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -42,6 +42,9 @@ def sim(
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; default: one per core.", min=1)
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Runs of a sweep go to the Ray cluster of RAY_ADDRESS.")
+    ] = False,
 ) -> None:
     """Run a scenario in the packet-level simulator and print completion times, the slowdown against
     the ideal bound, and what the network did.
@@ -50,7 +53,7 @@ def sim(
     """
     try:
         points = _points(file, cm, topo, sweeps or [], changes or [])
-        results = _run(points, quiet=json, jobs=jobs)
+        results = _run(points, quiet=json, jobs=jobs, on_ray=ray)
     except ValueError as error:
         typer.echo(f"weft sim: {error}", err=True)
         raise typer.Exit(2) from None
@@ -120,7 +123,7 @@ overhead = 46
 
 
 def _run(
-    points: list[tuple[dict[str, object], Scenario]], quiet: bool, jobs: int | None
+    points: list[tuple[dict[str, object], Scenario]], quiet: bool, jobs: int | None, on_ray: bool
 ) -> list[Point]:
     columns = (
         TextColumn("{task.description}"),
@@ -129,7 +132,7 @@ def _run(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        if len(points) == 1:
+        if len(points) == 1 and not on_ray:
             values, scenario = points[0]
             task = bar.add_task("simulating", total=len(scenario.workload), note="")
 
@@ -139,6 +142,8 @@ def _run(
 
             return [Point(values, simulate(scenario, on_progress))]
         task = bar.add_task("sweeping", total=len(points), note="")
+        if on_ray:
+            return sweep_on_ray(points, lambda _: bar.advance(task))
         return sweep(points, lambda _: bar.advance(task), jobs)
 
 

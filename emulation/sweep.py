@@ -97,3 +97,35 @@ def sweep(
             results[running[future]] = future.result()
             on_done(running[future])
     return [Point(values, results[i]) for i, (values, _) in enumerate(points)]
+
+
+def sweep_on_ray(
+    points: list[tuple[dict[str, Any], Scenario]],
+    on_done: Callable[[int], None] = lambda _: None,
+) -> list[Point]:
+    """The same on a Ray cluster, one run per core: that of RAY_ADDRESS, else this machine.
+
+    Raises ValueError when Ray is not installed.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ValueError(
+            "--ray needs Ray, which is not installed: pip install 'weft[ray]'"
+        ) from None
+    was_up = ray.is_initialized()
+    if not was_up:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="warning")
+    try:
+        run = ray.remote(num_cpus=1)(simulate)
+        running = {run.remote(scenario): i for i, (_, scenario) in enumerate(points)}
+        results: dict[int, Result] = {}
+        while running:
+            for done in ray.wait(list(running))[0]:
+                index = running.pop(done)
+                results[index] = ray.get(done)
+                on_done(index)
+    finally:
+        if not was_up:
+            ray.shutdown()
+    return [Point(values, results[i]) for i, (values, _) in enumerate(points)]

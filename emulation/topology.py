@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import weft._native._core as _core
 from weft.emulation import units
@@ -42,6 +43,23 @@ class LinkSpec:
     delay: Duration = DEFAULT_DELAY
 
 
+_LINK = ("a", "b", "rate", "delay", "loss", "corruption", "jitter", "weight")
+
+
+def _restore(
+    name: str, hosts: int, switches: list[str], tiers: list[int], links: list[dict[str, Any]]
+) -> Topology:
+    native = _fabric.Topology()
+    native.hosts = hosts
+    for switch, tier in zip(switches, tiers, strict=True):
+        native.add_switch(switch, tier)
+    for index, link in enumerate(links):
+        native.add_link(link["a"], link["b"], link["rate"], link["delay"])
+        for key in _LINK[4:]:
+            setattr(native.link(index), key, link[key])
+    return Topology(native, name)
+
+
 class Topology:
     """A fabric. Made by one of the shapes below; `set_link` changes single links afterwards.
 
@@ -64,6 +82,15 @@ class Topology:
             link = core.link(index)
             self.ends.append((link.a, link.b))
             self._between[min(link.a, link.b), max(link.a, link.b)].append(index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Topologies travel to other processes and machines, single links' changes included."""
+        native: Any = self.native
+        links = []
+        for index in range(len(self.ends)):
+            link = native.link(index)
+            links.append({name: getattr(link, name) for name in _LINK})
+        return _restore, (self.name, self.hosts, self.switches, self.tiers, links)
 
     # --- Shapes
 
