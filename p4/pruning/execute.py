@@ -210,8 +210,7 @@ def _having(push: plan.Having, table: Table, switch: PruningSwitch) -> Job:
     cache = _cells(switch, "reported", 64)
     unit = max(push.bound / (1 << 24), 1e-9) if push.value is not None else 1.0
     bound = math.floor(push.bound / unit)
-    total = table.total(push.value) if push.value is not None else float(table.rows)
-    candidates = min(1.0, total / max(push.bound, 1e-9) / max(groups, 1))
+    candidates = table.above(push.keys, push.value, push.bound)
 
     def encode(given: pa.Table) -> Encoded:
         keys = codes.key(_columns(given, push.keys))

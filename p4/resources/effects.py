@@ -6,7 +6,8 @@ argument, so that two controls speak of one field by one name. Validity is the f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from weft.p4.compiler import ir
@@ -33,6 +34,8 @@ class Effects:
     accesses: list[Access] = field(default_factory=list)
     hash_bits: int = 0
     depth: int = 0
+    #: What registers gave: a stateful ALU computes with its own cell in the same stage.
+    from_cells: set[str] = field(default_factory=set)
 
     def add(self, other: Effects) -> None:
         self.reads |= other.reads
@@ -56,10 +59,20 @@ def meets(a: set[str], b: set[str]) -> str | None:
     return None
 
 
+def local(variable: ir.Variable) -> str:
+    """The path of a variable that is no parameter: two instances of a control have two of them."""
+    return f"{variable.unique_name}@{id(variable)}"
+
+
+def shown(path: str) -> str:
+    """A path as people know it."""
+    return re.sub(r"@\d+", "", path)
+
+
 def path(e: ir.Expression, names: Names) -> str | None:
     match e:
         case ir.VarRef(variable=variable):
-            return names.get(variable, variable.unique_name)
+            return names.get(variable) or local(variable)
         case ir.Member(base=base, field=name):
             inner = path(base, names)
             return None if inner is None else f"{inner}.{name}"
@@ -101,8 +114,13 @@ def of_block(block: ir.Block, names: Names) -> Effects:
     return effects
 
 
-def _depth_of(paths: set[str], depths: dict[str, int]) -> int:
-    return max((d for p in paths for w, d in depths.items() if overlap(p, w)), default=0)
+def _depth_of(paths: set[str], depths: dict[str, int], cells: Collection[str] = ()) -> int:
+    """How deep the deepest of `paths` is; one cell's content costs nothing, of two one does."""
+    own = {w for w in depths if w in cells and any(overlap(p, w) for p in paths)}
+    free = own if len(own) == 1 else set()
+    return max(
+        (d for p in paths for w, d in depths.items() if w not in free and overlap(p, w)), default=0
+    )
 
 
 def _walk(
@@ -113,7 +131,8 @@ def _walk(
         where = path(target, names)
         if where is not None:
             effects.writes.add(where)
-            depths[where] = max(outer, _depth_of(used, depths)) + cost
+            depths[where] = max(outer, _depth_of(used, depths, effects.from_cells)) + cost
+            effects.from_cells.discard(where)
 
     for s in block:
         match s:
@@ -133,7 +152,7 @@ def _walk(
             case ir.If(condition=condition, then=then, otherwise=otherwise):
                 used = reads(condition, names)
                 effects.reads |= used
-                level = max(outer, _depth_of(used, depths))
+                level = max(outer, _depth_of(used, depths, effects.from_cells))
                 _walk(then, names, effects, depths, level)
                 _walk(otherwise, names, effects, depths, level)
             case ir.Switch(subject=subject, cases=cases):
@@ -169,6 +188,9 @@ def _extern(s: ir.ExternCall, names: Names, effects: Effects, write) -> None:  #
     for argument in s.arguments:
         if argument.direction in (ir.Direction.OUT, ir.Direction.INOUT):
             write(argument.value, inputs, 1)
+            where = path(argument.value, names)
+            if s.method == "read" and where is not None:
+                effects.from_cells.add(where)
     if s.result is not None:
         write(s.result, inputs, 1)
     effects.reads |= inputs
@@ -181,5 +203,5 @@ def bind(
     inner = dict(names)
     for parameter, argument in zip(parameters, arguments, strict=True):
         where = path(argument.value, names)
-        inner[parameter] = where if where is not None else parameter.unique_name
+        inner[parameter] = where if where is not None else local(parameter)
     return inner

@@ -90,13 +90,13 @@ def dependency(earlier: Unit, later: Unit) -> str:
         return ""
     field_ = fx.meets(earlier.effects.writes, later.matches)
     if field_ is not None:
-        return f"matches on {field_}, which {earlier.name} writes"
+        return f"matches on {fx.shown(field_)}, which {earlier.name} writes"
     field_ = fx.meets(earlier.effects.writes, later.effects.reads)
     if field_ is not None:
-        return f"computes from {field_}, which {earlier.name} writes"
+        return f"computes from {fx.shown(field_)}, which {earlier.name} writes"
     field_ = fx.meets(earlier.effects.writes, later.effects.writes)
     if field_ is not None:
-        return f"writes {field_} after {earlier.name} does"
+        return f"writes {fx.shown(field_)} after {earlier.name} does"
     return ""
 
 

@@ -201,7 +201,7 @@ class _Collector:
         effects = fx.Effects()
         for item in table.actions:
             inner = fx.of_block(item.action.body, names)
-            inner.reads -= {p.unique_name for p in item.action.parameters}
+            inner.reads -= {fx.local(p) for p in item.action.parameters}
             effects.add(inner)
         need = _memory(table)
         _state(effects, need)

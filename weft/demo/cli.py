@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json as encoder
 from pathlib import Path
 from typing import Annotated
@@ -20,8 +21,9 @@ NEEDED = {  # module: what installs it
 }
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def demo(
+    context: typer.Context,
     ranks: Annotated[int, typer.Option(help="Processes on this host.", min=2, max=64)] = 4,
     steps: Annotated[int, typer.Option(help="Steps of SGD.", min=2)] = 200,
     batch: Annotated[int, typer.Option(help="Images per rank and step.", min=1)] = 32,
@@ -37,6 +39,8 @@ def demo(
 
     Exit codes: 0 the curves are the same, 1 they are not or something is missing, 2 wrong usage.
     """
+    if context.invoked_subcommand is not None:
+        return
     _check_installed()
     from weft.demo import report
     from weft.demo.job import JobError, run
@@ -61,6 +65,61 @@ def demo(
         typer.echo(f"written: {picture}, table.txt and result.json beside it")
     if not outcome.same:
         raise typer.Exit(1)
+
+
+Out = Annotated[Path, typer.Option(help="Folder for the numbers and the picture.")]
+
+
+@app.command()
+def pruning(
+    rows: Annotated[int, typer.Option(help="Rows of the larger table.", min=1000)] = 100_000,
+    gbps: Annotated[float, typer.Option(help="Rate of every link.", min=0.1)] = 10.0,
+    tpch: Annotated[
+        Path | None, typer.Option(help="Folder of tpchgen-cli's Parquet files: adds query 3.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the tables.")] = 1,
+    out: Out = Path("weft-demo"),
+) -> None:
+    """Let a switch drop rows that cannot change a query's answer: one query per operator, with
+    the switch and without.
+
+    Exit codes: 0 all answers are the same, 1 one is not or something is missing, 2 wrong usage.
+    """
+    _needs("pruning", "duckdb", "pyarrow", "sqlglot", "lark", "matplotlib")
+    from weft.p4.pruning import demo as queries
+
+    try:
+        found = queries.measure(rows, gbps, seed, tpch)
+    except FileNotFoundError as problem:
+        raise typer.BadParameter(str(problem)) from None
+    queries.show(found, Console())
+    typer.echo(f"written: {queries.write(found, out)}, pruning.json beside it")
+    if not all(m.same for m in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def innet(
+    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 256,
+    gbps: Annotated[float, typer.Option(help="Rate of every link.", min=0.1)] = 100.0,
+    out: Out = Path("weft-demo"),
+) -> None:
+    """Sum gradients in the switch: an all-reduce over 2 to 32 workers, beside an ideal ring."""
+    _needs("p4", "lark", "matplotlib")
+    from weft.p4.aggregation import demo as sums
+
+    found = sums.measure(kilobytes, (2, 4, 8, 16, 32), gbps)
+    sums.show(found, Console())
+    typer.echo(f"written: {sums.write(found, out)}, innet.json beside it")
+
+
+def _needs(extra: str, *modules: str) -> None:
+    """Exit with 1 and the command that mends it, if something is missing."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            mend = f"pip install 'weft[{extra},demo]'"
+            typer.echo(f"weft demo needs {module}, which is not installed: {mend}", err=True)
+            raise typer.Exit(1)
 
 
 def _check_installed() -> None:

@@ -16,10 +16,21 @@
 #define CELLS 1024
 #endif
 
+#ifndef VALUES
+#define VALUES 32
+#endif
+#if VALUES == 32
 #define FOR_EACH_VALUE(DO)                                                                         \
     DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) \
     DO(15) DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24) DO(25) DO(26) DO(27)     \
     DO(28) DO(29) DO(30) DO(31)
+#elif VALUES == 16
+#define FOR_EACH_VALUE(DO)                                                                         \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) \
+    DO(15)
+#else
+#error "VALUES is 16 or 32"
+#endif
 
 const bit<16> AGGREGATION_PORT = 22353;  // of UDP
 const bit<8> AGGREGATION_VERSION = 1;

@@ -165,6 +165,8 @@ control Lane(inout row_t row, in codes_t codes, inout meta_t meta, in bit<16> qu
             if (second == 0) {
                 prune = found;
                 enter = ~found;
+            } else {
+                enter = 0;
             }
 #else
             distinct.apply(codes.a ++ codes.b, meta.base, meta.size, 1, prune);
@@ -190,6 +192,8 @@ control Lane(inout row_t row, in codes_t codes, inout meta_t meta, in bit<16> qu
             if (second == 0) {
                 prune = worse;
                 enter = ~known;
+            } else {
+                enter = 0;
             }
         }
 #endif
@@ -360,7 +364,8 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
         if (standard.instance_type == RESUBMITTED) {
             second = 1;
         }
-        if (standard.parser_error != error.NoError || standard.checksum_error == 1) {
+        bool broken = standard.parser_error != error.NoError || standard.checksum_error == 1;
+        if (broken) {
             drop();
         } else if (hdr.ipv4.isValid()) {
             routes.apply();
@@ -377,7 +382,6 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
 #define MEET_LANE(i, next)                                                                         \
     if (hdr.codes[i].isValid() && hdr.codes[i].a ++ hdr.codes[i].b != 0                            \
         && (meta.fresh | meta.enter##i) == 1) {                                                    \
-        meta.enter##i = 0;                                                                         \
         lane##i.apply(hdr.rows[i], hdr.codes[i], meta, hdr.request.query, second, meta.prune##i,   \
                       meta.enter##i);                                                              \
     }

@@ -58,10 +58,10 @@ control Coordinate(in bit<32> slot, in bit<1> swap, in bit<32> strict, inout bit
         bit<1> covers_b##i;                                                                        \
         bit<1> covers_c##i;                                                                        \
         score##i.apply(slot, score, swap##i, higher##i);                                           \
+        kept = kept | swap##i;                                                                     \
         a##i.apply(slot, swap##i, strict_a, x, covers_a##i);                                       \
         b##i.apply(slot, swap##i, strict_b, y, covers_b##i);                                       \
         c##i.apply(slot, swap##i, strict_c, z, covers_c##i);                                       \
-        kept = kept | swap##i;                                                                     \
         prune = higher##i & covers_a##i & covers_b##i & covers_c##i & ~kept;                       \
     }
 

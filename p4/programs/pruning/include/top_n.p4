@@ -64,8 +64,7 @@ control Least(in bit<32> slot, in bit<32> seen, in bit<32> number, in bit<32> va
     }
 }
 
-control Threshold(in bit<32> slot, in bit<32> number, in bit<32> value, in bit<32> threshold,
-                  in bit<1> count, out bit<1> prune) {
+control Threshold(in bit<32> slot, in bit<32> number, in bit<1> count, out bit<1> prune) {
     register<bit<32>>(QUERY_SLOTS) cells;
 
     apply {
@@ -83,16 +82,15 @@ control Threshold(in bit<32> slot, in bit<32> number, in bit<32> value, in bit<3
 #define THRESHOLD(i) Threshold() threshold##i;
 // While the first N come, t0 is not known: each of them is at least t0, and reaches no other.
 #define MEET_THRESHOLD(i)                                                                          \
+    bit<1> prune##i = 0;                                                                           \
     if (seen >= number || i == 0) {                                                                \
         bit<1> count##i = 0;                                                                       \
-        if (value >= level || seen < number) {                                                     \
+        if ((bit<56>)value >= (bit<56>)least << i || seen < number) {                              \
             count##i = 1;                                                                          \
         }                                                                                          \
-        bit<1> prune##i;                                                                           \
-        threshold##i.apply(slot, number, value, level, count##i, prune##i);                        \
-        prune = prune | prune##i;                                                                  \
-    }                                                                                              \
-    level = level |+| level;
+        threshold##i.apply(slot, number, count##i, prune##i);                                      \
+    }
+#define OR_PRUNE(i) | prune##i
 
 control TopNDeterministic(in bit<32> value, in bit<32> slot, in bit<32> number, out bit<1> prune) {
     Seen() seen_so_far;
@@ -101,11 +99,11 @@ control TopNDeterministic(in bit<32> value, in bit<32> slot, in bit<32> number, 
 
     apply {
         bit<32> seen;
-        bit<32> level;
-        prune = 0;
+        bit<32> least;
         seen_so_far.apply(slot, seen);
-        least_of_first.apply(slot, seen, number, value, level);
+        least_of_first.apply(slot, seen, number, value, least);
         FOR_EACH_COLUMN(MEET_THRESHOLD)
+        prune = 1w0 FOR_EACH_COLUMN(OR_PRUNE);
     }
 }
 
