@@ -85,6 +85,7 @@ MOUNTED: tuple[Mounted, ...] = (
         "reproduce", "Published results, ours beside theirs.", "weft.emulation.reproduce_cli", "lab"
     ),
     Mounted("p4", "P4_16 programs: check, format, draw, describe, fit, run.", "weft.p4.cli", "p4"),
+    Mounted("nccl", "The NCCL network plugin: variables to set.", "weft.nccl", "dev"),
     Mounted("demo", "Train a model over weft, beside gloo.", "weft.demo.cli", "demo"),
     Mounted("bench", "Measure Weft beside its peers.", "weft.bench.cli", "torch"),
 )
