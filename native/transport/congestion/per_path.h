@@ -19,6 +19,7 @@ class PerPath final : public CongestionControl {
         for (const auto& control : controls_) {
             window_ += control->window();
             rate_ += control->pacing_rate();
+            unpaced_ += control->pacing_rate() == 0 ? 1 : 0;
         }
     }
 
@@ -54,7 +55,7 @@ class PerPath final : public CongestionControl {
 
     // Of all paths together; each is held to its own by Path::window.
     std::uint64_t window() const override { return window_; }
-    double pacing_rate() const override { return rate_; }
+    double pacing_rate() const override { return unpaced_ == 0 ? rate_ : 0; }
 
   private:
     struct Seen {
@@ -70,6 +71,7 @@ class PerPath final : public CongestionControl {
         tell(control);
         window_ += control.window() - window;
         rate_ += control.pacing_rate() - rate;
+        unpaced_ += (control.pacing_rate() == 0 ? 1 : 0) - (rate == 0 ? 1 : 0);
         path.window = control.window();
     }
 
@@ -77,6 +79,7 @@ class PerPath final : public CongestionControl {
     std::vector<Seen> seen_;    // of each path: what its control knows to be acknowledged
     std::uint64_t window_ = 0;  // sums over the paths
     double rate_ = 0;
+    int unpaced_ = 0;  // paths that may send at once: while there are any, nothing waits
 };
 
 }  // namespace weft::transport

@@ -377,6 +377,26 @@ TEST_CASE("per path: each window hears of its own path only, and holds only it b
     CHECK(paths[0].window == 100'000);
 }
 
+TEST_CASE("per path: rates add up, but a few slow paths do not slow down the others") {
+    const PolicyContext context{
+        .paths = 2, .chunk_size = 1000, .window = 300, .destination = 1, .seed = 0};
+    auto timely = make_congestion_control({"timely", {{"per_path", 1}, {"line_gbit", 8}}}, context);
+    CHECK(timely->pacing_rate() == doctest::Approx(2 * 8 * kGbit));
+    auto swift = make_congestion_control(
+        {"swift", {{"per_path", 1}, {"initial_window", 1}, {"base_target_us", 20}}}, context);
+    std::vector<Path> paths(2);
+    swift->begin(paths);
+    const auto congest = [&](PathId path) {
+        for (int i = 1; i < 5; ++i) {
+            swift->on_ack({.now = i * kSecond, .path = path, .rtt = 100 * kUs, .chunks = 1}, paths);
+        }
+    };
+    congest(0);  // its window is below one chunk, which alone would be paced
+    CHECK(swift->pacing_rate() == 0);
+    congest(1);
+    CHECK(swift->pacing_rate() > 0);
+}
+
 TEST_CASE("median feedback: a minority of bad paths moves nothing, a majority everything") {
     const auto run = [](int bad, double median) {
         const PolicyContext context{
