@@ -33,8 +33,7 @@ CommunicatorOptions options_from(const weft_comm_options* given) {
     options.connect_timeout = raw.connect_timeout_ns;
     const char* algorithms =
         raw.algorithms != nullptr ? raw.algorithms : std::getenv("WEFT_ALGORITHMS");
-    options.algorithms =
-        CommunicatorOptions::parse_algorithms(algorithms != nullptr ? algorithms : "");
+    options.choose_algorithms(algorithms != nullptr ? algorithms : "");
     return options;
 }
 

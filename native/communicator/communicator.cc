@@ -63,8 +63,7 @@ struct Communicator::Notice final : datapath::TransferObserver {
 
 // ---------------------------------------------------------------- life
 
-std::map<Collective, std::string> CommunicatorOptions::parse_algorithms(std::string_view text) {
-    std::map<Collective, std::string> algorithms;
+void CommunicatorOptions::choose_algorithms(std::string_view text) {
     while (!text.empty()) {
         const std::size_t comma = std::min(text.find(','), text.size());
         const std::string_view item = text.substr(0, comma);
@@ -73,11 +72,18 @@ std::map<Collective, std::string> CommunicatorOptions::parse_algorithms(std::str
             throw Error(WEFT_ERR_INVALID, "algorithms: \"" + std::string(item) +
                                               "\" is not of the form collective=algorithm");
         }
-        const Collective collective = collectives::collective_from_name(item.substr(0, equals));
-        algorithms[collective] = std::string(item.substr(equals + 1));
+        const std::string_view name = item.substr(equals + 1);
+        if (item.substr(0, equals) == "plan") {
+            try {
+                plan = planner::parse_strategy(name);
+            } catch (const planner::PlanError& error) {
+                throw Error(WEFT_ERR_INVALID, std::string("algorithms: ") + error.what());
+            }
+        } else {
+            algorithms[collectives::collective_from_name(item.substr(0, equals))] = name;
+        }
         text.remove_prefix(std::min(comma + 1, text.size()));
     }
-    return algorithms;
 }
 
 Communicator::Communicator(std::shared_ptr<engine::Context> context, std::uint64_t group,

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "communicator/point_to_point.h"
 #include "communicator/scratch.h"
 #include "engine/context.h"
+#include "planner/plan.h"
 
 namespace weft::communicator {
 
@@ -32,9 +34,13 @@ struct CommunicatorOptions {
     engine::Time timeout = 0;                      // 0: the context's
     engine::Time connect_timeout = 0;              // 0: the context's
     std::map<Collective, std::string> algorithms;  // overrides of the tuner
+    // Which path carries which bytes of sends that are ready together; none: the transport decides
+    // burst by burst.
+    std::optional<planner::Strategy> plan;
 
-    // "all_reduce=ring,all_to_all=pairwise"; throws Error(INVALID) naming what it does not know.
-    static std::map<Collective, std::string> parse_algorithms(std::string_view text);
+    // "all_reduce=ring,all_to_all=direct,plan=wrap_around"; throws Error(INVALID) naming what it
+    // does not know.
+    void choose_algorithms(std::string_view text);
 };
 
 struct OperationOptions {
@@ -57,6 +63,7 @@ class Communicator final : public engine::GroupHandler,
     std::int32_t rank() const noexcept { return rank_; }
     std::int32_t size() const noexcept { return static_cast<std::int32_t>(members_.size()); }
     const std::string& name() const noexcept { return options_.name; }
+    std::optional<planner::Strategy> plan() const noexcept { return options_.plan; }
     engine::Context& context() const noexcept { return *context_; }
     const std::shared_ptr<engine::Context>& shared_context() const noexcept { return context_; }
     std::uint64_t epoch() const noexcept { return group_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "communicator/communicator.h"
 #include "communicator/signature.h"
@@ -184,9 +185,48 @@ void ScheduleRun::issue(std::uint32_t index) {
     }
     datapath::Channel& channel = group().peer(step.peer).channel();
     if (step.kind == StepKind::kSend) {
+        if (group().plan() && channel.paths() > 1) {
+            plan_paths(index);
+            transfer.shares = shares_[index];
+        }
         channel.send(transfer);
     } else {
         channel.recv(transfer);
+    }
+}
+
+// Plans the paths of a send together with all others that are ready now, once for each: those are
+// the flows of one step, whose sizes are known before any of them leaves (Ethereal's batch, arXiv
+// 2407.00550). Paths with the same number are taken for the same way out, as they are when every
+// edge's paths are dealt out over the same network devices.
+void ScheduleRun::plan_paths(std::uint32_t index) {
+    if (shares_.contains(index)) return;
+    const std::uint16_t paths = group().peer(plan_->steps[index].peer).channel().paths();
+    std::vector<std::uint32_t> steps{index};
+    for (auto other = ready_.rbegin(); other != ready_.rend(); ++other) {
+        const Step& step = plan_->steps[*other];
+        if (step.kind == StepKind::kSend && !shares_.contains(*other) &&
+            group().peer(step.peer).channel().paths() == paths) {
+            steps.push_back(*other);
+        }
+    }
+    std::vector<std::uint64_t> sizes;
+    for (const std::uint32_t step : steps) {
+        std::size_t bytes = 0;
+        address(plan_->steps[step].source, bytes);
+        sizes.push_back(bytes);
+    }
+    constexpr std::uint64_t kLeastPiece = 64 << 10;  // one burst: less is not worth a decision
+    const std::vector<std::uint64_t> weights(paths, 1);
+    const bool equal = std::ranges::adjacent_find(sizes, std::not_equal_to<>()) == sizes.end();
+    const planner::Strategy strategy = *group().plan() == planner::Strategy::kEthereal && !equal
+                                           ? planner::Strategy::kWrapAround
+                                           : *group().plan();
+    const planner::Plan made = planner::plan(
+        strategy, {sizes, weights, kLeastPiece, 1, static_cast<std::uint32_t>(group().rank())});
+    for (const planner::Piece& piece : made.pieces) {
+        shares_[steps[piece.flow]].push_back(
+            {static_cast<transport::PathId>(piece.path), piece.size});
     }
 }
 

@@ -74,6 +74,7 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     std::byte* address(collectives::Slice slice, std::size_t& bytes) const noexcept;
     void pump();
     void issue(std::uint32_t step);
+    void plan_paths(std::uint32_t step);
     void complete(std::uint32_t step);
     bool fuse(std::uint32_t copy);
     void finish_output() noexcept;
@@ -93,7 +94,8 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     std::vector<std::uint32_t> waiting_;         // [step] dependencies still open
     std::vector<datapath::Transfer> transfers_;  // [step]
     std::vector<std::uint32_t> ready_;
-    std::map<std::uint32_t, FusedReducer> fused_;  // by step that receives
+    std::map<std::uint32_t, std::vector<transport::PathShare>> shares_;  // by step; only planned
+    std::map<std::uint32_t, FusedReducer> fused_;                        // by step that receives
     std::size_t remaining_ = 0;
     bool pumping_ = false;
     ErrorPtr broken_;    // a transfer failed

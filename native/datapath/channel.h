@@ -18,11 +18,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "datapath/error.h"
+#include "transport/types.h"
 
 namespace weft::datapath {
 
@@ -83,6 +85,9 @@ struct Transfer {
     const Reducer* reducer = nullptr;  // receives only: combine instead of overwrite
     TransferObserver* observer = nullptr;
     std::int32_t priority = 0;
+    // Sends only: how many bytes take which of the channel's paths(); empty: as the channel sees
+    // fit. Must stay valid while pending.
+    std::span<const transport::PathShare> shares = {};
 
     State state = State::kIdle;
     ErrorPtr error;                    // set when kFailed
@@ -124,6 +129,9 @@ class Channel {
     virtual State state() const noexcept = 0;
     virtual std::string_view datapath() const noexcept = 0;  // "shm", "udp", ...
     virtual const ErrorPtr& error() const noexcept = 0;      // why, when kFailed
+
+    // How many paths Transfer::shares may name.
+    virtual std::uint16_t paths() const noexcept { return 1; }
 
     // On a failed or closed channel the transfer fails at once (through its observer).
     virtual void send(Transfer& transfer) = 0;

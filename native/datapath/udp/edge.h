@@ -48,6 +48,7 @@ class UdpChannel final : public Channel {
     State state() const noexcept override;
     std::string_view datapath() const noexcept override { return "udp"; }
     const ErrorPtr& error() const noexcept override;
+    std::uint16_t paths() const noexcept override;
     void send(Transfer& transfer) override;
     void recv(Transfer& transfer) override;
     void cancel(Transfer& transfer) override;
@@ -76,6 +77,7 @@ class Edge {
     bool calls() const noexcept { return caller_; }
     Channel::State state() const noexcept;
     const ErrorPtr& error() const noexcept { return error_; }
+    std::uint16_t paths() const noexcept { return static_cast<std::uint16_t>(ways_.size()); }
     // Neither connected nor given up yet.
     bool opening() const noexcept { return phase_ <= Phase::kConnecting; }
     // Nobody needs it any more.

@@ -63,12 +63,14 @@ void Edge::start_send(Transfer& transfer) {
         transfer.cookie[1] = kSending;
     }
     message.id = connection_->send(
-        clock_now(), {.tag = {transfer.tag.group, transfer.tag.message},
-                      .signature = transfer.signature,
-                      .size = transfer.size,
-                      .priority = static_cast<std::uint8_t>(
-                          std::clamp<std::int32_t>(transfer.priority, 0, wire::kMaxPriority)),
-                      .cookie = message.handle});
+        clock_now(),
+        {.tag = {transfer.tag.group, transfer.tag.message},
+         .signature = transfer.signature,
+         .size = transfer.size,
+         .priority = static_cast<std::uint8_t>(
+             std::clamp<std::int32_t>(transfer.priority, 0, wire::kMaxPriority)),
+         .cookie = message.handle,
+         .shares = copies ? std::span<const transport::PathShare>() : transfer.shares});
     if (message.id == transport::kNoMessage) {
         release(message);
         finish(

@@ -55,6 +55,10 @@ PeerId UdpChannel::peer() const noexcept {
 Channel::State UdpChannel::state() const noexcept {
     return edge_.state();
 }
+std::uint16_t UdpChannel::paths() const noexcept {
+    return edge_.paths();
+}
+
 const ErrorPtr& UdpChannel::error() const noexcept {
     return edge_.error();
 }

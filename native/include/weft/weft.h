@@ -227,7 +227,9 @@ typedef struct weft_comm_options {
     int64_t timeout_ns;
     /* How long to wait for peers at creation. 0: $WEFT_CONNECT_TIMEOUT_MS or 30 s. */
     int64_t connect_timeout_ns;
-    /* "all_reduce=ring,all_to_all=pairwise": overrides of the tuner. NULL: $WEFT_ALGORITHMS. */
+    /* "all_reduce=ring,all_to_all=direct": overrides of the tuner; "plan=wrap_around" (or whole,
+     * ethereal, spray) lets the flow planner decide which path of an edge carries which bytes.
+     * NULL: $WEFT_ALGORITHMS. */
     const char* algorithms;
 } weft_comm_options;
 
