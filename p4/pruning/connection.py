@@ -12,6 +12,7 @@ them in DuckDB (or another engine).
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +36,11 @@ _ROW_WIRE_BYTES = (wire.HEADER_BYTES + 24) / wire.LANES + wire.ROW_BYTES
 
 
 def duckdb_engine(sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
-    """The default master: DuckDB in this process."""
-    with duckdb.connect() as database:
+    """The default master: DuckDB in this process, spilling to a folder that goes with it."""
+    with (
+        tempfile.TemporaryDirectory() as spill,
+        duckdb.connect(config={"temp_directory": spill}) as database,
+    ):
         for name, table in given.items():
             database.register(name, table)
         return database.sql(sql).to_arrow_table()
