@@ -409,6 +409,9 @@ static void killed(void) {
     CHECK(net_irecv(comm, 1, &data[0], &size, &tag, &requests[0]) == REMOTE_ERROR);
     CHECK(warnings > 0);
     close_comm(comm);
+    for (i = 0; i < 4; ++i) {
+        free(data[i]);
+    }
 }
 
 /* Under a short WEFT_TIMEOUT_MS: nothing that one waits for comes, and every wait ends. */
