@@ -148,3 +148,22 @@ class Queues:
         if self.reroute_after is not None:
             fabric.reroute_after = picoseconds(self.reroute_after)
         options.control_first = self.control_first  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class LabOptions:
+    """How a scenario runs in the lab (`weft lab run`). The simulator does not look at them."""
+
+    carrier: str = "weft"
+    """What moves the messages: "weft" (its transport over UDP) or "tcp" (one connection a pair)."""
+    mtu: int = 1500
+    """Of the hosts' interfaces, 576 .. 9000."""
+    dilation: float = 1.0
+    """Slows all rates and delays, so that two cores can carry a fast fabric."""
+    trains: bool = False
+    """Segmentation offloads cross the fabric whole."""
+    tolerance: float = 1e-3
+    """Seconds that departures may be late at the 99th percentile before a run is invalid."""
+
+
+CARRIERS = ("weft", "tcp")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import weft._native._core as _core
-from weft.emulation import events, htsim, workload
+from weft.emulation import events, expectations, htsim, workload
 from weft.emulation.document import Document, ScenarioError, Table
-from weft.emulation.policy import PINNINGS, Policy, Queues, Transport
+from weft.emulation.expectations import Expectation
+from weft.emulation.policy import CARRIERS, PINNINGS, LabOptions, Policy, Queues, Transport
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import DEFAULT_DELAY, DEFAULT_RATE, LinkSpec, Topology
@@ -43,6 +44,9 @@ class Scenario:
     name: str = "scenario"
     programs: list[Program] = field(default_factory=list)
     """P4 programs, which decide in place of routing at the switches that they name."""
+    lab: LabOptions = field(default_factory=LabOptions)
+    expect: list[Expectation] = field(default_factory=list)
+    """What must hold for a run to pass; `weft suite` checks it."""
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
@@ -77,6 +81,8 @@ class Scenario:
             scenario.sample_interval = metrics.seconds("sample_interval")
         scenario.traced_connections = metrics.integer("traced_connections", 0, high=10_000)
         metrics.finish()
+        scenario.lab = _lab(root.table("lab"))
+        scenario.expect = _expectations(root, work)
         root.finish()
         return scenario
 
@@ -260,6 +266,32 @@ def _transport(table: Table) -> Transport:
         chosen[key] = table.seconds(key, getattr(plain, key))
     table.finish()
     return Transport(**chosen)
+
+
+# --- Lab, expectations
+
+
+def _lab(table: Table) -> LabOptions:
+    plain = LabOptions()
+    chosen: dict[str, Any] = {
+        "carrier": table.text("carrier", plain.carrier, CARRIERS),
+        "mtu": table.integer("mtu", plain.mtu, 576, 9000),
+        "dilation": table.number("dilation", plain.dilation, 0.01, 1e6),
+        "trains": table.flag("trains", plain.trains),
+        "tolerance": table.seconds("tolerance", plain.tolerance),
+    }
+    table.finish()
+    return LabOptions(**chosen)
+
+
+def _expectations(root: Table, work: Workload) -> list[Expectation]:
+    names = expectations.names(work.names)
+    try:
+        return [Expectation.parse(text, names) for text in root.texts("expect", [])]
+    except ValueError as error:
+        if isinstance(error, ScenarioError):
+            raise
+        raise root.error("expect", str(error)) from None
 
 
 # --- Workload

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import weft
 import weft._native._core as _core
 from weft.emulation import events, programs
+from weft.emulation.expectations import workload_metric
 from weft.emulation.scenario import Scenario
 from weft.emulation.topology import picoseconds
 
@@ -123,6 +124,36 @@ class Result:
         """Per port: bytes carried over what it could carry until the end, 0 .. 1."""
         rates = np.repeat(np.asarray(self.scenario.topology.rates()), 2)
         return self.port_bytes * 8 / (rates * self.end) if self.end > 0 else self.port_bytes * 0.0
+
+    def metrics(self) -> dict[str, float]:
+        """The values that expectations compare (emulation/expectations.py says what each is)."""
+        completion = self.completion
+        work = self.scenario.workload
+        values = {
+            "end": self.end if not self.unfinished else float("inf"),
+            "ideal": self.ideal_bound,
+            "slowdown": self.slowdown,
+            "mean": completion.mean,
+            "p50": completion.p50,
+            "p99": completion.p99,
+            "max": completion.max,
+            "messages": float(self.is_message.sum()),
+            "unfinished": float(self.unfinished),
+            "errors": float(self.unfinished + len(self.failures)),
+            "retransmitted": float(self.transport.get("retransmitted", 0)),
+            "dropped": float(sum(self.dropped.values())),
+            "max_link_load": float(self.link_load.max(initial=0.0)),
+        }
+        for metric, column in (
+            ("marked", "marks"), ("trimmed", "trims"), ("max_queue", "peak_backlog"),
+        ):  # fmt: skip
+            ports = self.port_stats.get(column, np.zeros(0))
+            values[metric] = float(ports.max(initial=0) if metric == "max_queue" else ports.sum())
+        for index, name in enumerate(work.names):
+            mine = self.received[np.asarray(work.group) == index]
+            late = np.isnan(mine).any() or not len(mine)
+            values[workload_metric(name)] = float("inf") if late else float(mine.max())
+        return values
 
     def record(self) -> dict[str, Any]:
         """All but the arrays, as plain values: what `weft sim --json` prints."""

@@ -84,6 +84,14 @@ MOUNTED: tuple[Mounted, ...] = (
     Mounted(
         "reproduce", "Published results, ours beside theirs.", "weft.emulation.reproduce_cli", "lab"
     ),
+    Mounted("lab", "Real programs on emulated fabrics.", "weft.emulation.lab.cli", "lab"),
+    Mounted(
+        "compare",
+        "A scenario simulated and emulated, side by side.",
+        "weft.emulation.lab.compare",
+        "lab",
+    ),
+    Mounted("suite", "Scenarios as tests.", "weft.emulation.suite.cli", "lab"),
     Mounted("p4", "P4_16 programs: check, format, draw, describe, fit, run.", "weft.p4.cli", "p4"),
     Mounted("nccl", "The NCCL network plugin: variables to set.", "weft.nccl", "dev"),
     Mounted("demo", "Train a model over weft, beside gloo.", "weft.demo.cli", "demo"),

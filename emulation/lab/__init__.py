@@ -12,5 +12,6 @@ from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.host import Host
 from weft.emulation.lab.lab import Lab
+from weft.emulation.lab.run import Outcome, run
 
-__all__ = ["FabricDied", "Fidelity", "Host", "Lab", "LabError"]
+__all__ = ["FabricDied", "Fidelity", "Host", "Lab", "LabError", "Outcome", "run"]

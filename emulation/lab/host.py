@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from weft.emulation.lab import clean
 from weft.emulation.lab.errors import LabError
 from weft.emulation.lab.spec import Address
 
@@ -57,7 +58,12 @@ class Host:
         if not words:
             raise LabError(f"{self.name}: there is no command to run")
         self.lab.check()
-        environment = {**os.environ, "WEFT_LAB_HOST": self.name, **(env or {})}
+        environment = {
+            **os.environ,
+            "WEFT_LAB_HOST": self.name,
+            clean.MARK: clean.mark(self.lab.fabric.process.pid),
+            **(env or {}),
+        }
         started: subprocess.Popen[Any] = subprocess.Popen(
             [*self.lab.enter(self.number), *words], env=environment, **options
         )

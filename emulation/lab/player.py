@@ -1,0 +1,96 @@
+"""The program on every host of `weft lab run`: plays one host's part of a workload.
+
+`python -m weft.emulation.lab.player FD`: a Part comes in, an address goes out, all addresses come
+in, "ready" goes out, the common time of the start comes in, and in the end Played goes out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sys
+import time
+from collections import defaultdict
+from multiprocessing.connection import Connection
+
+from weft.emulation.lab.carriers import Carrier, TcpCarrier, WeftCarrier
+from weft.emulation.lab.parts import Part, Played
+
+IDLE = 0.01
+"""Longest wait for something to end before the clock is looked at again, seconds."""
+
+
+def main() -> int:
+    connection = Connection(int(sys.argv[1]))
+    part: Part = connection.recv()
+    carrier: Carrier
+    if part.carrier == "tcp":
+        carrier = TcpCarrier(part.ip)
+    else:
+        carrier = WeftCarrier(part.group, part.ip, part.options)
+    connection.send(carrier.address)
+    played = Played()
+    try:
+        carrier.connect(part.host, connection.recv(), part.peers)
+        connection.send("ready")
+        play(part, carrier, connection.recv(), played)
+        played.stats = carrier.stats()
+    except EOFError:
+        return 1
+    except Exception as error:
+        played.error = f"{type(error).__name__}: {error}"
+    connection.send(played)
+    # Others may still need our acknowledgements: the lab hangs up when all are done.
+    connection.poll(part.limit)
+    return 0
+
+
+def play(part: Part, carrier: Carrier, start: float, played: Played) -> None:
+    """Run all items; `start` is a time of time.monotonic, which all hosts share."""
+    me = part.host
+    mine = {item.number: item for item in part.items if item.source == me}
+    waits = {number: set(item.after) for number, item in mine.items()}
+    followers: defaultdict[int, list[int]] = defaultdict(list)
+    for number, before in waits.items():
+        for other in before:
+            followers[other].append(number)
+    due: list[tuple[float, int]] = []  # by time: items whose predecessors have ended
+    open_items = set()
+    for item in part.items:
+        open_items.add(item.number)
+        if item.source != me:
+            carrier.expect(item.number, item.source, item.size)
+    for number, before in waits.items():
+        if not before:
+            heapq.heappush(due, (mine[number].start + mine[number].delay, number))
+
+    def end(number: int, now: float) -> None:
+        played.ended[number] = now
+        open_items.discard(number)
+        for follower in followers[number]:
+            waits[follower].discard(number)
+            if not waits[follower]:
+                item = mine[follower]
+                heapq.heappush(due, (max(now, item.start) + item.delay, follower))
+
+    while (wait := start - time.monotonic()) > 0:
+        time.sleep(wait)
+    while open_items:
+        now = time.monotonic() - start
+        if now > part.limit:
+            return
+        while due and due[0][0] <= now:
+            at, number = heapq.heappop(due)
+            item = mine[number]
+            if item.destination == me:
+                played.started[number] = at - item.delay
+                end(number, now)
+            else:
+                played.started[number] = now
+                carrier.send(number, item.destination, item.size)
+        wait = min(IDLE, due[0][0] - now) if due else IDLE
+        for number in carrier.completions(max(0.0, wait)):
+            end(number, time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Runs every scenario of a folder, in the lab or in the simulator, and judges it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.emulation.document import ScenarioError
+from weft.emulation.expectations import Expectation, Verdict
+from weft.emulation.lab.errors import LabError
+from weft.emulation.lab.fidelity import Fidelity
+from weft.emulation.lab.run import run
+from weft.emulation.scenario import Scenario
+from weft.emulation.simulation import Result, simulate
+
+DEFAULT = "errors == 0"
+"""What a scenario without expectations promises."""
+
+
+@dataclass
+class Case:
+    """One scenario and what became of it."""
+
+    name: str
+    file: Path
+    seconds: float = 0.0
+    result: Result | None = None
+    fidelity: Fidelity | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """Why it could not be run, and what hosts complained of."""
+
+    @property
+    def failures(self) -> list[str]:
+        """Promises that were not kept, errors, and doubts about the run; empty: it passed."""
+        broken = [f"{v.text} does not hold: {v.detail}" for v in self.verdicts if not v.holds]
+        doubts = [] if self.fidelity is None else [f"not valid: {f}" for f in self.fidelity.faults]
+        return broken + self.errors + doubts
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+
+def scenario_files(folder: Path) -> list[Path]:
+    """The TOML files of a folder (or the one file), by name. Raises ScenarioError if none."""
+    files = [folder] if folder.is_file() else sorted(folder.glob("*.toml"))
+    if not files:
+        raise ScenarioError(f"{folder}: there are no scenarios (*.toml)")
+    return files
+
+
+def run_suite(
+    files: Sequence[Path],
+    *,
+    simulated: bool = False,
+    seed: int | None = None,
+    jobs: int = 1,
+    retries: int = 1,
+    done: Callable[[Case], None] = lambda case: None,
+) -> list[Case]:
+    """Run the scenarios, `jobs` at a time, and call `done` for each as it ends.
+
+    In the lab a run that is not valid, because the machine was busy, is made again up to `retries`
+    times. Raises ScenarioError for the first file that is wrong, before anything runs.
+    """
+    scenarios = [Scenario.load(file) for file in files]
+
+    def one(file: Path, scenario: Scenario) -> Case:
+        if seed is not None:
+            scenario.seed = seed
+        for _ in range(retries + 1):
+            case = _run(file, scenario, simulated)
+            if case.fidelity is None or case.fidelity.valid:
+                break
+        done(case)
+        return case
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(one, files, scenarios))
+
+
+def _run(file: Path, scenario: Scenario, simulated: bool) -> Case:
+    case = Case(scenario.name, file)
+    began = time.monotonic()
+    try:
+        if simulated:
+            case.result = simulate(scenario)
+            metrics = case.result.metrics()
+        else:
+            outcome = run(scenario)
+            case.result, case.fidelity, case.errors = (
+                outcome.result, outcome.fidelity, outcome.errors,
+            )  # fmt: skip
+            metrics = outcome.result.metrics()
+            metrics["errors"] += len(outcome.errors)
+    except (LabError, ValueError) as error:
+        case.errors.append(str(error))
+    else:
+        promised = scenario.expect or [Expectation.parse(DEFAULT, metrics)]
+        case.verdicts = [expectation.check(metrics) for expectation in promised]
+    case.seconds = time.monotonic() - began
+    return case
