@@ -36,6 +36,8 @@ class BlockElaborator:
     def __init__(self, program: ProgramElaborator) -> None:
         self._p = program
         self._count = 0
+        #: Objects made as constructor arguments, until the first block that gets one owns it.
+        self._ownerless: list[Meaning] = []
 
     # -------------------------------------------------------------------------- instances
 
@@ -85,15 +87,26 @@ class BlockElaborator:
             return None
         if isinstance(e, ast.ConstructorCall):
             name = e.resolved.target.name if path == "" else f"{path}.{parameter}"
-            return self.construct(e.resolved, environment, name, e.location, outer)
+            made = self.construct(e.resolved, environment, name, e.location, outer)
+            self._ownerless.append(made)
+            return made
         if isinstance(e, ast.Call) and isinstance(e.type, t.Extern):
-            return self._factory(e, environment, f"{path}.{parameter}", outer)
+            made = self._factory(e, environment, f"{path}.{parameter}", outer)
+            self._ownerless.append(made)
+            return made
         if isinstance(e, ast.Name):
             meaning = environment.get(e.target)
             if meaning is not None:
                 return meaning
         value = Unit(self._p, environment, outer).expressions.static(e)
         return e if value is None else value
+
+    def _owned(self, arguments: dict[ast.Parameter, Meaning | None]) -> list[Meaning]:
+        """Arguments that were made for this block and stand in no other."""
+        given = {id(m) for m in arguments.values()}
+        owned = [m for m in self._ownerless if id(m) in given]
+        self._ownerless = [m for m in self._ownerless if id(m) not in given]
+        return owned
 
     def _factory(
         self, e: ast.Call, environment: Environment, name: str, outer: t.Bindings
@@ -246,8 +259,9 @@ class BlockElaborator:
         unique = self._p.unique(path)
         actions: list[ir.Action] = []
         tables: list[ir.Table] = []
-        externs: list[ir.ExternInstance] = []
-        children: list[ir.Control] = []
+        owned = self._owned(arguments)
+        externs = [m for m in owned if isinstance(m, ir.ExternInstance)]
+        children = [m for m in owned if isinstance(m, ir.Control)]
         for local in d.locals:
             match local:
                 case ast.Variable():
@@ -284,8 +298,9 @@ class BlockElaborator:
         unit, parameters = self._open(d, arguments, bindings, path)
         unique = self._p.unique(path)
         value_sets: list[ir.ValueSet] = []
-        externs: list[ir.ExternInstance] = []
-        children: list[ir.Parser] = []
+        owned = self._owned(arguments)
+        externs = [m for m in owned if isinstance(m, ir.ExternInstance)]
+        children = [m for m in owned if isinstance(m, ir.Parser)]
         for local in d.locals:
             match local:
                 case ast.Variable():

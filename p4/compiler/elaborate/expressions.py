@@ -66,6 +66,31 @@ class ExpressionLowering:
             return ir.Const(int(value), self._u.type(inner), location)
         return None
 
+    def aggregate(
+        self, value: values.Value, type_: t.Type, location: Location
+    ) -> ir.Expression | None:
+        """A constant of any type, structs and tuples included; None for what cannot be one."""
+        constant = self.constant(value, type_, location)
+        if constant is not None:
+            return constant
+        inner = t.resolve_new(t.substitute(type_, self._u.bindings))
+        given: object = value
+        if isinstance(inner, t.Struct) and inner.kind != "header_union":
+            types = [field for _, field in inner.fields()]
+            if isinstance(value, dict):
+                given = tuple(value[name] for name, _ in inner.fields())
+        elif isinstance(inner, t.Tuple):
+            types = list(inner.items)
+        else:
+            return None
+        if not isinstance(given, tuple) or len(given) != len(types):
+            return None
+        parts = [self.aggregate(v, p, location) for v, p in zip(given, types, strict=True)]
+        if any(p is None for p in parts):
+            return None
+        made = tuple(p for p in parts if p is not None)
+        return ir.StructValue(made, self._u.type(inner), location)
+
     # ---------------------------------------------------------------------------- ordering
 
     def sequence(self, expressions: Sequence[ast.Expression]) -> list[ir.Expression]:
@@ -135,6 +160,12 @@ class ExpressionLowering:
         meaning = self._u.environment.get(target)
         if isinstance(meaning, ir.ExternInstance):
             return ir.InstanceRef(meaning, self._u.type(e.type), e.location)
+        if isinstance(meaning, ast.Expression):  # a constructor argument that is no plain value
+            return self.lower(meaning)
+        if isinstance(meaning, tuple | dict):
+            made = self.aggregate(meaning, e.type, e.location)
+            if made is not None:
+                return made
         if not isinstance(meaning, ir.Variable):
             raise self._u.program.diagnostics.fatal(
                 e.location, f"'{e.name}' is an object; passing it at run time is not supported"
