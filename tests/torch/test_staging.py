@@ -21,6 +21,8 @@ from torch._C._distributed_c10d import (
 )
 
 HERE = Path(__file__).parent
+# Compiling against torch takes a quarter of a minute, and many times that on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 PIPELINED = 2_500_000  # floats: more than two parts of the pipeline
 
 
@@ -36,12 +38,12 @@ def slow_device(tmp_path_factory: pytest.TempPathFactory) -> str:
     libraries = [f"-L{path}" for path in cpp_extension.library_paths()]
     abi = int(torch.compiled_with_cxx11_abi())
     subprocess.run(
-        ["c++", "-std=c++20", "-O1", "-shared", "-fPIC", str(HERE / "slow_device.cc"), "-o", module]
+        ["c++", "-std=c++20", "-O0", "-shared", "-fPIC", str(HERE / "slow_device.cc"), "-o", module]
         + [f"-I{path}" for path in includes]
         + [f"-D_GLIBCXX_USE_CXX11_ABI={abi}", "-DTORCH_EXTENSION_NAME=slow_device"]
         + [*libraries, "-lc10", "-ltorch", "-ltorch_cpu", "-ltorch_python"],
         check=True,
-        timeout=400,
+        timeout=800,
     )
     return str(module)
 
