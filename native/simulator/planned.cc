@@ -21,24 +21,15 @@ using fabric::PortId;
 // How many messages lie before each one on the longest chain of dependencies; computations do not
 // count.
 std::vector<std::uint32_t> depths(const Workload& workload) {
-    const Successors successors(workload);
-    const std::size_t count = workload.messages.size();
-    std::vector<std::uint32_t> depth(count, 0);
+    std::vector<std::uint32_t> depth(workload.messages.size(), 0);
     if (workload.dependency_begin.empty()) return depth;
-    std::vector<std::uint32_t> waits(count);
-    std::vector<std::uint32_t> ready;
-    for (std::uint32_t m = 0; m < count; ++m) {
-        waits[m] = workload.dependency_begin[m + 1] - workload.dependency_begin[m];
-        if (waits[m] == 0) ready.push_back(m);
-    }
-    for (std::size_t i = 0; i < ready.size(); ++i) {
-        const std::uint32_t m = ready[i];
+    const Successors successors(workload);
+    for (const std::uint32_t m : in_order(workload, successors)) {
         const Message& message = workload.messages[m];
         const std::uint32_t after = depth[m] + (message.source == message.destination ? 0U : 1U);
         for (std::uint32_t s = successors.begin[m]; s < successors.begin[m + 1]; ++s) {
             const std::uint32_t next = successors.messages[s];
             depth[next] = std::max(depth[next], after);
-            if (--waits[next] == 0) ready.push_back(next);
         }
     }
     return depth;

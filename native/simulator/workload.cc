@@ -19,6 +19,23 @@ Successors::Successors(const Workload& workload) : begin(workload.messages.size(
     }
 }
 
+std::vector<std::uint32_t> in_order(const Workload& workload, const Successors& successors) {
+    const std::size_t count = workload.messages.size();
+    std::vector<std::uint32_t> waits(count);
+    std::vector<std::uint32_t> ordered;
+    for (std::uint32_t m = 0; m < count; ++m) {
+        waits[m] = workload.dependency_begin[m + 1] - workload.dependency_begin[m];
+        if (waits[m] == 0) ordered.push_back(m);
+    }
+    for (std::size_t i = 0; i < ordered.size(); ++i) {
+        const std::uint32_t m = ordered[i];
+        for (std::uint32_t s = successors.begin[m]; s < successors.begin[m + 1]; ++s) {
+            if (--waits[successors.messages[s]] == 0) ordered.push_back(successors.messages[s]);
+        }
+    }
+    return ordered;
+}
+
 namespace {
 
 void check_message(const Message& message, std::size_t index, std::uint32_t hosts) {
@@ -37,24 +54,12 @@ void check_message(const Message& message, std::size_t index, std::uint32_t host
         throw WorkloadError(name + " has a priority above 15");
 }
 
-// Kahn's algorithm: whatever cannot be put in order is on a circle or behind one.
+// Whatever cannot be put in order is on a circle or behind one.
 void check_order(const Workload& workload) {
-    const Successors successors(workload);
-    const std::size_t count = workload.messages.size();
-    std::vector<std::uint32_t> waits(count);
-    std::vector<std::uint32_t> ready;
-    for (std::uint32_t m = 0; m < count; ++m) {
-        waits[m] = workload.dependency_begin[m + 1] - workload.dependency_begin[m];
-        if (waits[m] == 0) ready.push_back(m);
-    }
-    for (std::size_t i = 0; i < ready.size(); ++i) {
-        for (std::uint32_t s = successors.begin[ready[i]]; s < successors.begin[ready[i] + 1];
-             ++s) {
-            if (--waits[successors.messages[s]] == 0) ready.push_back(successors.messages[s]);
-        }
-    }
-    for (std::uint32_t m = 0; m < count; ++m) {
-        if (waits[m] > 0)
+    std::vector<bool> placed(workload.messages.size(), false);
+    for (const std::uint32_t m : in_order(workload, Successors(workload))) placed[m] = true;
+    for (std::size_t m = 0; m < placed.size(); ++m) {
+        if (!placed[m])
             throw WorkloadError("workload: message " + std::to_string(m) +
                                 " waits for itself, round a circle");
     }

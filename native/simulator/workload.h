@@ -45,4 +45,8 @@ struct Successors {
     explicit Successors(const Workload& workload);
 };
 
+// The messages in an order in which each comes after all that it waits for (Kahn's algorithm).
+// Those on a circle, or behind one, are missing. Only for workloads with dependencies.
+std::vector<std::uint32_t> in_order(const Workload& workload, const Successors& successors);
+
 }  // namespace weft::simulator
