@@ -157,7 +157,14 @@ class OperatorChecker:
         elif (
             isinstance(
                 left,
-                t.Extern | t.Block | t.Table | t.Set | t.ApplyResult | t.InvalidHeader | t.Variable,
+                t.Extern
+                | t.Block
+                | t.Table
+                | t.Set
+                | t.ApplyResult
+                | t.ActionList
+                | t.InvalidHeader
+                | t.Variable,
             )
             or left == t.VOID
         ):
