@@ -64,6 +64,43 @@ def test_object(source: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+STATEMENTS = [
+    ("control q(in bit<8> x) { action b() { switch (x) { 1: {} } } apply {} }",
+     "'switch' may not stand in an action"),
+    ("void m(in bit<8> x) { switch (x) { 1: {} } }", "'switch' may not stand in a function"),
+    ("control q(inout bit<8> x) { apply { bit<8> x = x; } }",
+     "variable 'x' would hide the parameter of this name"),
+    ("control q(inout bit<8> x) { action b() { bit<8> x = x; } apply {} }",
+     "variable 'x' would hide the parameter of this name"),
+    ("void m(in bit<8> x) { { bit<8> x = 1; } }",
+     "variable 'x' would hide the parameter of this name"),
+    ("parser q() { state start { transition one; } state one { transition two; } "
+     "state two { transition select(8w1) { 1: one; default: two; } } }",
+     "parser 'q' never ends"),
+    ("header H { varbit<8> v; } parser q(packet_in b, out H h) { state start { b.extract(h, 8); "
+     "transition select(h.v) { h.v: accept; default: reject; } } }",
+     "varbit<8> cannot be selected on"),
+    ("struct S { bit<8> a; } S m(in bit<8> x) { return (S)(S){ x }; }",
+     "S is cast from lists of values only"),
+    ("extern E { E(); int m(); }", "'m' cannot return int"),
+    ("extern E { E(); void E(); }", "'E' is the name of constructors"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source, message", STATEMENTS, ids=[s for s, _ in STATEMENTS])
+def test_statement(source: str, message: str) -> None:
+    test_object(source, message)
+
+
+def test_a_table_needs_a_default_action() -> None:
+    """Without core.p4 there is no NoAction, which a table that names none would have."""
+    table = "control c() { table t { actions = { a; } } apply { t.apply(); } }"
+    for before in ("action a() {} ", "action a() {} action NoAction(bit<8> x) {} "):
+        with pytest.raises(CompileError, match="there is no action NoAction"):
+            check_all(before + table, "t.p4", diagnostics=Diagnostics())
+    check_all("action a() {} action NoAction() {} " + table, "t.p4", diagnostics=Diagnostics())
+
+
 TABLES = [
     ("default_action = a; key = { x: exact; } actions = { a; }",
      "'default_action' must come after 'actions'"),

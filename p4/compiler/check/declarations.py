@@ -213,9 +213,10 @@ class DeclarationChecker:
         return self._c.expressions.coerce(default, p.type, f"the default of '{p.name}'")
 
     def _result_type(self, d: ast.Prototype, is_extern: bool) -> t.Type:
-        """Calls give values; extern functions may also make an extern object."""
+        """Calls give values with a width; extern functions may also make an extern object."""
         type_ = self._c.types.resolve(d.result)
-        if isinstance(type_, t.Block) or (isinstance(type_, t.Extern) and not is_extern):
+        objects = t.Block if is_extern else t.Block | t.Extern
+        if isinstance(type_, objects | t.Int):
             self._c.error(d.result.location, f"'{d.name}' cannot return {type_}")
             return t.UNKNOWN
         return type_
@@ -235,8 +236,11 @@ class DeclarationChecker:
         with self._c.nested():
             self._type_parameters(d.type_parameters)
             for index, method in enumerate(d.methods):
-                if method.is_constructor and method.name != d.name:
-                    self._c.error(method.location, f"a constructor must be named '{d.name}'")
+                if method.is_constructor != (method.name == d.name):
+                    self._c.error(
+                        method.location,
+                        f"'{d.name}' is the name of constructors, which have no result type",
+                    )
                 for other in d.methods[:index]:
                     fixed = other.is_abstract or method.is_abstract
                     if other.name == method.name and (
@@ -400,6 +404,11 @@ class DeclarationChecker:
                         )  # fmt: skip
                 for state in d.states:
                     self._state(state, states)
+                if "start" in states and not _ends(states):
+                    self._c.error(
+                        d.name_location, f"parser '{d.name}' never ends: no way from its state "
+                        "'start' leads to accept or reject",
+                    )  # fmt: skip
         self._c.declare(d.name, d, d.name_location)
 
     def _states(self, d: ast.Parser) -> dict[str, ast.State]:
@@ -446,7 +455,7 @@ class DeclarationChecker:
                 self._select_key(item)
         elif isinstance(inner, t.Int):
             self._c.error(key.location, "give this value a width; int is for constants only")
-        elif not isinstance(inner, t.Bits | t.Enum | t.Unknown | t.Varbit) and inner not in (
+        elif not isinstance(inner, t.Bits | t.Enum | t.Unknown) and inner not in (
             t.BOOL,
             t.ERROR,
         ):
@@ -469,6 +478,30 @@ class DeclarationChecker:
             if not fits:
                 self._c.error(d.location, f"a value set cannot hold {part}")
         self._c.declare(d.name, d, d.name_location)
+
+
+def _ends(states: dict[str, ast.State]) -> bool:
+    """Does some way from 'start' lead out? A select that nothing need match leads to reject."""
+    seen: set[str] = set()
+    ahead = ["start"]
+    while ahead:
+        name = ahead.pop()
+        if name not in states:  # accept, reject, or undeclared, which was reported
+            return True
+        if name in seen:
+            continue
+        seen.add(name)
+        transition = states[name].transition
+        if transition is None:
+            return True
+        if transition.target is not None:
+            ahead.append(transition.target)
+            continue
+        last = transition.cases[-1].keyset if transition.cases else None
+        if not isinstance(last, ast.Default | ast.DontCare):
+            return True
+        ahead += [case.target for case in transition.cases]
+    return False
 
 
 def _depth(type_: t.Type) -> int:

@@ -281,6 +281,9 @@ class OperatorChecker:
         ):
             target = self._c.calls.infer_struct(target, operand)
             e.type = target
+        if isinstance(target, t.Struct | t.Stack | t.Tuple) and operand.type == target:
+            self._c.error(e.location, f"{target} is cast from lists of values only")
+            return e
         problems = len(self._c.diagnostics.messages)
         converted = convert(operand, target, self._c.diagnostics)
         del self._c.diagnostics.messages[problems:]  # an explicit cast may truncate silently

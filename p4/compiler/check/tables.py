@@ -34,6 +34,8 @@ class TableChecker:
                 self._property(table, property_)
             if table.entries is not None:
                 self._entries(table, table.entries)
+            if "default_action" not in table.order:
+                self._no_action(table)
         self._c.declare(table.name, table, table.name_location)
 
     def _order(self, table: ast.Table) -> None:
@@ -190,6 +192,16 @@ class TableChecker:
             delta = self._c.static_int(p.value, "priority_delta")
             if delta is not None and delta <= 0:
                 self._c.error(p.value.location, "priority_delta must be positive")
+
+    def _no_action(self, table: ast.Table) -> None:
+        """Tables without a default action have core.p4's NoAction (section 14.2.1.3)."""
+        found = self._c.globals.lookup("NoAction")
+        if not (found and isinstance(found[0], ast.Action) and not found[0].parameters):
+            self._c.error(
+                table.location,
+                f"table '{table.name}' has no default action, and there is no action NoAction() "
+                "to be it: include core.p4",
+            )
 
     def _as_reference(self, p: ast.Property) -> ast.ActionReference | None:
         value = p.value
