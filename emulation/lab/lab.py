@@ -18,7 +18,7 @@ from weft.emulation.lab import fabric as processes
 from weft.emulation.lab import reaper
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
-from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
+from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
 from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
 from weft.emulation.policy import Queues
@@ -308,6 +308,7 @@ class Lab:
             rootless=self.fabric.rootless,
             scheduling=self.fabric.facts["scheduling"],
             segmentation="trains" if self.trains else "exact",
+            offloads=OFFLOADS["trains" if self.trains else "exact"],
             kernel=kernel,
             tcp_congestion=congestion,
             elapsed=time.monotonic() - began,
@@ -318,6 +319,7 @@ class Lab:
             ring_drops=counts["ring_drops"],
             softnet_drops=processes.softnet_drops() - softnet_then,
             refused=counts["refused"],
+            socket_drops=self.fabric.ask("socket_drops"),
             fabric_cpu=counts["cpu"] * 1e-9,
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
