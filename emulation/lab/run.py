@@ -61,7 +61,7 @@ def packets_of(scenario: Scenario) -> Scenario:
     """The scenario with the packets that sockets make of it at the lab's MTU: what the simulator
     must assume to be comparable."""
     plain = scenario.transport
-    if scenario.lab.carrier == "tcp":
+    if scenario.lab.carrier != "weft":
         header, around = TCP_HEADER, ETHERNET + 20
     else:
         header, around = plain.HEADER, plain.overhead

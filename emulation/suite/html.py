@@ -34,6 +34,8 @@ def _verdict(good: bool) -> str:
 
 
 def _section(number: int, case: Case) -> str:
+    if case.skipped:
+        return ""
     body = "".join(f'<p class="bad">{escape(text)}</p>' for text in case.failures)
     rows = "".join(
         f"<tr><td>{_verdict(v.holds)}</td><td><code>{escape(v.text)}</code></td>"
