@@ -60,7 +60,7 @@ def suite(
     if junit_path is not None:
         junit.write(cases, junit_path, name)
     if html_path is not None:
-        html.write(cases, html_path, f"suite {name}")
+        html.write(cases, html_path, f"Suite {name}")
     tried = [case for case in cases if not case.skipped]
     passed = sum(case.passed for case in tried)
     reasons = ", ".join(sorted({case.skipped for case in cases if case.skipped}))

@@ -26,6 +26,8 @@ class Case:
 
     name: str
     file: Path
+    case: str = ""
+    """Which of the file's matrix; empty: it has none."""
     seconds: float = 0.0
     result: Result | None = None
     fidelity: Fidelity | None = None
@@ -80,16 +82,16 @@ def run_suite(
     """
     found = [(file, Scenario.of(case, file.parent), case.case) for file in files
              for case in Document.cases(file)]  # fmt: skip
-    scenarios = [(file, scenario) for file, scenario, case in found if _chosen(file, case, only)]
+    scenarios = [place for place in found if _chosen(place[0], place[2], only)]
     if not scenarios:
         raise ScenarioError(f"no scenario is called like {only!r}")
 
-    def one(place: tuple[Path, Scenario]) -> Case:
-        file, scenario = place
+    def one(place: tuple[Path, Scenario, str]) -> Case:
+        scenario = place[1]
         if seed is not None:
             scenario.seed = seed
         for _ in range(retries + 1):
-            case = _run(file, scenario, simulated)
+            case = _run(*place, simulated)
             if case.fidelity is None or case.fidelity.valid:
                 break
         done(case)
@@ -104,8 +106,8 @@ def _chosen(file: Path, case: str, only: str) -> bool:
     return all(any(wanted in part for part in parts) for wanted in only.split("/"))
 
 
-def _run(file: Path, scenario: Scenario, simulated: bool) -> Case:
-    case = Case(scenario.name, file)
+def _run(file: Path, scenario: Scenario, variants: str, simulated: bool) -> Case:
+    case = Case(scenario.name, file, variants)
     if simulated and scenario.lab.carrier != "weft":
         case.skipped = f"the simulator has no {scenario.lab.carrier}"
         return case
