@@ -77,7 +77,7 @@ fuzz: build/.tools ## every fuzz target for FUZZ_SECONDS
 	done
 
 system-deps: ## install what the system must provide (as root; Debian and Ubuntu)
-	.ci/system-deps build fuzz
+	.ci/system-deps build fuzz browser
 
 clean: ## remove all that make has made
 	rm -rf build .venv

@@ -163,7 +163,8 @@ class LabOptions:
     """How a scenario runs in the lab (`weft lab run`). The simulator does not look at them."""
 
     carrier: str = "weft"
-    """What moves the messages: "weft" (its transport over UDP) or "tcp" (one connection a pair)."""
+    """What moves the messages: "weft" (its transport over UDP), "tcp" (one connection a pair) or
+    "gloo" (torch.distributed's, point to point)."""
     mtu: int = 1500
     """Of the hosts' interfaces, 576 .. 9000."""
     dilation: float = 1.0
@@ -174,4 +175,4 @@ class LabOptions:
     """Seconds that departures may be late at the 99th percentile before a run is invalid."""
 
 
-CARRIERS = ("weft", "tcp")
+CARRIERS = ("weft", "tcp", "gloo")

@@ -7,6 +7,7 @@ in, "ready" goes out, the common time of the start comes in, and in the end Play
 from __future__ import annotations
 
 import heapq
+import os
 import sys
 import time
 from collections import defaultdict
@@ -25,6 +26,11 @@ def main() -> int:
     carrier: Carrier
     if part.carrier == "tcp":
         carrier = TcpCarrier(part.ip)
+    elif part.carrier == "gloo":
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # hosts of a lab have no names
+        from weft.emulation.lab.gloo_carrier import GlooCarrier
+
+        carrier = GlooCarrier(part.ip)
     else:
         carrier = WeftCarrier(part.group, part.ip, part.options)
     connection.send(carrier.address)

@@ -45,7 +45,7 @@ def chunk_size(mtu: int) -> int:
 
 def as_on_sockets(scenario: Scenario) -> Scenario:
     """The scenario as the simulator must run it to be comparable with the lab."""
-    if scenario.lab.carrier == "tcp":
+    if scenario.lab.carrier != "weft":
         # Of TCP only the packets are modelled; its congestion control is the kernel's own.
         chunk = scenario.lab.mtu - TCP_HEADERS
         overhead = ETHERNET + TCP_HEADERS - Transport.HEADER  # packet_overhead adds HEADER again
