@@ -36,13 +36,19 @@ class Carrier(Protocol):
 
 
 class WeftCarrier:
-    """A weft group over UDP. `options`: the transport's, as of `weft.transport.Context`."""
+    """A weft group over one datapath. `options`: its own, as of `weft.transport.Context`."""
 
-    def __init__(self, group: int, address: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, group: int, address: str, options: dict[str, Any], datapath: str = "udp"
+    ) -> None:
         from weft.transport import Context
 
         self._context = Context(
-            secret=str(group), datapaths=["udp"], interfaces=[address], transport=options, spin=0.0
+            secret=str(group),
+            datapaths=[datapath],
+            interfaces=[address],
+            transport=options,
+            spin=0.0,
         )
         self._number = group
         self.address = self._context.address
