@@ -176,3 +176,22 @@ class LabOptions:
 
 
 CARRIERS = ("weft", "tcp", "gloo")
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """What the hosts of a scenario are in the lab. The simulator does not look at them."""
+
+    kind: str = "namespace"
+    """"namespace", or "rdma-vm": a virtual machine with an RDMA device (soft-RoCE)."""
+    cpus: int = 1
+    """Of a virtual machine; emulated, each takes one of this machine's while it computes."""
+    memory: int = 1 << 30
+    """Of a virtual machine, bytes."""
+
+    @property
+    def machines(self) -> bool:
+        return self.kind == "rdma-vm"
+
+
+HOST_KINDS = ("namespace", "rdma-vm")

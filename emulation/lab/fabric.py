@@ -106,6 +106,13 @@ class Fabric:
             self._answer(ANSWER_DEADLINE)
             return socket.socket(family, kind, protocol, fileno=recv_handle(self.connection))
 
+    def ask_for_tap(self, host: int) -> int:
+        """The TAP device that is a virtual machine's cable, as a file descriptor."""
+        with self._lock:
+            self._send("tap", (host,))
+            self._answer(ANSWER_DEADLINE)
+            return recv_handle(self.connection)
+
     def _send(self, request: str, arguments: tuple[Any, ...]) -> None:
         try:
             self.connection.send((request, arguments))

@@ -52,6 +52,8 @@ class Fidelity:
     cpu_idle: float
     """Share of the whole machine's CPU time that was idle, 0 .. 1."""
     tolerance: float = LATE_TOLERANCE
+    machines: int = 0
+    """Hosts that are virtual machines: their emulated CPUs are part of every time measured."""
 
     @property
     def faults(self) -> list[str]:

@@ -8,9 +8,11 @@ privileged (as root, or in a user namespace of its own) and single-threaded whil
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,13 @@ LOOPBACK_INDEX, HOST_INDEX, FIRST_PORT_INDEX = 1, 2, 2
 
 EXACT_SEGMENTS = 1
 """Most segments of one super-packet: the sender's kernel cuts it up before it enters the link."""
+TUN = "/dev/net/tun"
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+IFREQ = struct.Struct("16sH22x")
+TAP_QUEUE = 8192
+"""Frames that wait for a virtual machine, which is slower than the fabric: 1000, Linux's default,
+are gone in a burst."""
+
 TRAIN_BYTES = 56 * 1024
 """With trains: room is left for the headers that the fabric accounts for each segment."""
 
@@ -99,6 +108,19 @@ def _sysctl(key: str, value: str) -> None:
         Path("/proc/sys/net", key).write_text(value, encoding="ascii")
 
 
+def _tap(name: str) -> int:
+    """A TAP device in this namespace, of the name, as a file descriptor: frames without virtio
+    headers, so that no offload of the machine crosses the fabric unfinished."""
+    try:
+        fd = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
+        fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), IFF_TAP | IFF_NO_PI))
+    except OSError as error:
+        raise OSError(
+            error.errno, f"virtual machines need TAP devices: {TUN}: {error.strerror}"
+        ) from None
+    return fd
+
+
 @dataclass
 class Site:
     """The fabric's namespace and those of the hosts, in order of host."""
@@ -110,12 +132,23 @@ class Site:
     steered: bool = False
     ports: list[int] = field(default_factory=list)
     """Interface numbers of the fabric's ends of the cables."""
+    taps: dict[int, int] = field(default_factory=dict)
+    """File descriptors, by host, of the cables that end in a virtual machine."""
 
     @classmethod
-    def build(cls, addresses: list[Address], mtu: int, trains: bool, receivers: int) -> Site:
+    def build(
+        cls,
+        addresses: list[Address],
+        mtu: int,
+        trains: bool,
+        receivers: int,
+        machines: Sequence[int] = (),
+    ) -> Site:
         """Make all namespaces and links. This thread ends up in the fabric's namespace.
 
         `receivers`: the CPUs (a bit each) that do what frames cost their receivers; 0: any.
+        `machines`: hosts whose interface is in a virtual machine; their namespace, empty, is where
+        the machine's own process runs.
         """
         new_network()
         site = cls(current_network(), steered=receivers != 0)
@@ -127,14 +160,20 @@ class Site:
                 namespace = current_network()
                 site.hosts.append(namespace)
                 site.inodes.append(os.fstat(namespace).st_ino)
+                if host in machines:
+                    continue
                 site._join(host, address, mtu, trains)
                 if receivers and site.steered:
                     site.steered = steer(receivers)
         finally:
             _call("setns", site.home, CLONE_NEWNET)
+        site.taps = {host: _tap(f"h{host}") for host in machines}
+        site.ports = [socket.if_nametoindex(f"h{host}") for host in range(len(addresses))]
+        tap = netlink.attribute(netlink.IFLA_MTU, mtu)
+        tap += netlink.attribute(netlink.IFLA_TXQLEN, TAP_QUEUE)
         batch = Batch()
-        for port in site.ports:
-            batch.up(port)
+        for host, port in enumerate(site.ports):
+            batch.up(port, attributes=tap if host in site.taps else b"")
         batch.send()
         return site
 
@@ -161,4 +200,3 @@ class Site:
         batch.address(HOST_INDEX, socket.AF_INET6, address.ipv6, 64)
         batch.everything_on(HOST_INDEX)
         batch.send()
-        self.ports.append(port)

@@ -65,7 +65,7 @@ class FabricProcess:
 
     def __init__(self, spec: Spec) -> None:
         place = Place.find()
-        self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others)
+        self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others, spec.machines)
         self.scheduling = place.text + (", receivers elsewhere" if self.site.steered else "")
         self.emulator = _emulator(spec, self.site)
         self._thread = threading.Thread(target=self._run, args=(place,), daemon=True)
@@ -106,6 +106,9 @@ class FabricProcess:
                     with self._socket(*arguments) as made:
                         connection.send(("ok", None))
                         send_handle(connection, made.fileno(), None)
+                elif name == "tap":
+                    connection.send(("ok", None))
+                    send_handle(connection, self.site.taps[arguments[0]], None)
                 else:
                     connection.send(("ok", self._requests[name](*arguments)))
             except (EOFError, SystemExit):

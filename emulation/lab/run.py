@@ -27,6 +27,7 @@ from weft.emulation.events import Event
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
+from weft.emulation.lab.machine import MachineOptions
 from weft.emulation.lab.parts import Item, Part, Played
 from weft.emulation.lab.sockets import as_on_sockets, socket_options
 from weft.emulation.scenario import Scenario
@@ -67,10 +68,13 @@ def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
     if scenario.programs:
         raise LabError(f"{scenario.name}: P4 programs run in the simulator, not yet in `lab run`")
     parts = _parts(scenario)
+    host, hosts = scenario.host, scenario.topology.hosts
     with Lab(
         scenario.topology, queues=scenario.queues, seed=scenario.seed, mtu=options.mtu,
         dilation=options.dilation, trains=options.trains, name=scenario.name, rootless=rootless,
         tolerance=options.tolerance,
+        machines=[scenario.topology.node_name(n) for n in range(hosts)] if host.machines else [],
+        machine=MachineOptions(host.cpus, host.memory >> 20),
     ) as lab:  # fmt: skip
         return _Run(lab, scenario, parts).go()
 
@@ -100,7 +104,7 @@ def _parts(scenario: Scenario) -> list[Part]:
         peers = {i.source for i in mine} | {i.destination for i in mine}
         parts.append(
             Part(host, "", scenario.lab.carrier, group, chosen, sorted(peers - {host}), mine,
-                 scenario.limit * slower)
+                 scenario.limit * slower, own_clock=scenario.host.machines)
         )  # fmt: skip
     return parts
 
@@ -142,9 +146,8 @@ class _Run:
         ours, theirs = socket.socketpair()
         with theirs:
             self.processes[host] = self.lab.hosts[host].popen(
-                [sys.executable, "-m", "weft.emulation.lab.player", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-m", "weft.emulation.lab.player"], stdin=theirs, stdout=theirs
+            )
         self.ends[host] = Connection(ours.detach())
         part = dataclasses.replace(self.parts[host], ip=self.lab.hosts[host].ip)
         self.ends[host].send(part)
@@ -181,7 +184,8 @@ class _Run:
         self.base = self.lab.port_stats()
         start = time.monotonic() + LEAD
         for host in hosts:
-            self.ends[host].send(start)
+            # A virtual machine has a clock of its own: it counts from when it hears of it.
+            self.ends[host].send(LEAD if self.scenario.host.machines else start)
         time.sleep(max(0.0, start - time.monotonic()))
         if self.scenario.events:
             self.lab.play(*_slowed(self.scenario, slower))

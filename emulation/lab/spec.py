@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from weft.emulation.lab.errors import LabError
@@ -105,3 +105,5 @@ class Spec:
     spin: int
     programs: list[tuple[int, str, str, str | None]]
     """P4 programs: node, its name, the source file, and a command file."""
+    machines: list[int] = field(default_factory=list)
+    """Hosts that are virtual machines."""
