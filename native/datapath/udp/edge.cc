@@ -86,7 +86,7 @@ void Edge::on_time(Time now) {
         } else if (finder_->candidates().empty() || now >= deadline_) {
             fail(make_error(
                 WEFT_ERR_UNREACHABLE,
-                "udp: peer " + hex(peer_) +
+                core_.who(peer_) +
                     (finder_->candidates().empty()
                          ? " has no address in common with this process: it is at "
                          : " did not answer in time; tried ") +
@@ -97,7 +97,7 @@ void Edge::on_time(Time now) {
             finder_->poll(now, [&](std::uint16_t index, std::uint32_t packet_bytes) {
                 const Candidate& candidate = finder_->candidates()[index];
                 const LocalAddress& remote = finder_->remote()[candidate.remote];
-                Way way{&core_.socket(candidate.local, 0), remote.address};
+                Way way{&core_.carrier().socket(candidate.local, 0), remote.address};
                 way.to.set_port(remote.ports.front());
                 core_.send_note(way, {NoteKind::kCheck, index, 0, peer_, nonce_},
                                 packet_bytes - header_overhead(way.to.family()));
@@ -120,12 +120,12 @@ void Edge::on_time(Time now) {
 // ports so that no two agree in both until all pairs are used.
 void Edge::begin_connection(Time now) {
     const std::vector<Route> routes = finder_->routes();
-    const std::size_t sockets = core_.sockets_per_address();
+    const std::size_t sockets = core_.carrier().sockets_per_address();
     for (std::size_t i = 0; i < core_.options().paths; ++i) {
         const Route& route = routes[i % routes.size()];
         const LocalAddress& remote = finder_->remote()[route.remote];
         const std::size_t k = i / routes.size();
-        Way way{&core_.socket(route.local, k % sockets), remote.address};
+        Way way{&core_.carrier().socket(route.local, k % sockets), remote.address};
         way.to.set_port(remote.ports[(k / sockets + k) % remote.ports.size()]);
         ways_.push_back(way);
     }
@@ -211,11 +211,11 @@ void Edge::on_note(Time now, const Note& note, const Way& from) {
 // ---------------------------------------------------------------- packets
 
 void Edge::on_packet(Time now, const wire::Packet& packet, std::span<const std::uint8_t> payload,
-                     bool marked) {
+                     const transport::Arrival& arrival) {
     if (!connection_) {
         return;  // overruled just now
     }
-    const transport::Landed landed = connection_->handle_packet(now, packet, {.marked = marked});
+    const transport::Landed landed = connection_->handle_packet(now, packet, arrival);
     if (landed.landing == transport::Landing::kLand) {
         Incoming* message = nullptr;
         if (landed.accepted) {
@@ -262,7 +262,7 @@ bool Edge::pump(Time now) {
 bool Edge::transmit(Time now) {
     transport::Transmit next;
     std::size_t bytes = 0;
-    SendBatch& out = core_.out();
+    Carrier& out = core_.carrier();
     while (bytes < kPumpBytes) {
         if (out.header().empty() && !core_.flush(now)) {
             break;
@@ -298,8 +298,8 @@ bool Edge::transmit(Time now) {
 
 void Edge::close() {
     const Time now = clock_now();
-    const ErrorPtr why = make_error(
-        WEFT_ERR_ABORTED, "udp: the edge to peer " + hex(peer_) + " was closed here", peer_);
+    const ErrorPtr why =
+        make_error(WEFT_ERR_ABORTED, core_.who(peer_) + ": the edge was closed here", peer_);
     if (phase_ == Phase::kConnecting || phase_ == Phase::kOpen) {
         phase_ = Phase::kClosing;
         error_ = why;
@@ -343,15 +343,15 @@ void Edge::refuse() {
 
 void Edge::end_unopened() {
     owner_ = nullptr;
-    end(make_error(WEFT_ERR_ABORTED, "udp: the edge to peer " + hex(peer_) + " was given up here",
-                   peer_));
+    end(make_error(WEFT_ERR_ABORTED, core_.who(peer_) + ": the edge was given up here", peer_));
     core_.sweep_soon();
 }
 
 void Edge::drop() noexcept {
     owner_ = nullptr;
     if (!error_) {
-        error_ = make_error(WEFT_ERR_STATE, "udp: the datapath of this edge is gone", peer_);
+        error_ = make_error(WEFT_ERR_STATE,
+                            core_.who(peer_) + ": the datapath of this edge is gone", peer_);
     }
     forget_transfers();
     connection_.reset();
@@ -370,7 +370,7 @@ void Edge::on_peer_closed(Time now) {
     phase_ = Phase::kLeft;
     error_ = make_error(
         WEFT_ERR_PEER_DEAD,
-        "udp: peer " + hex(peer_) +
+        core_.who(peer_) +
             " closed its edge to this process in order (it has left, or is shutting down)",
         peer_);
     drop_incomplete();

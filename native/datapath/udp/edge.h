@@ -46,7 +46,7 @@ class UdpChannel final : public Channel {
     ~UdpChannel() override;
     PeerId peer() const noexcept override;
     State state() const noexcept override;
-    std::string_view datapath() const noexcept override { return "udp"; }
+    std::string_view datapath() const noexcept override;
     const ErrorPtr& error() const noexcept override;
     std::uint16_t paths() const noexcept override;
     void send(Transfer& transfer) override;
@@ -100,7 +100,7 @@ class Edge {
 
     // --- What the core passes on
     void on_packet(Time now, const wire::Packet& packet, std::span<const std::uint8_t> payload,
-                   bool marked);
+                   const transport::Arrival& arrival);
     void on_undecodable(wire::DecodeStatus status);
     void on_note(Time now, const Note& note, const Way& from);
     void on_time(Time now);

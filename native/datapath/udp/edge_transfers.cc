@@ -73,12 +73,12 @@ void Edge::start_send(Transfer& transfer) {
          .shares = copies ? std::span<const transport::PathShare>() : transfer.shares});
     if (message.id == transport::kNoMessage) {
         release(message);
-        finish(
-            transfer,
-            make_error(WEFT_ERR_INVALID,
-                       "udp: a message of " + std::to_string(transfer.size) +
-                           " bytes cannot be sent (the limit is 2^40, and the edge must be open)",
-                       peer_));
+        finish(transfer,
+               make_error(
+                   WEFT_ERR_INVALID,
+                   std::string(core_.name()) + ": a message of " + std::to_string(transfer.size) +
+                       " bytes cannot be sent (the limit is 2^40, and the edge must be open)",
+                   peer_));
         return;
     }
     touch();
@@ -105,11 +105,12 @@ void Edge::on_refused(const transport::Event& event) {
             const bool mismatch = event.code == kMismatched;
             finish(
                 *transfer,
-                make_error(mismatch ? WEFT_ERR_MISMATCH : WEFT_ERR_ABORTED,
-                           mismatch
-                               ? "udp: the peer's receive differs in size or kind from this message"
-                               : "udp: the peer does not want this message any more",
-                           peer_));
+                make_error(
+                    mismatch ? WEFT_ERR_MISMATCH : WEFT_ERR_ABORTED,
+                    std::string(core_.name()) +
+                        (mismatch ? ": the peer's receive differs in size or kind from this message"
+                                  : ": the peer does not want this message any more"),
+                    peer_));
         }
     }
 }
@@ -188,12 +189,14 @@ bool Edge::agree(const Incoming& message, Transfer& transfer, Time now) {
     const bool sizes = message.size != transfer.size;
     release(*incoming_.find(message.handle));
     finish(transfer,
-           make_error(WEFT_ERR_MISMATCH,
-                      sizes ? "udp: the peer sent " + std::to_string(transfer.peer_size) +
-                                  " bytes where " + std::to_string(transfer.size) + " are expected"
-                            : "udp: the peer's message is of another kind than the one expected "
-                              "(operation, data type or reduction differ)",
-                      peer_));
+           make_error(
+               WEFT_ERR_MISMATCH,
+               std::string(core_.name()) +
+                   (sizes ? ": the peer sent " + std::to_string(transfer.peer_size) +
+                                " bytes where " + std::to_string(transfer.size) + " are expected"
+                          : ": the peer's message is of another kind than the one expected "
+                            "(operation, data type or reduction differ)"),
+               peer_));
     return false;
 }
 
@@ -263,7 +266,9 @@ void Edge::on_cancelled(const transport::Event& event) {
     if (transfer != nullptr) {
         finish(*transfer,
                make_error(WEFT_ERR_ABORTED,
-                          "udp: the peer took back this message while it was on its way", peer_));
+                          std::string(core_.name()) +
+                              ": the peer took back this message while it was on its way",
+                          peer_));
     }
 }
 
@@ -341,8 +346,8 @@ void Edge::release(Incoming& message) {
 // The bytes are about to become the user's again: no packet may wait in the batch that points at
 // them.
 void Edge::release(Outgoing& message) {
-    if (!core_.out().empty() && !core_.out().flush()) {
-        core_.out().forget(message.data, message.size);
+    if (!core_.carrier().empty() && !core_.carrier().flush()) {
+        core_.carrier().forget(message.data, message.size);
     }
     copied_bytes_ -= message.copy.size();
     outgoing_.give_back(message);

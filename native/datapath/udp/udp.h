@@ -92,7 +92,7 @@ class Core;
 //  - Errors of channels: UNREACHABLE (nobody answered; names the addresses), AUTH (a secret that
 //  differs), PEER_DEAD (with
 //    the retry count and the last path states).
-class UdpDatapath final : public Datapath {
+class UdpDatapath : public Datapath {
   public:
     // Opens the sockets. Throws Error: INVALID (an option out of range, an unknown interface or
     // policy), RESOURCES (port in use, no descriptors), UNSUPPORTED (no address to use), SYSTEM.
@@ -103,7 +103,8 @@ class UdpDatapath final : public Datapath {
     UdpDatapath(const UdpDatapath&) = delete;
     UdpDatapath& operator=(const UdpDatapath&) = delete;
 
-    std::string_view name() const noexcept override { return "udp"; }
+    std::string_view name() const noexcept override;
+    std::string_view protocol() const noexcept override { return "udp"; }
     std::string address() const override;
     bool reaches(std::string_view peer_address) const override;
     std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address,
@@ -119,6 +120,10 @@ class UdpDatapath final : public Datapath {
     // calls, datagrams, drops by reason (foreign, malformed, unknown connection, wrong secret,
     // ...).
     std::string stats_json() const override;
+
+  protected:
+    // With another carrier of the same datagrams: datapath/xdp.
+    explicit UdpDatapath(std::shared_ptr<udp::Core> core);
 
   private:
     std::shared_ptr<udp::Core> core_;
