@@ -60,6 +60,7 @@ void Edge::drop_pair(Lane& lane) noexcept {
     lane.sends.pair = nullptr;
     core_.flush(lane.local_rail, lane.sends,
                 [this](std::uint64_t message) { reader_done(message); });
+    bury_orphans();
 }
 
 void Edge::disown() noexcept {
@@ -271,8 +272,8 @@ void Edge::on_lane_time(Time now, Lane& lane) {
 }
 
 void Edge::on_rail(Time now, std::size_t rail, bool up) {
-    for (std::size_t i = 0; i < lanes_.size() && connection_; ++i) {
-        if (lanes_[i].local_rail == rail && i < core_.options().paths) {
+    for (std::size_t i = 0; i < paths() && !lanes_.empty() && connection_; ++i) {
+        if (lanes_[i % lanes_.size()].local_rail == rail) {
             connection_->deny_path(now, static_cast<transport::PathId>(i), !up);
         }
     }

@@ -115,8 +115,11 @@ bool Edge::may_write(const transport::Transmit& next, const Lane& lane,
 }
 
 Registration* Edge::registered(Outgoing& message) {
-    if (message.attachment == nullptr && message.copy.empty() && message.size >= kRegisterFrom) {
-        message.attachment = core_.registry().get(message.data, message.size, false);
+    if (message.attachment == nullptr && !message.unregistered) {
+        if (message.copy.empty() && message.size >= kRegisterFrom) {
+            message.attachment = core_.registry().get(message.data, message.size, false);
+        }
+        message.unregistered = message.attachment == nullptr;
     }
     return static_cast<Registration*>(message.attachment.get());
 }
@@ -256,7 +259,29 @@ void Edge::on_sent(Time now, std::size_t index, const Completion& done) {
     if (done.status != WorkStatus::kSuccess) {
         on_broken(now, index);
     }
+    bury_orphans();
     touch();
+}
+
+// The message goes, but work requests that read its memory are still out: the registration stays
+// until they are through. What they read no longer matters to anybody.
+void Edge::let_go(Outgoing& message) {
+    if (message.readers > 0 && message.attachment != nullptr) {
+        orphans_.emplace_back(core_.last_work(), message.attachment);
+    }
+}
+
+void Edge::bury_orphans() {
+    if (orphans_.empty()) {
+        return;
+    }
+    std::uint64_t oldest = ~std::uint64_t{0};
+    for (Lane& lane : lanes_) {
+        if (!lane.sends.posted.empty()) {
+            oldest = std::min(oldest, lane.sends.posted.front().id);
+        }
+    }
+    std::erase_if(orphans_, [&](const auto& orphan) { return orphan.first < oldest; });
 }
 
 void Edge::on_received(Time now, std::size_t index, std::span<const std::uint8_t> bytes) {

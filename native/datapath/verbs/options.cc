@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "datapath/option_text.h"
+#include "datapath/udp/udp.h"
 #include "datapath/verbs/verbs.h"
 
 namespace weft::datapath {
@@ -79,6 +80,7 @@ VerbsOptions VerbsOptions::parse(const std::map<std::string, std::string>& pairs
                                  std::string_view interfaces) {
     VerbsOptions options;
     options.interfaces = split(interfaces);
+    std::map<std::string, std::string> others;
     for (const auto& [key, value] : pairs) {
         if (key.starts_with(kOurs)) {
             take_ours(options, key, value);
@@ -101,8 +103,11 @@ VerbsOptions VerbsOptions::parse(const std::map<std::string, std::string>& pairs
             options.congestion_parameters.emplace_back(congestion, real(key, value));
         } else if (const auto recovery = knob(key, "recovery"); !recovery.empty()) {
             options.recovery_parameters.emplace_back(recovery, real(key, value));
+        } else if (key.find('.') == std::string::npos) {
+            others.emplace(key, value);
         }
     }
+    UdpOptions::parse(others);  // keys that are not ours are UDP's, or nobody's
     return options;
 }
 

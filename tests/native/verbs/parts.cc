@@ -221,6 +221,7 @@ TEST_CASE("options are read, and refused with the key, the value and the mend") 
                                             {"verbs.traffic_class", "256"},
                                             {"verbs.nonsense", "1"},
                                             {"paths", "0"},
+                                            {"pathz", "4"},
                                             {"verbs.mr_cache", "-1"}}) {
         const std::string message = refusal({{key, value}});
         CAPTURE(message);
