@@ -116,6 +116,27 @@ TEST_CASE("a closed edge still delivers what was sent before") {
     CHECK(receive.data == send.data);
 }
 
+TEST_CASE("what is sent the moment an edge opens arrives, though the other end is not open yet") {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        CAPTURE(seeded(seed));
+        Fabric fabric(seeded(seed), {.loss = 0.2, .delay = 50});
+        Node a(fabric, 1);
+        Node b(fabric, 2);
+        Op send({1, 1}, random_bytes(200'000, seed));
+        Op receive({1, 1}, blank(200'000));
+        a.connect(b);
+        a.channel().send(send.transfer);
+        REQUIRE(run_until({&a, &b}, [&] {
+            if (!b.channels.empty() && receive.transfer.state == Transfer::State::kIdle) {
+                b.channel().recv(receive.transfer);
+            }
+            return send.ended == 1 && receive.ended == 1;
+        }));
+        CHECK(send.done());
+        CHECK(receive.data == send.data);
+    }
+}
+
 TEST_CASE("nobody there, and another secret") {
     Fabric fabric(seeded(1));
     Node a(fabric, 1);
