@@ -127,6 +127,7 @@ class Table:
                 for a in table.default_action.arguments
             ),
         )
+        self._initial_default = self.default
         kinds = {k.match_kind for k in self.keys}
         self.needs_priority = bool(kinds & {"ternary", "range", "optional"})
 
@@ -272,6 +273,11 @@ class Table:
             self._switch.lib.wf_set_default(self._switch.handle, self._index, call)
         )
         self.default = chosen
+
+    def reset_default(self) -> None:
+        """The program's own default action again."""
+        initial = self._initial_default
+        self.set_default(initial.name, initial.arguments)
 
     # ----------------------------------------------------------------------------- details
 
