@@ -176,6 +176,11 @@ class Table:
             if e.idle_us and self._switch.lib.wf_entry_idle(e.pointer, now) >= e.idle_us
         ]  # fmt: skip
 
+    def last_hit_us(self, entry: Entry) -> int:
+        """When the entry was last hit (or made), on the switch's clock."""
+        now = self._switch.now_us()
+        return int(now - self._switch.lib.wf_entry_idle(entry.pointer, now))
+
     # ---------------------------------------------------------------------------- changing
 
     def insert(
