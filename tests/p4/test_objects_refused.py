@@ -65,9 +65,6 @@ def test_object(source: str, message: str) -> None:
 
 
 STATEMENTS = [
-    ("control q(in bit<8> x) { action b() { switch (x) { 1: {} } } apply {} }",
-     "'switch' may not stand in an action"),
-    ("void m(in bit<8> x) { switch (x) { 1: {} } }", "'switch' may not stand in a function"),
     ("control q(inout bit<8> x) { apply { bit<8> x = x; } }",
      "variable 'x' would hide the parameter of this name"),
     ("control q(inout bit<8> x) { action b() { bit<8> x = x; } apply {} }",
