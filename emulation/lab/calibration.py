@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import socket
+import statistics
 import struct
 import threading
 import time
@@ -26,6 +27,8 @@ WIRE = 24
 SO_TIMESTAMPING, SO_TIMESTAMPNS, MSG_ERRQUEUE = 37, 35, 0x2000
 TX_SOFTWARE, REPORT_SOFTWARE, NUMBERED, STAMP_ONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
 IP_RECVERR, IP_RECVTOS, UDP_SEGMENT = 11, 13, 103
+WINDOW = 32
+"""Packets between two looks at the clock, of which a rate is made."""
 TRAIN = 8
 """Packets per system call where a program must be faster than a link."""
 ROOM = 8 << 20
@@ -126,7 +129,10 @@ def delays(lab: Lab, a: str, b: str, count: int, per_second: float, size: int = 
 
 
 def rate(lab: Lab, a: str, b: str, offered: float, seconds: float, size: int = 1400) -> float:
-    """Bit/s on the wire at which `b` gets what `a` sends at `offered` bit/s, in small trains."""
+    """Bit/s on the wire at which `b` gets what `a` sends at `offered` bit/s, in small trains.
+
+    The median over windows: in some of them the sender, for want of a CPU, may have sent nothing.
+    """
     wire = size + HEADERS + WIRE
     with datagrams(lab, a, b) as (sender, receiver):
         sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 0)  # nobody reads them
@@ -134,9 +140,10 @@ def rate(lab: Lab, a: str, b: str, offered: float, seconds: float, size: int = 1
         per_second = offered / 8 / wire / TRAIN
         send(sender, round(seconds * per_second), size * TRAIN, per_second)
         came = arrivals(receiver)
-    if len(came) < 2:
-        raise RuntimeError(f"{len(came)} packets arrived")
-    return (len(came) - 1) * wire * 8 / (came[-1].at - came[0].at)
+    if len(came) <= 2 * WINDOW:
+        raise RuntimeError(f"{len(came)} packets arrived, which is too few to tell a rate")
+    pairs = zip(came, came[WINDOW:], strict=False)
+    return WINDOW * wire * 8 / statistics.median(last.at - first.at for first, last in pairs)
 
 
 def lost(lab: Lab, a: str, b: str, count: int, per_second: float) -> int:

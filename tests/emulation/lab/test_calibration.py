@@ -15,7 +15,7 @@ from weft.emulation import LinkSpec, Queues, Topology
 from weft.emulation.lab import Lab
 from weft.emulation.lab import calibration as measure
 
-ATTEMPTS = 5
+ATTEMPTS = 4
 HEADERS = measure.HEADERS + measure.WIRE
 ON_TIME = 50e-6
 CLOCK = 5e-6
