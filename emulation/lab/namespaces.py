@@ -162,16 +162,17 @@ class Site:
         sysctl("ipv6/conf/default/disable_ipv6", "1")  # ports have no addresses of their own
         sysctl("ipv6/conf/all/disable_ipv6", "1")
         try:
-            for host, address in enumerate(addresses):
-                new_network()
-                namespace = current_network()
-                site.hosts.append(namespace)
-                site.inodes.append(os.fstat(namespace).st_ino)
-                if host in machines:
-                    continue
-                site._join(host, address, mtu, trains)
-                if receivers and site.steered:
-                    site.steered = steer(receivers)
+            with netlink.open_channel() as home:
+                for host, address in enumerate(addresses):
+                    new_network()
+                    namespace = current_network()
+                    site.hosts.append(namespace)
+                    site.inodes.append(os.fstat(namespace).st_ino)
+                    if host in machines:
+                        continue
+                    site._join(host, address, mtu, trains, home)
+                    if receivers and site.steered:
+                        site.steered = steer(receivers)
         finally:
             _call("setns", site.home, CLONE_NEWNET)
         site.taps = {host: _tap(f"h{host}") for host in machines}
@@ -179,21 +180,30 @@ class Site:
         tap = netlink.attribute(netlink.IFLA_MTU, mtu)
         tap += netlink.attribute(netlink.IFLA_TXQLEN, TAP_QUEUE)
         batch = Batch()
-        for host, port in enumerate(site.ports):
-            batch.up(port, attributes=tap if host in site.taps else b"")
+        for host in site.taps:
+            batch.up(site.ports[host], attributes=tap)
         batch.send()
         return site
 
-    def _join(self, host: int, address: Address, mtu: int, trains: bool) -> None:
-        """In the host's namespace: a cable to the fabric, addresses, routes."""
+    def _join(
+        self, host: int, address: Address, mtu: int, trains: bool, home: socket.socket
+    ) -> None:
+        """In the host's namespace: a cable to the fabric, addresses, routes. `home`: the channel of
+        the fabric's namespace."""
         sysctl("ipv6/conf/default/accept_dad", "0")  # it would cost each address a second
         sysctl("ipv6/conf/default/router_solicitations", "0")
         sysctl("ipv4/conf/all/rp_filter", "0")
         sysctl("ipv4/conf/default/rp_filter", "0")
         sysctl("ipv4/ping_group_range", "0 0")  # a group that every user namespace has
+        # The fabric's end goes up first: the host's then sends from its first moment on.
+        cable, port = Batch(), host + FIRST_PORT_INDEX
+        cable.veth(
+            HOST_INTERFACE, HOST_INDEX, (f"h{host}", port, self.home), mtu, address.mac,
+            namespace=self.hosts[host],
+        )  # fmt: skip
+        cable.up(port)
+        cable.send(home)
         batch = Batch()
-        port = host + FIRST_PORT_INDEX
-        batch.veth(HOST_INTERFACE, HOST_INDEX, (f"h{host}", port, self.home), mtu, address.mac)
         batch.up(LOOPBACK_INDEX)
         if trains:
             offload = netlink.attribute(netlink.IFLA_GSO_MAX_SIZE, TRAIN_BYTES)

@@ -11,12 +11,13 @@ import errno
 import os
 import socket
 import struct
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 NETLINK_ROUTE = 0
 REQUEST, ACK, CREATE, EXCLUSIVE = 0x1, 0x4, 0x400, 0x200
 REPLACE, DUMP = 0x100, 0x300
-NEWLINK, NEWADDR, NEWROUTE, NEWQDISC, GETQDISC = 16, 20, 24, 36, 38
+GETLINK, NEWLINK, NEWADDR, NEWROUTE, NEWQDISC, GETQDISC = 18, 16, 20, 24, 36, 38
 ERROR, DONE = 2, 3
 IFF_UP, IFF_NOARP = 0x1, 0x80
 
@@ -24,7 +25,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 13, 1
 IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 28, 31, 32
 IFLA_GSO_MAX_SEGS, IFLA_GSO_MAX_SIZE = 40, 41
 INFO_KIND, INFO_DATA, VETH_INFO_PEER = 1, 2, 1
-IFA_ADDRESS, IFA_LOCAL = 1, 2
+IFA_ADDRESS, IFA_LOCAL, NO_DETECTION = 1, 2, 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH, ON_LINK = 1, 4, 5, 9, 4
 ANY_GATEWAY = socket.inet_pton(socket.AF_INET6, "fe80::2")
 TCA_KIND, TCA_OPTIONS, TCA_STATS2, STATS_BASIC, STATS_QUEUE = 1, 2, 7, 1, 3
@@ -56,6 +57,13 @@ def link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
 
 
+def open_channel() -> socket.socket:
+    """A socket to the kernel's network, of the namespace that the calling thread is in now."""
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
+    channel.settimeout(ANSWER_DEADLINE)
+    return channel
+
+
 def hardware(mac: str) -> bytes:
     """A MAC address' six bytes."""
     return bytes.fromhex(mac.replace(":", ""))
@@ -75,8 +83,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
 def queue_counters() -> dict[int, tuple[int, int, int, int]]:
     """Of tbf at every device of this namespace: bytes, packets, drops, bytes that wait."""
     found: dict[int, tuple[int, int, int, int]] = {}
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as channel:
-        channel.settimeout(ANSWER_DEADLINE)
+    with open_channel() as channel:
         body = struct.pack("=BxxxiIII", socket.AF_UNSPEC, 0, 0, 0, 0)
         channel.send(struct.pack("=IHHII", 16 + len(body), GETQDISC, REQUEST | DUMP, 0, 0) + body)
         while True:
@@ -145,9 +152,10 @@ class Batch:
         self.add(NEWLINK, body, f"switching device {index} on")
 
     def address(self, index: int, family: int, address: str, prefix: int) -> None:
-        """Give a device an address."""
+        """Give a device an address; nobody is asked whether another has it (RFC 4862)."""
         packed = socket.inet_pton(family, address)
-        body = struct.pack("=BBBBI", family, prefix, 0, 0, index)
+        flags = NO_DETECTION if family == socket.AF_INET6 else 0
+        body = struct.pack("=BBBBI", family, prefix, flags, 0, index)
         body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
         pardoned = AF_INET6_MISSING if family == socket.AF_INET6 else ()
         self.add(NEWADDR, body, f"address {address}", CREATE | EXCLUSIVE, pardoned)
@@ -189,17 +197,22 @@ class Batch:
         body += attribute(TCA_KIND, "tbf") + attribute(TCA_OPTIONS, options)
         self.add(NEWQDISC, body, f"tbf at device {index} (sch_tbf)", CREATE | REPLACE)
 
-    def send(self) -> None:
-        """Let the kernel do it all, in the calling thread's namespace, in order.
+    def settle(self, index: int) -> None:
+        """Wait until a device that has its carrier also sends: until the kernel has looked, what
+        leaves by it is lost in silence (net/core/link_watch.c)."""
+        self.add(GETLINK, link(index), f"looking at device {index}")
+
+    def send(self, channel: socket.socket | None = None) -> None:
+        """Let the kernel do it all, in order: in the calling thread's namespace, or in that where
+        the `channel` was opened.
 
         Raises OSError with what the first refused request was for.
         """
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as channel:
-            channel.settimeout(ANSWER_DEADLINE)
+        with open_channel() if channel is None else nullcontext(channel) as through:
             for at in range(0, len(self.requests), BATCH):
                 batch = self.requests[at : at + BATCH]
-                channel.send(b"".join(request for request, _, _ in batch))
-                self._answers(channel, len(batch))
+                through.send(b"".join(request for request, _, _ in batch))
+                self._answers(through, len(batch))
         self.requests.clear()
 
     def _answers(self, channel: socket.socket, count: int) -> None:

@@ -138,6 +138,13 @@ class KernelFabric:
                 batch.send()
                 for end in mine:
                     self._attach(end)
+        for node, namespace in enumerate(self._nodes):
+            batch = Batch()
+            for end in self._ends.values():
+                if end.node == node:
+                    batch.settle(end.index)
+            with inside(namespace, self._site.home):
+                batch.send()
 
     def _needs_programs(self) -> str:
         queue = self.spec.queue

@@ -6,9 +6,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from weft.emulation import Scenario
+from weft.emulation import Scenario, simulate
 from weft.emulation.document import Document
 from weft.emulation.lab import LabError
 from weft.emulation.lab.compare import Comparison, compare
@@ -111,6 +112,43 @@ def test_the_simulators_packets_are_the_sockets(mtu: int) -> None:
     chunk = as_on_sockets(played).transport.chunk_size
     assert [part["chunk_size"] for part in outcome.connections] == [chunk] * 2
     assert chunk + as_on_sockets(played).transport.packet_overhead <= mtu + 38
+
+
+LEAF_SPINE = """
+seed = 5
+[fabric]
+kind = "leaf_spine"
+leaves = 2
+spines = 4
+hosts_per_leaf = 3
+rate = "20Mbit/s"
+delay = "100us"
+
+[[workload]]
+pattern = "permutation"
+size = "100kB"
+
+[transport]
+paths = 1
+congestion = { name = "swift", base_target_us = 50000 }
+peer_timeout = "5s"
+"""
+
+
+def test_flows_take_the_same_ways_by_both_clocks() -> None:
+    """One path a pair: which uplinks carry data is decided by five-tuples and seeds alone."""
+    played = scenario(LEAF_SPINE)
+
+    def used(port_bytes: np.ndarray) -> set[int]:
+        return {port for port in range(len(port_bytes)) if port_bytes[port] > 50_000}
+
+    simulated = used(simulate(as_on_sockets(played)).port_bytes)
+    for _ in range(2):
+        outcome = run(played)
+        assert outcome.errors == []
+        assert used(outcome.result.port_bytes) == simulated
+    other = dataclasses.replace(played, seed=6)
+    assert used(simulate(as_on_sockets(other)).port_bytes) != simulated
 
 
 def test_what_sockets_cannot_do_is_refused() -> None:
