@@ -65,7 +65,7 @@ def test_a_capacity_is_the_highest_rate_that_can_be_believed(
         return lambda: nullcontext(Place([], [], "", lambda: faults))
 
     found = lab.capacity(opened([]), program, 1.0)
-    assert 85e3 < found <= 100e3 and len(asked) == lab.STEPS
+    assert 85e3 < found <= 100e3 and lab.STEPS < len(asked) < lab.STEPS * lab.TRIES
     assert lab.capacity(opened(["late"]), program, 1.0) == 0
 
 
