@@ -28,6 +28,7 @@ from weft.bench.processes import MeasurementError
 from weft.emulation import LinkSpec, Queues, Topology
 from weft.emulation.lab import Lab
 from weft.emulation.lab import calibration as measure
+from weft.emulation.lab.fabric import missing_capabilities
 
 BYTES = 1400 - 28
 """Payload of an IP packet of 1400 bytes."""
@@ -79,8 +80,16 @@ def in_lab(rootless: bool | None, trains: bool) -> Iterator[Place]:
         leaves=2, spines=4, hosts_per_leaf=2, rate="100Gbit/s", delay="50us"
     )
     queues = Queues(capacity=4_000_000, ecn_min=400_000, ecn_max=800_000)
+    if rootless is None:
+        check_root()
     with Lab(topology, queues=queues, rootless=rootless, trains=trains) as lab:
         yield Place(lab.enter(0), lab.enter(2), lab["h2"].ip, lambda: lab.fidelity().faults)
+
+
+def check_root() -> None:
+    """Raises Unavailable where a lab would be rootless though it need not."""
+    if missing := missing_capabilities():
+        raise Unavailable(f"this process lacks {', '.join(missing)}: run it as root")
 
 
 @contextmanager
@@ -156,6 +165,8 @@ def start_up(rounds: int, tell: Callable[[str], None]) -> list[Row]:
     for hosts, goal in ((64, 1.0), (1024, 8.0)):
         for rootless, who in ((None, "root"), (True, "rootless")):
             tell(f"start-up, {hosts} hosts, {who}")
+            if rootless is None and missing_capabilities():
+                continue
             took = []
             for _ in range(rounds):
                 topology = Topology.leaf_spine(leaves=hosts // 16, spines=4, hosts_per_leaf=16)
@@ -256,6 +267,8 @@ def calibration(tell: Callable[[str], None]) -> list[Row]:
             rows.append(believed(row, lab, *starved))
     for rootless, who in ((None, "root"), (True, "rootless")):
         tell(f"delay, {who}")
+        if rootless is None and missing_capabilities():
+            continue
         rows.append(_delay(rootless, who))
     tell("loss, marks")
     with Lab(star(loss=0.02), seed=7) as lab:
