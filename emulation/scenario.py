@@ -16,6 +16,7 @@ from weft.emulation.document import Document, ScenarioError, Table
 from weft.emulation.expectations import Expectation
 from weft.emulation.policy import (
     CARRIERS,
+    FABRICS,
     HOST_KINDS,
     PINNINGS,
     HostOptions,
@@ -294,6 +295,7 @@ def _lab(table: Table) -> LabOptions:
         "mtu": table.integer("mtu", plain.mtu, 576, 9000),
         "dilation": table.number("dilation", plain.dilation, 0.01, 1e6),
         "trains": table.flag("trains", plain.trains),
+        "fabric": table.text("fabric", plain.fabric, FABRICS),
         "tolerance": table.seconds("tolerance", plain.tolerance),
     }
     table.finish()

@@ -65,6 +65,8 @@ def show_fidelity(fidelity: Fidelity, console: Console) -> None:
         f"TCP {fidelity.tcp_congestion}",
         highlight=False,
     )
+    for doubt in fidelity.doubts:
+        console.print(f"[yellow]doubtful[/yellow]    {doubt}", highlight=False)
     for fault in fidelity.faults:
         console.print(f"[bold red]NOT VALID[/bold red]: {fault}", highlight=False)
 

@@ -22,13 +22,15 @@ from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
 from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
+from weft.emulation.lab.kernel import HONEST_RATE, routes
 from weft.emulation.lab.machine import Image, Machine, MachineOptions
 from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
-from weft.emulation.policy import Queues
+from weft.emulation.policy import FABRICS, Queues
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
+KERNEL_FABRIC = "kernel: veth, routes, tbf, eBPF (tcx)"
 MTU_RANGE = (576, 9000)
 PINGS_AT_ONCE = 2048
 SPIN = 8e-6
@@ -47,6 +49,8 @@ class Lab:
     `programs`: P4 programs, which decide in place of routing at the switches that they name; `p4`
     changes their tables later.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
+    `fabric`: "weft", our own model by the wall clock, or "kernel": tbf, routes and eBPF, which have
+    no delay and no clock, but need no process of ours.
     `machines`: hosts that are virtual machines with an RDMA device (soft-RoCE) instead of network
     namespaces, made as `machine` says.
 
@@ -70,6 +74,7 @@ class Lab:
         tolerance: float = LATE_TOLERANCE,
         machines: Iterable[str] = (),
         machine: MachineOptions | None = None,
+        fabric: str = "weft",
         name: str = "lab",
     ) -> None:
         if not MTU_RANGE[0] <= mtu <= MTU_RANGE[1]:
@@ -105,7 +110,15 @@ class Lab:
         self._machine_options = machine or MachineOptions()
         self._machine_hosts = sorted({self._number(name) for name in machines})
         self._machines: dict[int, Machine] = {}
+        if fabric not in FABRICS:
+            raise LabError(f"{name}: fabric must be one of {', '.join(FABRICS)}, not {fabric!r}")
+        self._kernel = fabric == "kernel"
         self._spec = self._make_spec(host_queue)
+        if self._kernel and (found := routes.refusals(self._spec)):
+            raise LabError(
+                f"{name}: the kernel fabric cannot do this: {'; '.join(found[:5])}. This needs "
+                'fabric = "weft"; in the kernel, delays would need netem'
+            )
         self._fabric: Fabric | None = None
         self._began = (0.0, 0.0, 0.0, 0)
 
@@ -352,7 +365,7 @@ class Lab:
         idle, total = processes.cpu_times()
         kernel, congestion = kernel_facts()
         return Fidelity(
-            fabric="weft fabric over AF_PACKET",
+            fabric=KERNEL_FABRIC if self._kernel else "weft fabric over AF_PACKET",
             seed=self.seed,
             dilation=self.dilation,
             rootless=self.fabric.rootless,
@@ -374,6 +387,10 @@ class Lab:
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
             machines=len(self._machine_hosts),
+            kernel_fabric=self._kernel,
+            hidden_congestion=self._kernel
+            and "elsewhere" not in self.fabric.facts["scheduling"]
+            and max(link.rate for link in self._spec.links) > HONEST_RATE,
         )
 
     def _make_spec(self, host_queue: int | None) -> Spec:
@@ -400,6 +417,7 @@ class Lab:
             mtu=self.mtu,
             trains=self.trains,
             trimmed_bytes=128,
+            kernel=self._kernel,
             spin=picoseconds(SPIN),
             programs=[
                 (

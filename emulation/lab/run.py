@@ -72,7 +72,7 @@ def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
     with Lab(
         scenario.topology, queues=scenario.queues, seed=scenario.seed, mtu=options.mtu,
         dilation=options.dilation, trains=options.trains, name=scenario.name, rootless=rootless,
-        tolerance=options.tolerance,
+        tolerance=options.tolerance, fabric=options.fabric,
         machines=[scenario.topology.node_name(n) for n in range(hosts)] if host.machines else [],
         machine=MachineOptions(host.cpus, host.memory >> 20),
     ) as lab:  # fmt: skip
@@ -228,7 +228,8 @@ class _Run:
             same.transport.packet_overhead,
         )  # fmt: skip
         counts = self.lab.counts()
-        fidelity = self.lab.fidelity()
+        waited = max((part.waited for part in self.played.values()), default=0.0)
+        fidelity = dataclasses.replace(self.lab.fidelity(), hosts_waited=waited)
         result = Result(
             scenario,
             started=started,

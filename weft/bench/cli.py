@@ -236,6 +236,50 @@ def p4(
         raise typer.Exit(1)
 
 
+@app.command()
+def lab(
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 2,
+    seconds: Annotated[float, typer.Option(help="Of sending per trial.", min=0.1)] = 0.4,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """The lab: start-up, packets per second as root, rootless and in trains beside Mininet's data
+    paths (Linux bridge with tbf, Open vSwitch in user space), and how true rates, delays and losses
+    are (as root; two to three minutes).
+
+    Exit codes: 0 all goals were reached, 1 one was not or something failed, 2 wrong usage.
+    """
+    from weft.bench import lab as labs
+    from weft.emulation.lab import LabError
+
+    where, bar = machine.describe(), _progress()
+    try:
+        with bar:
+            task = bar.add_task("", total=11 + 6 * rounds)
+            rows, remarks = labs.measure_all(
+                rounds, seconds, lambda what: bar.update(task, advance=1, description=what)
+            )
+    except (Unavailable, MeasurementError, LabError, RuntimeError) as error:
+        typer.echo(f"weft bench lab: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = labs.tables(rows)
+    remarks += [f"{row.name}: {row.note}" for row in rows if row.note]
+    if json:
+        lines = [asdict(row) for row in rows]
+        typer.echo(encoder.dumps({"devices": where, "results": lines, "remarks": remarks}))
+    else:
+        for title, columns, cells in found:
+            _console().print(report.table(title, columns, cells))
+        for remark in remarks:
+            _console().print(remark, highlight=False)
+    if record:
+        title, command = "The lab", ["weft", "bench", *_arguments("lab")]
+        section = report.markdown(title, shlex.join(command), where, found, remarks)
+        report.write_section(RESULTS, title, section)
+    if any(row.holds is False for row in rows):
+        raise typer.Exit(1)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
