@@ -17,6 +17,7 @@ from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
 from weft.emulation.lab.run import run as run_scenario
 from weft.emulation.lab.shell import Shell
+from weft.emulation.lab.workers import inventory
 from weft.emulation.scenario import Scenario
 from weft.emulation.sweep import Point
 from weft.emulation.topology import Topology
@@ -29,6 +30,11 @@ app = typer.Typer(
 
 Rootless = Annotated[
     bool | None, typer.Option("--rootless/--root", help="Default: rootless only if need be.")
+]
+
+
+Workers = Annotated[
+    Path | None, typer.Option(help="Inventory (TOML) of machines on which the hosts live.")
 ]
 
 
@@ -57,6 +63,11 @@ def show_fidelity(fidelity: Fidelity, console: Console) -> None:
         f"fabric {fidelity.scheduling}, machine {100 * fidelity.cpu_idle:.0f} % idle",
         highlight=False,
     )
+    for name, round_trip in fidelity.tunnels.items():
+        console.print(
+            f"[dim]worker[/dim]      {name}: {show_time(round_trip)} there and back",
+            highlight=False,
+        )
     for fault in fidelity.faults:
         console.print(f"[bold red]NOT VALID[/bold red]: {fault}", highlight=False)
 
@@ -67,6 +78,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Instead of the file's.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures and report.html.")] = None,
     rootless: Rootless = None,
+    workers: Workers = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a scenario with real processes, and measure what `weft sim` measures.
@@ -76,8 +88,8 @@ def run(
     """
     scenario = load("lab run", file, seed)
     try:
-        outcome = run_scenario(scenario, rootless)
-    except LabError as error:
+        outcome = run_scenario(scenario, rootless, inventory.load(workers) if workers else ())
+    except (LabError, ScenarioError) as error:
         fail("lab run", error, 2)
     if json:
         typer.echo(encoder.dumps(outcome.record(), default=float))

@@ -7,7 +7,7 @@ A run is valid when its frames left on time and nothing vanished that the model 
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,10 @@ class Fidelity:
     cpu_idle: float
     """Share of the whole machine's CPU time that was idle, 0 .. 1."""
     tolerance: float = LATE_TOLERANCE
+    tunnels: dict[str, float] = field(default_factory=dict)
+    """The shortest round trip to each worker, seconds: half of it comes on top of every delay."""
+    tunnel_drops: int = 0
+    """Frames lost on their way to workers or back, as far as either end knows."""
 
     @property
     def faults(self) -> list[str]:
@@ -58,9 +62,16 @@ class Fidelity:
                 f"the fabric was overloaded: departures were {show_time(self.late_p99)} late at "
                 f"the 99th percentile, {show_time(self.tolerance)} are tolerated"
             )
+        for name, round_trip in self.tunnels.items():
+            if round_trip / 2 > self.tolerance:
+                found.append(
+                    f"worker {name} is {show_time(round_trip / 2)} away, "
+                    f"{show_time(self.tolerance)} are tolerated"
+                )
         for count, what in (
             (self.ring_drops, "on their way into the fabric, which could not keep up"),
             (self.refused, "on their way out of the fabric"),
+            (self.tunnel_drops, "on their way to or from workers"),
             (self.softnet_drops, "by the kernel between devices (net.core.netdev_max_backlog)"),
         ):
             if count:

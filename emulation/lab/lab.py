@@ -21,6 +21,9 @@ from weft.emulation.lab.fabric import Fabric
 from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
 from weft.emulation.lab.spec import WIRE_OVERHEAD, LinkParameters, Spec, plan
+from weft.emulation.lab.workers import inventory
+from weft.emulation.lab.workers.inventory import Worker
+from weft.emulation.lab.workers.remote import Remotes, RemoteWorker
 from weft.emulation.policy import Queues
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
@@ -45,6 +48,7 @@ class Lab:
     user namespace; None: only if this process is not privileged enough to do without.
     `programs`: P4 programs, which decide in place of routing at the switches that they name; `p4`
     changes their tables later.
+    `workers`: machines on which hosts live (workers/inventory.py); the fabric stays here.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
 
     Raises LabError, before anything runs, when it cannot be.
@@ -65,6 +69,7 @@ class Lab:
         host_queue: int | None = None,
         rootless: bool | None = None,
         tolerance: float = LATE_TOLERANCE,
+        workers: Sequence[Worker] = (),
         name: str = "lab",
     ) -> None:
         if not MTU_RANGE[0] <= mtu <= MTU_RANGE[1]:
@@ -73,8 +78,11 @@ class Lab:
             raise LabError(f"{name}: dilation must be a positive number, not {dilation}")
         if programs and trains:
             raise LabError(f"{name}: P4 programs see single packets; leave trains off")
+        if workers and trains:
+            raise LabError(f"{name}: tunnels to workers carry single packets; leave trains off")
         try:
             check_programs(programs, topology)
+            self._placed = inventory.place(workers, topology)
         except ValueError as error:
             raise LabError(f"{name}: {error}") from None
         self.topology = topology
@@ -99,6 +107,7 @@ class Lab:
         self._by_name = {host.name: host for host in self.hosts}
         self._spec = self._make_spec(host_queue)
         self._fabric: Fabric | None = None
+        self._remotes: Remotes | None = None
         self._began = (0.0, 0.0, 0.0, 0)
 
     # --- Life
@@ -108,6 +117,12 @@ class Lab:
         if self._fabric is not None:
             raise LabError(f"{self.name}: it has been started already")
         self._fabric = Fabric(self._spec, self._rootless, self.name)
+        if self._placed:
+            try:
+                self._remotes = Remotes(self, self._placed)
+            except BaseException:
+                self.stop()
+                raise
         idle, total = processes.cpu_times()
         self._began = (time.monotonic(), idle, total, processes.softnet_drops())
         if self._events:
@@ -116,6 +131,9 @@ class Lab:
 
     def stop(self) -> None:
         """End all programs in the hosts, and the fabric. Nothing is left; never raises."""
+        if self._remotes is not None:
+            self._remotes.close()
+            self._remotes = None
         if self._fabric is not None:
             inodes = set(self._fabric.facts["inodes"])
             self._fabric.close()
@@ -144,6 +162,12 @@ class Lab:
         """Raises FabricDied if the fabric process is gone."""
         if not self.fabric.alive():
             raise FabricDied(f"{self.name}: the fabric process has died; nothing can be reached")
+        if self._remotes is not None:
+            self._remotes.check()
+
+    def worker(self, host: int) -> RemoteWorker | None:
+        """The worker on which a host lives; None: here."""
+        return None if self._remotes is None else self._remotes.of(host)
 
     def enter(self, host: int) -> list[str]:
         """The words in front of a command that shall run on a host."""
@@ -239,7 +263,9 @@ class Lab:
         address = b.ip if isinstance(b, Host) else self[b].ip if b in self else b
         deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
         asked = [(source.number, address)]
-        times: list[list[float | None]] = self.fabric.ask(
+        there = self.worker(source.number)
+        ask = self.fabric.ask if there is None else there.ask
+        times: list[list[float | None]] = ask(
             "ping", asked, count, interval, timeout, deadline=deadline
         )
         return times[0]
@@ -247,12 +273,14 @@ class Lab:
     def ping_all(self, timeout: float = 1.0) -> dict[tuple[str, str], float | None]:
         """An echo between every pair of hosts in both directions: seconds, None for lost ones."""
         pairs = [(a, b) for a in self.hosts for b in self.hosts if a is not b]
+        pairs.sort(key=lambda pair: ((w := self.worker(pair[0].number)) and w.worker.name) or "")
         answers: dict[tuple[str, str], float | None] = {}
-        for at in range(0, len(pairs), PINGS_AT_ONCE):
-            some = pairs[at : at + PINGS_AT_ONCE]
-            asked = [(a.number, b.ip) for a, b in some]
-            times = self.fabric.ask("ping", asked, 1, 0.0, timeout)
-            answers |= {(a.name, b.name): t[0] for (a, b), t in zip(some, times, strict=True)}
+        for there, group in itertools.groupby(pairs, lambda pair: self.worker(pair[0].number)):
+            ask = self.fabric.ask if there is None else there.ask
+            for some in _blocks(list(group), PINGS_AT_ONCE):
+                asked = [(a.number, b.ip) for a, b in some]
+                times = ask("ping", asked, 1, 0.0, timeout)
+                answers |= {(a.name, b.name): t[0] for (a, b), t in zip(some, times, strict=True)}
         return answers
 
     def iperf(self, a: Host | str, b: Host | str, seconds: float = 2.0) -> float:
@@ -323,6 +351,8 @@ class Lab:
             fabric_cpu=counts["cpu"] * 1e-9,
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
+            tunnels={} if self._remotes is None else self._remotes.round_trips(),
+            tunnel_drops=0 if self._remotes is None else self._remotes.drops(),
         )
 
     def _make_spec(self, host_queue: int | None) -> Spec:
@@ -360,6 +390,11 @@ class Lab:
                 for program in self._programs
             ],
         )
+
+
+def _blocks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
 
 
 def _stream(sender: socket.socket, receiver: socket.socket, seconds: float) -> float:

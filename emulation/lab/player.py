@@ -1,7 +1,8 @@
 """The program on every host of `weft lab run`: plays one host's part of a workload.
 
-`python -m weft.emulation.lab.player FD`: a Part comes in, an address goes out, all addresses come
-in, "ready" goes out, the common time of the start comes in, and in the end Played goes out.
+`python -m weft.emulation.lab.player FD` (or "-": standard input and output): a Part comes in, an
+address goes out, all addresses come in, "ready" goes out, the common time of the start comes in,
+and in the end Played goes out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ IDLE = 0.01
 
 
 def main() -> int:
-    connection = Connection(int(sys.argv[1]))
+    connection = _connection(sys.argv[1])
     part: Part = connection.recv()
     carrier: Carrier
     if part.carrier == "tcp":
@@ -48,6 +49,20 @@ def main() -> int:
     # Others may still need our acknowledgements: the lab hangs up when all are done.
     connection.poll(part.limit)
     return 0
+
+
+class _Streams:
+    """Standard input and output as one connection; what is printed goes to standard error."""
+
+    def __init__(self) -> None:
+        self._in = Connection(os.dup(0), writable=False)
+        self._out = Connection(os.dup(1), readable=False)
+        os.dup2(2, 1)
+        self.recv, self.poll, self.send = self._in.recv, self._in.poll, self._out.send
+
+
+def _connection(place: str) -> Connection | _Streams:
+    return _Streams() if place == "-" else Connection(int(place))
 
 
 def play(part: Part, carrier: Carrier, start: float, played: Played) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
@@ -28,10 +29,12 @@ from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
 from weft.emulation.lab.parts import Item, Part, Played
+from weft.emulation.lab.workers.inventory import Worker
 from weft.emulation.policy import Policy
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import Result
 
+PLAYER = "weft.emulation.lab.player"
 UP_DEADLINE = 60.0
 LEAD = 0.2
 """Seconds between the last process' readiness and the common start."""
@@ -74,7 +77,9 @@ def packets_of(scenario: Scenario) -> Scenario:
     return dataclasses.replace(scenario, transport=transport)
 
 
-def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
+def run(
+    scenario: Scenario, rootless: bool | None = None, workers: Sequence[Worker] = ()
+) -> Outcome:
     """Bring the fabric up, start one process per host, play the workload, look at it.
 
     Raises LabError when it cannot be, FabricDied when the fabric process dies meanwhile; both bear
@@ -89,7 +94,7 @@ def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
     with Lab(
         scenario.topology, queues=scenario.queues, seed=scenario.seed, mtu=options.mtu,
         dilation=options.dilation, trains=options.trains, name=scenario.name, rootless=rootless,
-        tolerance=options.tolerance,
+        tolerance=options.tolerance, workers=workers,
     ) as lab:  # fmt: skip
         return _Run(lab, scenario, parts).go()
 
@@ -164,11 +169,17 @@ class _Run:
 
     def _start(self, host: int) -> None:
         ours, theirs = socket.socketpair()
+        there = self.lab.worker(host)
         with theirs:
-            self.processes[host] = self.lab.hosts[host].popen(
-                [sys.executable, "-m", "weft.emulation.lab.player", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+            if there is None:
+                self.processes[host] = self.lab.hosts[host].popen(
+                    [sys.executable, "-m", PLAYER, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                )  # fmt: skip
+            else:
+                self.processes[host] = self.lab.hosts[host].popen(
+                    [there.worker.python, "-m", PLAYER, "-"], stdin=theirs, stdout=theirs
+                )
         self.ends[host] = Connection(ours.detach())
         part = dataclasses.replace(self.parts[host], ip=self.lab.hosts[host].ip)
         self.ends[host].send(part)
@@ -205,7 +216,8 @@ class _Run:
         self.base = self.lab.port_stats()
         start = time.monotonic() + LEAD
         for host in hosts:
-            self.ends[host].send(start)
+            there = self.lab.worker(host)
+            self.ends[host].send(start + (0.0 if there is None else there.offset))
         time.sleep(max(0.0, start - time.monotonic()))
         if self.scenario.events:
             self.lab.play(*_slowed(self.scenario, slower))
