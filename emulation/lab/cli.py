@@ -132,7 +132,8 @@ def shell(
         elif topo is not None:
             from weft.emulation.lab.topo import load_class
 
-            lab = Lab(load_class(topo).topology(), rootless=rootless)
+            written = load_class(topo)
+            lab = Lab(written.topology(), queues=written.queues, rootless=rootless)
         else:
             lab = Lab(
                 Topology.leaf_spine(
