@@ -144,10 +144,14 @@ def _topology(table: Table, folder: Path) -> Topology:
 
 
 def _graph_links(table: Table) -> list[LinkSpec]:
-    links = []
+    links: list[LinkSpec] = []
     for link in table.tables("links"):
         a, b = _ends(link)
-        links.append(LinkSpec(a, b, link.rate("rate", 100e9), link.seconds("delay", 1e-6)))
+        rate, delay = link.rate("rate", 100e9), link.seconds("delay", 1e-6)
+        spec = LinkSpec(a, b, rate, delay, link.integer("bundle", 1, 1, 64))
+        if any({a, b} == {other.a, other.b} for other in links):
+            raise link.error("between", f"the link {a} - {b} is given twice; bundle = 2 makes two")
+        links.append(spec)
         link.finish()
     return links
 

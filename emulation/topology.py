@@ -35,12 +35,14 @@ def _cable(rate: Rate, delay: Duration) -> object:
 
 @dataclass(frozen=True)
 class LinkSpec:
-    """A link of an arbitrary graph: the names of its ends, its rate and one-way delay."""
+    """A link of an arbitrary graph: the names of its ends, its rate and one-way delay; `bundle`:
+    how many of them, side by side."""
 
     a: str
     b: str
     rate: Rate = DEFAULT_RATE
     delay: Duration = DEFAULT_DELAY
+    bundle: int = 1
 
 
 _LINK = ("a", "b", "rate", "delay", "loss", "corruption", "jitter", "weight")
@@ -224,6 +226,7 @@ class Topology:
         native = _fabric.Topology()
         native.hosts = len(names)
         nodes: dict[str, int] = {}
+        joined: set[frozenset[str]] = set()
         for number, name in enumerate(names):
             if name in nodes:
                 raise ValueError(f"the name {name!r} is given twice")
@@ -236,12 +239,19 @@ class Topology:
             for end in (spec.a, spec.b):
                 if end not in nodes:
                     raise ValueError(f"a link ends at {end!r}, which does not exist")
-            native.add_link(
-                nodes[spec.a],
-                nodes[spec.b],
-                units.bits_per_second(spec.rate),
-                picoseconds(spec.delay),
-            )
+            if frozenset((spec.a, spec.b)) in joined:
+                raise ValueError(
+                    f"the link between {spec.a} and {spec.b} is given twice; for several side by "
+                    "side say bundle = 2"
+                )
+            joined.add(frozenset((spec.a, spec.b)))
+            for _ in range(spec.bundle):
+                native.add_link(
+                    nodes[spec.a],
+                    nodes[spec.b],
+                    units.bits_per_second(spec.rate),
+                    picoseconds(spec.delay),
+                )
         native.check()
         topology = cls(native, f"graph of {len(names)} hosts")
         topology.rename_hosts(names)

@@ -25,7 +25,7 @@ import numpy as np
 import weft
 import weft._native._core as _core
 from weft.emulation.events import Event
-from weft.emulation.lab.errors import FabricDied, LabError
+from weft.emulation.lab.errors import LabError
 from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
 from weft.emulation.lab.parts import Item, Part, Played
@@ -191,8 +191,7 @@ class _Run:
         missing = {self.ends[host]: host for host in hosts}
         while missing:
             ready = wait(list(missing), timeout=0.5)
-            if not self.lab.fabric.alive():
-                raise FabricDied(f"{self.scenario.name}: the fabric process has died")
+            self.lab.check()
             for end in ready:
                 host = missing.pop(cast(Connection, end))
                 try:
@@ -231,8 +230,7 @@ class _Run:
                     self.played[host] = self.ends[host].recv()
                 except EOFError:
                     self.errors.append(f"h{host}: its process ended before its time")
-            if not self.lab.fabric.alive():
-                raise FabricDied(f"{self.scenario.name}: the fabric process has died")
+            self.lab.check()
             self.samples.append(((time.monotonic() - start) / slower, self.lab.port_stats()))
         for host in sorted(missing.values()):
             self.errors.append(f"h{host}: did not end within the limit")

@@ -105,12 +105,14 @@ def test_what_cannot_end_is_reported_and_not_waited_for() -> None:
 def test_a_killed_fabric_ends_the_run_with_its_name() -> None:
     slow = scenario(PAIR.replace("100kB", "100MB").replace('"20s"', '"60s"'))
     caught: list[BaseException] = []
+    ended: list[float] = []
 
     def body() -> None:
         try:
             run(slow)
         except FabricDied as error:
             caught.append(error)
+            ended.append(time.monotonic())
 
     thread = threading.Thread(target=body)
     thread.start()
@@ -135,8 +137,11 @@ def test_a_killed_fabric_ends_the_run_with_its_name() -> None:
                     victim = int(entry.name)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
+    killed = time.monotonic()
     thread.join(timeout=30)
     assert not thread.is_alive() and "two hosts: the fabric process has died" in str(caught[0])
+    # Two seconds, unless others want the CPUs as well.
+    assert ended[0] - killed < 2 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def test_mistakes_name_line_and_key() -> None:
@@ -146,6 +151,25 @@ def test_mistakes_name_line_and_key() -> None:
         scenario(PAIR + "[lab]\nmtuu = 9000\n")
     with pytest.raises(ScenarioError, match=r"scenario:3: expect: there is no metric 'speed'"):
         scenario(PAIR.replace("slowdown >= 1", "speed >= 1"))
+    twice = """
+        [fabric]
+        kind = "graph"
+        hosts = 2
+        switches = ["s"]
+        [[fabric.links]]
+        between = ["h0", "s"]
+        [[fabric.links]]
+        between = ["h1", "s"]
+        [[fabric.links]]
+        between = ["s", "h1"]
+        [[workload]]
+        pattern = "permutation"
+        size = "1kB"
+    """
+    with pytest.raises(ScenarioError, match=r":11: fabric\.links\[2\]\.between: .*given twice"):
+        scenario(twice)
+    head, work = twice[: twice.rindex("[[fabric.links]]")], twice[twice.index("[[workload]]") :]
+    assert len(scenario(head + "bundle = 2\n" + work).topology.ends) == 3
     with pytest.raises(LabError, match="two hosts: the lab has packets"):
         run(scenario(PAIR.replace('limit = "20s"', 'limit = "20s"\nmode = "flow"')))
 
