@@ -119,27 +119,32 @@ def shell(
     rate: str = "1Gbit/s",
     delay: str = "50us",
     rootless: Rootless = None,
+    workers: Workers = None,
 ) -> None:
     """A prompt over a fabric: `h0 ping h1`, `link leaf0 spine1 down`, `pingall`, `iperf h0 h1`."""
     try:
+        machines = inventory.load(workers) if workers else ()
         if file is not None:
             scenario = Scenario.load(file)
             lab = Lab(
                 scenario.topology, queues=scenario.queues, seed=scenario.seed,
                 mtu=scenario.lab.mtu, dilation=scenario.lab.dilation, trains=scenario.lab.trains,
-                name=scenario.name, rootless=rootless,
+                name=scenario.name, rootless=rootless, workers=machines,
             )  # fmt: skip
         elif topo is not None:
             from weft.emulation.lab.topo import load_class
 
             written = load_class(topo)
-            lab = Lab(written.topology(), queues=written.queues, rootless=rootless)
+            lab = Lab(
+                written.topology(), queues=written.queues, rootless=rootless, workers=machines
+            )
         else:
             lab = Lab(
                 Topology.leaf_spine(
                     leaves=leaves, spines=spines, hosts_per_leaf=hosts, rate=rate, delay=delay
                 ),
                 rootless=rootless,
+                workers=machines,
             )
         with lab:
             Shell(lab).cmdloop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -175,6 +176,13 @@ def test_workers_leave_nothing_behind_and_are_missed_when_they_die() -> None:
         remotes = [lab.worker(host) for host in (0, 1)]
         assert remotes[0] is not None and remotes[1] is not None
         pids = [remote.facts["pid"] for remote in remotes if remote]
+        for junk in (b"", b"x" * 23, bytes(24), bytes(200), os.urandom(9000)):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(junk, ("127.0.0.1", remotes[0].facts["port"]))
+        assert lab.ping("h0", "h1", count=3, timeout=5.0) != [None] * 3
+        until = time.monotonic() + 20
+        while remotes[0].ask("report")["strangers"] < 5:
+            assert time.monotonic() < until, remotes[0].ask("report")
         program = lab["h0"].popen("sleep 1000", start_new_session=True)
         namespace = Path(f"/proc/{pids[0]}/fd/{remotes[0].facts['namespaces']['0']}")
         inode = namespace.stat().st_ino
