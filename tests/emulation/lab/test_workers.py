@@ -193,7 +193,11 @@ def test_workers_leave_nothing_behind_and_are_missed_when_they_die() -> None:
         remotes[1].process.wait(timeout=20)
         with pytest.raises(FabricDied, match="mortal: worker b has ended"):
             lab["h1"].cmd("true")
-    assert program.wait(timeout=20) != 0 and not reaper.processes({inode})
+    assert program.wait(timeout=20) != 0
+    until = time.monotonic() + 20
+    while reaper.processes({inode}):  # killed, but a busy machine takes its time
+        assert time.monotonic() < until, "a program has outlived its lab"
+        time.sleep(0.02)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
