@@ -15,6 +15,7 @@ from weft.emulation.lab.spec import Address
 
 if TYPE_CHECKING:
     from weft.emulation.lab.lab import Lab
+    from weft.emulation.lab.machine import Machine
 
 COMMAND_DEADLINE = 60.0
 
@@ -22,7 +23,11 @@ COMMAND_DEADLINE = 60.0
 class Host:
     """One network namespace. Programs in it are ordinary processes of this machine: they see the
     same files, and as their network only lo and eth0. On a worker it is the same there: `popen`
-    returns the process that runs the command there (ssh, say), with its streams and exit code."""
+    returns the process that runs the command there (ssh, say), with its streams and exit code.
+
+    Or a virtual machine: programs see the files of this machine as they were when it started and
+    write to none of them; their processes are known here by a process that stands for them, with
+    the same streams, exit code and signals."""
 
     def __init__(self, lab: Lab, number: int, name: str, address: Address) -> None:
         self.lab = lab
@@ -42,6 +47,11 @@ class Host:
     def ipv6(self) -> str:
         """IPv6 address of eth0."""
         return self.address.ipv6
+
+    @property
+    def machine(self) -> Machine | None:
+        """The virtual machine that this host is; None: it is a namespace."""
+        return self.lab.machine(self.number)
 
     def popen(
         self,
@@ -73,6 +83,10 @@ class Host:
             clean.MARK: clean.mark(self.lab.fabric.process.pid),
             **(env or {}),
         }
+        if (machine := self.machine) is not None:
+            if options.get("pass_fds"):
+                raise LabError(f"{self.name}: no file descriptor can pass into a virtual machine")
+            return machine.popen(words, env=environment, **options)
         started: subprocess.Popen[Any] = subprocess.Popen(
             [*self.lab.enter(self.number), *words], env=environment, **options
         )
@@ -130,6 +144,8 @@ class Host:
                 f"{self.name}: it lives on worker {there.worker.name}, and so do its sockets; use "
                 "popen"
             )
+        if self.machine is not None:
+            raise LabError(f"{self.name}: a virtual machine's sockets stay inside; use popen")
         return self.lab.fabric.ask_for_socket(self.number, family, kind, protocol)
 
     def ping(
@@ -146,6 +162,6 @@ class Host:
         return text
 
     def kill(self) -> None:
-        """End all processes of this host."""
+        """End all processes of this host; a virtual machine is switched off."""
         there = self.lab.worker(self.number)
         (self.lab.fabric.ask if there is None else there.ask)("kill", self.number)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from weft.emulation import events
 from weft.emulation.events import Event
+from weft.emulation.lab import clean, reaper
 from weft.emulation.lab import fabric as processes
-from weft.emulation.lab import reaper
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
-from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
+from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
-from weft.emulation.lab.spec import WIRE_OVERHEAD, LinkParameters, Spec, plan
+from weft.emulation.lab.machine import Image, Machine, MachineOptions
+from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
 from weft.emulation.lab.workers import inventory
 from weft.emulation.lab.workers.inventory import Worker
 from weft.emulation.lab.workers.remote import Remotes, RemoteWorker
@@ -30,8 +33,6 @@ from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
 MTU_RANGE = (576, 9000)
-HOST_QUEUE_PACKETS = 1000
-"""Linux's default length of an interface's queue."""
 PINGS_AT_ONCE = 2048
 SPIN = 8e-6
 """Seconds before a departure from which the fabric spins: timers are late by about as much."""
@@ -50,6 +51,8 @@ class Lab:
     changes their tables later.
     `workers`: machines on which hosts live (workers/inventory.py); the fabric stays here.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
+    `machines`: hosts that are virtual machines with an RDMA device (soft-RoCE) instead of network
+    namespaces, made as `machine` says.
 
     Raises LabError, before anything runs, when it cannot be.
     """
@@ -69,6 +72,8 @@ class Lab:
         host_queue: int | None = None,
         rootless: bool | None = None,
         tolerance: float = LATE_TOLERANCE,
+        machines: Iterable[str] = (),
+        machine: MachineOptions | None = None,
         workers: Sequence[Worker] = (),
         name: str = "lab",
     ) -> None:
@@ -105,6 +110,14 @@ class Lab:
             for number, address in enumerate(planned)
         ]
         self._by_name = {host.name: host for host in self.hosts}
+        self._machine_options = machine or MachineOptions()
+        self._machine_hosts = sorted({self._number(name) for name in machines})
+        self._machines: dict[int, Machine] = {}
+        if both := [host for host in self._machine_hosts if host in self._placed]:
+            raise LabError(
+                f"{name}: {self.hosts[both[0]].name} is a virtual machine, and those stay here; "
+                f"take it from worker {self._placed[both[0]].name}"
+            )
         self._spec = self._make_spec(host_queue)
         self._fabric: Fabric | None = None
         self._remotes: Remotes | None = None
@@ -116,10 +129,14 @@ class Lab:
         """Build it. Events count their times from here, or from `play()`."""
         if self._fabric is not None:
             raise LabError(f"{self.name}: it has been started already")
+        image = Image.prepare() if self._machine_hosts else None
         self._fabric = Fabric(self._spec, self._rootless, self.name)
-        if self._placed:
+        if image is not None or self._placed:
             try:
-                self._remotes = Remotes(self, self._placed)
+                if image is not None:
+                    self._boot(image)
+                if self._placed:
+                    self._remotes = Remotes(self, self._placed)
             except BaseException:
                 self.stop()
                 raise
@@ -131,6 +148,9 @@ class Lab:
 
     def stop(self) -> None:
         """End all programs in the hosts, and the fabric. Nothing is left; never raises."""
+        for machine in self._machines.values():
+            machine.close()
+        self._machines.clear()
         if self._remotes is not None:
             self._remotes.close()
             self._remotes = None
@@ -139,6 +159,21 @@ class Lab:
             self._fabric.close()
             reaper.kill(inodes)  # for the case that the fabric process could not
             self._fabric = None
+
+    def _boot(self, image: Image) -> None:
+        """Start all machines, and wait until they are up."""
+        environment = {clean.MARK: clean.mark(self.fabric.process.pid)}
+        for number in self._machine_hosts:
+            host, tap = self.hosts[number], self.fabric.ask_for_tap(number)
+            try:
+                self._machines[number] = Machine(
+                    f"{self.name}: {host.name}", image, host.address, self.mtu, tap,
+                    self.enter(number), self._machine_options, environment,
+                )  # fmt: skip
+            finally:
+                os.close(tap)
+        for machine in self._machines.values():
+            machine.wait_ready()
 
     def __enter__(self) -> Lab:
         return self.start() if self._fabric is None else self
@@ -170,7 +205,7 @@ class Lab:
         return None if self._remotes is None else self._remotes.of(host)
 
     def enter(self, host: int) -> list[str]:
-        """The words in front of a command that shall run on a host."""
+        """The words in front of a command that shall run in a host's namespace."""
         return self.fabric.enter(self.fabric.facts["namespaces"][host])
 
     # --- Parts
@@ -187,6 +222,14 @@ class Lab:
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
+
+    def machine(self, host: int) -> Machine | None:
+        """The virtual machine that a host is, if it is one."""
+        if host not in self._machine_hosts:
+            return None
+        if host not in self._machines:
+            raise LabError(f"{self.name}: it is not running; use `with Lab(...) as lab:`")
+        return self._machines[host]
 
     def _number(self, name: str) -> int:
         try:
@@ -261,6 +304,8 @@ class Lab:
         IPv4 address."""
         source = a if isinstance(a, Host) else self[a]
         address = b.ip if isinstance(b, Host) else self[b].ip if b in self else b
+        if source.machine is not None:
+            return _ping_inside(source, address, count, interval, timeout)
         deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
         asked = [(source.number, address)]
         there = self.worker(source.number)
@@ -272,9 +317,14 @@ class Lab:
 
     def ping_all(self, timeout: float = 1.0) -> dict[tuple[str, str], float | None]:
         """An echo between every pair of hosts in both directions: seconds, None for lost ones."""
-        pairs = [(a, b) for a in self.hosts for b in self.hosts if a is not b]
-        pairs.sort(key=lambda pair: ((w := self.worker(pair[0].number)) and w.worker.name) or "")
+        pairs = []
         answers: dict[tuple[str, str], float | None] = {}
+        for a, b in itertools.permutations(self.hosts, 2):
+            if a.machine is None:
+                pairs.append((a, b))
+            else:
+                answers[a.name, b.name] = self.ping(a, b, timeout=timeout)[0]
+        pairs.sort(key=lambda pair: ((w := self.worker(pair[0].number)) and w.worker.name) or "")
         for there, group in itertools.groupby(pairs, lambda pair: self.worker(pair[0].number)):
             ask = self.fabric.ask if there is None else there.ask
             for some in _blocks(list(group), PINGS_AT_ONCE):
@@ -338,6 +388,7 @@ class Lab:
             rootless=self.fabric.rootless,
             scheduling=self.fabric.facts["scheduling"],
             segmentation="trains" if self.trains else "exact",
+            offloads=OFFLOADS["trains" if self.trains else "exact"],
             kernel=kernel,
             tcp_congestion=congestion,
             elapsed=time.monotonic() - began,
@@ -348,9 +399,11 @@ class Lab:
             ring_drops=counts["ring_drops"],
             softnet_drops=processes.softnet_drops() - softnet_then,
             refused=counts["refused"],
+            socket_drops=self.fabric.ask("socket_drops"),
             fabric_cpu=counts["cpu"] * 1e-9,
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
+            machines=len(self._machine_hosts),
             tunnels={} if self._remotes is None else self._remotes.round_trips(),
             tunnel_drops=0 if self._remotes is None else self._remotes.drops(),
         )
@@ -374,7 +427,7 @@ class Lab:
             queue=self.queues.parameters(),
             forwarding=self.queues.forwarding,
             reroute_after=None if reroute is None else picoseconds(reroute * self.dilation),
-            host_queue=host_queue or HOST_QUEUE_PACKETS * (self.mtu + 14 + WIRE_OVERHEAD),
+            host_queue=host_queue or default_host_queue(self.mtu),
             seed=self.seed,
             mtu=self.mtu,
             trains=self.trains,
@@ -389,12 +442,27 @@ class Lab:
                 )
                 for program in self._programs
             ],
+            machines=self._machine_hosts,
         )
 
 
 def _blocks(items: list[Any], size: int) -> Iterator[list[Any]]:
     for at in range(0, len(items), size):
         yield items[at : at + size]
+
+
+def _ping_inside(
+    source: Host, address: str, count: int, interval: float, timeout: float
+) -> list[float | None]:
+    """As Lab.ping, by the program of that name: a virtual machine has a kernel of its own."""
+    line = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", str(timeout), address]
+    deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
+    said = source.run(line, timeout=deadline, check=False).stdout
+    times: list[float | None] = [None] * count
+    for sequence, milliseconds in re.findall(r"icmp_seq=(\d+) .*time=([\d.]+) ms", said):
+        if int(sequence) <= count:
+            times[int(sequence) - 1] = float(milliseconds) * 1e-3
+    return times
 
 
 def _stream(sender: socket.socket, receiver: socket.socket, seconds: float) -> float:

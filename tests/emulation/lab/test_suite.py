@@ -24,7 +24,6 @@ from weft.emulation.document import Document
 from weft.emulation.lab import FabricDied, Lab, LabError, clean, run
 from weft.emulation.lab import cli as lab_cli
 from weft.emulation.lab import compare as compare_cli
-from weft.emulation.lab.run import packets_of
 from weft.emulation.lab.shell import Shell
 from weft.emulation.lab.topo import Topo, load_class
 from weft.emulation.suite import cli as suite_cli
@@ -172,12 +171,6 @@ def test_mistakes_name_line_and_key() -> None:
     assert len(scenario(head + "bundle = 2\n" + work).topology.ends) == 3
     with pytest.raises(LabError, match="two hosts: the lab has packets"):
         run(scenario(PAIR.replace('limit = "20s"', 'limit = "20s"\nmode = "flow"')))
-
-
-def test_the_simulator_gets_the_sockets_packets() -> None:
-    for carrier, wire in (("weft", 1500 + 38), ("tcp", 1500 + 38)):
-        same = packets_of(scenario(PAIR + f'[lab]\ncarrier = "{carrier}"\n')).transport
-        assert same.chunk_size + same.packet_overhead == wire
 
 
 class Checker(HTMLParser):
