@@ -12,7 +12,7 @@ from typing import Any
 
 import weft._native._core as _core
 from weft.emulation import events, expectations, htsim, workload
-from weft.emulation.document import Document, ScenarioError, Table
+from weft.emulation.document import Document, ScenarioError, Table, file_of
 from weft.emulation.expectations import Expectation
 from weft.emulation.policy import (
     CARRIERS,
@@ -65,7 +65,7 @@ class Scenario:
     def load(cls, path: Path) -> Scenario:
         """Read a file, or one case of its matrix ("FILE.toml#CASE"). Raises ScenarioError, which
         names file, line and key."""
-        return cls.of(Document.read(path), path.parent)
+        return cls.of(Document.read(path), file_of(path).parent)
 
     @classmethod
     def of(cls, source: Document, folder: Path = Path()) -> Scenario:

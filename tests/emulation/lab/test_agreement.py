@@ -38,7 +38,7 @@ def dilated(scenario: Scenario) -> Scenario:
     return dataclasses.replace(scenario, lab=options)
 
 
-@pytest.mark.parametrize("file", healthy(), ids=lambda file: file.name.partition("#")[2])
+@pytest.mark.parametrize("file", healthy(), ids=lambda file: str(file).partition("#")[2])
 def test_the_lab_takes_as_long_as_the_simulator_says(file: Path) -> None:
     scenario = dilated(Scenario.load(file))
     tried: list[str] = []
