@@ -7,7 +7,7 @@ A run is valid when its frames left on time and nothing vanished that the model 
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,10 @@ class Fidelity:
     hosts_waited: float = 0.0
     """Share of the run in which the hosts' programs (of `weft lab run`) could have run, but had no
     CPU: of the worst host."""
+    tunnels: dict[str, float] = field(default_factory=dict)
+    """The shortest round trip to each worker, seconds: half of it comes on top of every delay."""
+    tunnel_drops: int = 0
+    """Frames lost on their way to workers or back, as far as either end knows."""
     machines: int = 0
     """Hosts that are virtual machines: their emulated CPUs are part of every time measured."""
 
@@ -88,9 +92,16 @@ class Fidelity:
                 "links above 200 Mbit/s whose switches run in their senders' softirq hide "
                 "congestion: slower links, or as root on two CPUs or more"
             )
+        for name, round_trip in self.tunnels.items():
+            if round_trip / 2 > self.tolerance:
+                found.append(
+                    f"worker {name} is {show_time(round_trip / 2)} away, "
+                    f"{show_time(self.tolerance)} are tolerated"
+                )
         for count, what in (
             (self.ring_drops, "on their way into the fabric, which could not keep up"),
             (self.refused, "on their way out of the fabric"),
+            (self.tunnel_drops, "on their way to or from workers"),
             (self.softnet_drops, "by the kernel between devices (net.core.netdev_max_backlog)"),
         ):
             if count:
