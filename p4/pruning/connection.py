@@ -267,7 +267,10 @@ class Connection:
                 run.chosen[name] = [np.arange(len(f)) for f in self._tables[name].fragments]
             report.rows = {n: self._tables[n].rows for n in run.chosen}
         try:
-            flows = self._switch.flows(self._workers * len(job.passes))
+            free, count = self._switch.flows(self._workers * len(job.passes)), self._workers
+            flows = {
+                p.number: free[i * count : (i + 1) * count] for i, p in enumerate(job.passes)
+            }
             run.installed = self._switch.install(job.phases, job.shares, flows, job.one_pass)
         except NoRoom as problem:
             run.job, report.reason = None, str(problem)
@@ -300,7 +303,7 @@ class Connection:
         one = run.job.passes[step]
         kept = [np.zeros(0, np.int64)] * self._workers
         senders = []
-        flows = run.installed.flows[step * self._workers : (step + 1) * self._workers]
+        flows = run.installed.flows[one.number]
         for worker, flow in enumerate(flows):
             rows = run.chosen[one.table][worker]
             fragment = self._tables[one.table].fragments[worker].take(pa.array(rows))
@@ -309,17 +312,18 @@ class Connection:
             if one.keep_rest:
                 kept[worker] = rows[~usable]
             stream = wire.Stream(
-                wire.Address(worker + 1), self._switch.master, run.installed.query,
-                run.installed.epoch, one.number, flow,
+                self._switch.workers[worker].address, self._switch.master.address,
+                run.installed.query, run.installed.epoch, one.number, flow,
             )  # fmt: skip
             # Time for a full window of every worker to pass the master's link, and some.
             timeout = 200 + 20 * self.wires.delay_us + 4 * self.wires.jitter_us
-            senders.append((worker + 1, self._sender(stream, bodies, timeout_us=timeout)))
+            port = self._switch.workers[worker].port
+            senders.append((port, self._sender(stream, bodies, timeout_us=timeout)))
         if not one.consume:
             run.kept[one.table] = kept
         consumed = frozenset(p.number for p in run.job.passes if p.consume)
-        workers = {flow: wire.Address(i + 1) for i, flow in enumerate(flows)}
-        return senders, Receiver(self._switch.master, run.installed.query, workers, consumed)
+        workers = {f: s.address for f, s in zip(flows, self._switch.workers, strict=True)}
+        return senders, Receiver(self._switch.master.address, run.installed.query, workers, consumed)
 
     def _restart(
         self, runs: Sequence[_Run], senders: Sequence[tuple[int, Sender]], at_us: float | None

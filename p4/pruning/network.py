@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weft.p4.pruning import wire
-from weft.p4.pruning.control import MASTER_PORT, PruningSwitch
+from weft.p4.pruning.control import PruningSwitch
 from weft.p4.pruning.reliability import Receiver, Sender, TransferError
 from weft.p4.star import Faults, Host, Star
 
@@ -103,9 +103,10 @@ def transfer(
     workers: dict[int, _Worker] = {}
     for port, sender in senders:
         workers.setdefault(port, _Worker({})).flows[sender.stream.flow] = sender
-    rates = dict.fromkeys(workers, wires.worker_gbps) | {MASTER_PORT: wires.master_gbps}
+    port = control.master.port
+    rates = dict.fromkeys(workers, wires.worker_gbps) | {port: wires.master_gbps}
     faults = Faults(wires.loss, wires.duplicate, wires.jitter_us, wires.seed)
-    hosts: dict[int, Host] = {**workers, MASTER_PORT: _Master(receivers)}
+    hosts: dict[int, Host] = {**workers, port: _Master(receivers)}
     star = Star(control.switch.send, hosts, rates, wires.delay_us, faults, cues)
     if not star.run(wires.deadline_us):
         late = [s.stream.flow for _, s in senders if not s.done]
@@ -113,4 +114,4 @@ def transfer(
             f"flows {late} have not ended after {star.now / 1e6:.1f} s of virtual time, "
             f"at a loss of {wires.loss:.0%}"
         )
-    return Traffic(star.now, star.down[MASTER_PORT].octets)
+    return Traffic(star.now, star.down[port].octets)

@@ -49,6 +49,9 @@ class Address:
     def ip(self) -> bytes:
         return bytes([10, 0, 0, self.host])
 
+    def __str__(self) -> str:
+        return f"10.0.0.{self.host}"
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:

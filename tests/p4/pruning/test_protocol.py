@@ -78,9 +78,10 @@ class System:
             yield replace(s, up=True, epoch=2, known=(2, 2) if same else s.known)
 
     def switch(self, s: State, flow: int, sequence: int, epoch: int) -> State:
-        current = s.up and (epoch == s.epoch or self.flaw == "the epoch stays")
+        if s.up and epoch != s.epoch and self.flaw != "the epoch stays":
+            return s  # counted and dropped
         fresh = sequence > s.cells[flow] or self.flaw == "all is fresh"
-        if not current or not fresh:
+        if not s.up or not fresh:
             return replace(s, to_master=s.to_master | {(flow, sequence)})
         cells = tuple(sequence if f == flow else c for f, c in enumerate(s.cells))
         value = self.rows[flow][sequence - 1]
