@@ -7,7 +7,6 @@ value" (NULL, NaN, out of the statistics' range); the switch lets such rows pass
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,8 +121,8 @@ def mix(values: U64) -> U64:
     return x ^ (x >> np.uint64(31))
 
 
-def _identity(column: pa.ChunkedArray) -> U64:
-    """64 bits per value, NULLs as any; texts and floats by their own bytes."""
+def _identity(column: pa.ChunkedArray, salt: int) -> U64:
+    """64 bits per value, NULLs as any; texts by a hash, floats by their own bytes."""
     if is_integral(column.type):
         return mix(_integers(column).view(np.uint64))
     if pa.types.is_floating(column.type):
@@ -131,19 +130,37 @@ def _identity(column: pa.ChunkedArray) -> U64:
         values = np.where(np.isnan(values), np.nan, values)  # one NaN
         return mix(values.view(np.uint64))
     if pa.types.is_dictionary(column.type):
-        return _identity(column.cast(column.type.value_type))
-    encoded = column.combine_chunks().dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    hashes = [
-        int.from_bytes(hashlib.blake2b(_octets(v), digest_size=8).digest(), "little")
-        for v in encoded.dictionary.to_pylist()
-    ]
-    index = encoded.indices.fill_null(0).to_numpy()
-    return np.asarray(np.array(hashes or [0], np.uint64)[index], np.uint64)
+        return _identity(column.cast(column.type.value_type), salt)
+    if not is_text(column.type):
+        raise TypeError(f"columns of type {column.type} have no 64 bit codes")
+    return np.concatenate([np.zeros(0, np.uint64), *(_hashes(c, salt) for c in column.chunks)])
 
 
-def _octets(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+def _hashes(texts: pa.Array, salt: int) -> U64:
+    """A hash of each text: its words of eight octets, each mixed into what came before.
+
+    Salted, so that nobody can prepare two texts that meet.
+    """
+    large = pa.types.is_large_string(texts.type) or pa.types.is_large_binary(texts.type)
+    _, edges, octets = texts.buffers()
+    every = np.frombuffer(edges, np.int64 if large else np.int32)
+    offsets: npt.NDArray[np.int64] = every[texts.offset :][: len(texts) + 1].astype("i8")
+    at, left = offsets[:-1].copy(), offsets[1:] - offsets[:-1]
+    # Zeros after the end, so that eight octets may be read at each of them.
+    padded = np.concatenate([np.frombuffer(octets or b"", np.uint8), np.zeros(8, np.uint8)])
+    words: U64 = np.ndarray((len(padded) - 7,), np.uint64, padded, strides=(1,))
+    found = mix(left.astype(np.uint64) ^ np.uint64(salt))
+    rows = np.flatnonzero(left > 0)
+    while len(rows):
+        word = words[at[rows]]
+        cut = np.minimum(left[rows], 8).astype(np.uint64)
+        word = word & (np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64) - np.uint64(8) * cut))
+        with np.errstate(over="ignore"):
+            found[rows] = mix(found[rows] * np.uint64(0x9E3779B97F4A7C15) + word)
+        at[rows] += 8
+        left[rows] -= 8
+        rows = rows[left[rows] > 0]
+    return found
 
 
 def one_to_one(types: list[pa.DataType]) -> bool:
@@ -151,18 +168,18 @@ def one_to_one(types: list[pa.DataType]) -> bool:
     return len(types) == 1 and is_integral(types[0])
 
 
-def key(columns: list[pa.ChunkedArray]) -> U64:
-    """One 64 bit key per row.
+def key(columns: list[pa.ChunkedArray], salt: int = 0) -> U64:
+    """One 64 bit key per row; `salt` is that of fingerprints.
 
     A NULL in a single column gives 0; among several it is a value like others, as DISTINCT and
     GROUP BY have it.
     """
     if len(columns) == 1:
-        made = _identity(columns[0])
+        made = _identity(columns[0], salt)
         return np.where(np.asarray(pc.is_valid(columns[0]).to_numpy(), bool), made, np.uint64(0))
     made = np.zeros(len(columns[0]), np.uint64)
     for i, column in enumerate(columns):
-        part = _identity(column)
+        part = _identity(column, salt)
         absent = np.asarray(pc.is_null(column).to_numpy(), bool)
         part = np.where(absent, np.uint64(0x5851F42D4C957F2D), part)
         with np.errstate(over="ignore"):
@@ -170,7 +187,8 @@ def key(columns: list[pa.ChunkedArray]) -> U64:
     return made
 
 
-def lanes(keys: U64, count: int) -> npt.NDArray[np.int64]:
-    """The lane of each key: equal keys meet in one lane."""
+def lanes(keys: U64, count: int) -> npt.NDArray[np.uint8]:
+    """The lane of each key, of at most 256: equal keys meet in one lane."""
     with np.errstate(over="ignore"):
-        return ((keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)).astype(np.int64) % count
+        spread = (keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    return (spread % np.uint64(count)).astype(np.uint8)

@@ -15,10 +15,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from weft.p4.pruning import wire
 from weft.p4.switch import Switch
-from weft.p4.switch.tables import Entry, Match, Table
+from weft.p4.switch.tables import Match
 
 PROGRAMS = Path(__file__).parents[1] / "programs" / "pruning"
 #: CRC-32C (Castagnoli): the second hash, of another polynomial than the first (join.p4 says why).
@@ -41,6 +42,38 @@ class Station:
 
     port: int
     address: wire.Address
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry of a table; names without the leading "ingress."."""
+
+    table: str
+    key: Sequence[Match]
+    action: str
+    arguments: Sequence[int] = ()
+    priority: int = 0
+
+
+class Chip(Protocol):
+    """A running pruning program, wherever it runs."""
+
+    def insert(self, rows: Sequence[Row]) -> list[int]:
+        """Handles of the new entries."""
+
+    def remove(self, entries: Sequence[tuple[str, int]]) -> None:
+        """Entries by table and handle."""
+
+    def clear(self, part: str, first: int, count: int) -> None:
+        """Cells to zero, of all registers whose path has this part."""
+
+    def reset(self) -> None:
+        """All registers to zero."""
+
+    def refused(self) -> list[int]:
+        """Cells of the counter of refused packets."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +103,7 @@ class Installed:
     shares: tuple[Share, ...] = ()
     flows: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     one_pass: bool = True
-    entries: list[tuple[Table, Entry]] = field(default_factory=list)
+    entries: list[tuple[str, int]] = field(default_factory=list)  # table, handle
 
 
 #: Which registers, by the end of their path, a pool's cells lie in, and how many there are.
@@ -86,35 +119,83 @@ _POOLS: Mapping[str, tuple[int, tuple[str, ...]]] = {
 }
 
 
+def sizes(in_order: bool = False) -> dict[str, str]:
+    """What `all.p4` is compiled with. `in_order`: the paper's go-back-N rule, no window."""
+    given = {"COLUMNS": COLUMNS, "CELLS": CELLS, "LANES": wire.LANES,
+             "FILTER_CELLS": FILTER_CELLS, "SKETCH_CELLS": SKETCH_CELLS}  # fmt: skip
+    return {n: str(v) for n, v in given.items()} | ({"IN_ORDER": "1"} if in_order else {})
+
+
+class LocalChip:
+    """The program in this process; `send` runs a packet."""
+
+    def __init__(self, seed: int, in_order: bool) -> None:
+        self.switch = Switch.load(PROGRAMS / "all.p4", defines=sizes(in_order), seed=seed)
+        self.switch.custom_crc(32, *CASTAGNOLI)
+        self.send = self.switch.send
+
+    def insert(self, rows: Sequence[Row]) -> list[int]:
+        handles = []
+        for row in rows:
+            table = self.switch.table(f"ingress.{row.table}")
+            entry = table.insert(
+                list(row.key), action_path(row), row.arguments, priority=row.priority
+            )
+            handles.append(entry.handle)
+        return handles
+
+    def remove(self, entries: Sequence[tuple[str, int]]) -> None:
+        for table, handle in entries:
+            self.switch.table(f"ingress.{table}").remove(handle)
+
+    def clear(self, part: str, first: int, count: int) -> None:
+        for name, register in self.switch.registers.items():
+            if part in name:
+                register.clear(first, count)
+
+    def reset(self) -> None:
+        for register in self.switch.registers.values():
+            register.reset()
+
+    def refused(self) -> list[int]:
+        counter = self.switch.counter("ingress.refused")
+        return [counter.read(i)[0] for i in range(len(REFUSALS))]
+
+    def close(self) -> None:
+        self.switch.close()
+
+
+def action_path(row: Row) -> str:
+    """The control plane's name of an entry's action: a neighbour of its table."""
+    if row.action == "NoAction":
+        return row.action
+    return f"{f'ingress.{row.table}'.rpartition('.')[0]}.{row.action}"
+
+
+def stations(workers: int) -> tuple[list[Station], Station]:
+    """1 to 200 workers at ports from 1 on, the master at port 500."""
+    if not 1 <= workers <= 200:
+        raise ValueError(f"1 to 200 workers, not {workers}")
+    return [Station(w, wire.Address(w)) for w in range(1, workers + 1)], Station(
+        500, wire.Address(250)
+    )
+
+
 class PruningSwitch:
     """A software switch with every operator, the workers and one master at its ports."""
 
-    def __init__(self, workers: int, seed: int = 1, in_order: bool = False) -> None:
-        """1 to 200 workers at ports from 1 on, the master at port 500.
-
-        `in_order`: the paper's go-back-N rule instead of the sequence window.
-        """
-        if not 1 <= workers <= 200:
-            raise ValueError(f"1 to 200 workers, not {workers}")
-        self.workers = [Station(w, wire.Address(w)) for w in range(1, workers + 1)]
-        self.master = Station(500, wire.Address(250))
-        sizes = {"COLUMNS": COLUMNS, "CELLS": CELLS, "LANES": wire.LANES,
-                 "FILTER_CELLS": FILTER_CELLS, "SKETCH_CELLS": SKETCH_CELLS}  # fmt: skip
-        defines = {name: str(size) for name, size in sizes.items()}
-        defines |= {"IN_ORDER": "1"} if in_order else {}
-        self.in_order = in_order
-        self.switch = Switch.load(PROGRAMS / "all.p4", defines=defines, seed=seed)
-        self.switch.custom_crc(32, *CASTAGNOLI)
+    def __init__(
+        self, chip: Chip, workers: Sequence[Station], master: Station, in_order: bool = False
+    ) -> None:
+        self.chip, self.workers, self.master, self.in_order = chip, workers, master, in_order
         self._running: dict[int, Installed] = {}
-        self._stations()
-
-    def _stations(self) -> None:
-        """Routes to all hosts, and which address may speak at which port."""
-        routes, sources = (self.switch.table(f"ingress.{t}") for t in ("routes", "sources"))
-        for station in (*self.workers, self.master):
+        # Routes to all hosts, and which address may speak at which port.
+        rows = []
+        for station in (*workers, master):
             ip = str(station.address)
-            routes.insert([(ip, 32)], "ingress.forward", [station.port])
-            sources.insert([station.port, ip], "NoAction")
+            rows.append(Row("routes", [(ip, 32)], "forward", [station.port]))
+            rows.append(Row("sources", [station.port, ip], "NoAction"))
+        chip.insert(rows)
 
     # ---------------------------------------------------------------------------- resources
 
@@ -181,8 +262,7 @@ class PruningSwitch:
         """The switch loses all it knows, as after a power cut; routes come back by themselves."""
         for query in self._running.values():
             self._leave(query)
-        for register in self.switch.registers.values():
-            register.reset()
+        self.chip.reset()
 
     def restarted(self) -> None:
         """Brings queries back under new epochs: one-pass operators start afresh, the others end."""
@@ -194,53 +274,50 @@ class PruningSwitch:
                 self._enter(query)
 
     def _enter(self, query: Installed) -> None:
+        rows = []
         for number, phase in query.phases.items():
             for flow, worker in zip(query.flows[number], self.workers, strict=True):
                 key = admission(query.query, query.epoch, number, flow, worker)
-                self._insert(query, "queries", key, phase.action, phase.arguments)
-        self._insert(query, "known", [query.query], "running", [query.epoch])
+                rows.append(Row("queries", key, phase.action, phase.arguments))
+        self._insert(query, [*rows, Row("known", [query.query], "running", [query.epoch])])
 
-    def _insert(self, query: Installed, table: str, key: Sequence[Match], action: str,
-                arguments: Sequence[int] = (), priority: int = 0) -> None:  # fmt: skip
-        place, scope = self.switch.table(f"ingress.{table}"), f"ingress.{table}".rpartition(".")[0]
-        entry = place.insert(list(key), f"{scope}.{action}", arguments, priority=priority)
-        query.entries.append((place, entry))
+    def _insert(self, query: Installed, rows: Sequence[Row]) -> None:
+        handles = self.chip.insert(rows)
+        query.entries += [(row.table, h) for row, h in zip(rows, handles, strict=True)]
 
     def _leave(self, query: Installed) -> None:
-        for table, entry in query.entries:
-            table.remove(entry)
+        self.chip.remove(query.entries)
         query.entries.clear()
 
     def refused(self) -> dict[str, int]:
         """Packets that the switch has dropped so far, by reason."""
-        counter = self.switch.counter("ingress.refused")
-        return {reason: counter.read(i)[0] for i, reason in enumerate(REFUSALS)}
+        return dict(zip(REFUSALS, self.chip.refused(), strict=True))
 
     def install_filter(
         self, query: Installed, columns: Intervals, false_keys: Sequence[int]
     ) -> None:
         """FILTER's tables: one per column (codes a, b, c in turn), and the truth of the whole."""
+        rows = []
         for lane in range(wire.LANES):
             path = f"lane{lane}.filter"
             for axis, intervals in zip("abc", columns, strict=False):
                 for low, high, bits in intervals:
-                    key = [query.query, (low, high)]
-                    self._insert(query, f"{path}.{axis}.intervals", key, "hold", [bits], 1)
+                    key: list[Match] = [query.query, (low, high)]
+                    rows.append(Row(f"{path}.{axis}.intervals", key, "hold", [bits], 1))
             for bits in false_keys:
-                self._insert(query, f"{path}.truth", [query.query, bits], "drop_row")
+                rows.append(Row(f"{path}.truth", [query.query, bits], "drop_row"))
+        self._insert(query, rows)
 
     def _clear(self, query: Installed) -> None:
         for share in query.shares:
-            for name, register in self.switch.registers.items():
-                if any(part in name for part in _POOLS[share.pool][1]):
-                    register.clear(share.base, share.size)
-        window = self.switch.register("ingress.window.last")
+            for part in _POOLS[share.pool][1]:
+                self.chip.clear(part, share.base, share.size)
         cells = 1 if self.in_order else wire.WINDOW
         for flow in (f for flows in query.flows.values() for f in flows):
-            window.clear(flow * cells, cells)
+            self.chip.clear("ingress.window.last", flow * cells, cells)
 
     def close(self) -> None:
-        self.switch.close()
+        self.chip.close()
 
 
 def admission(query: int, epoch: int, phase: int, flow: int, worker: Station) -> list[Match]:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from weft.p4.pruning import connect, workloads
+from weft.p4.pruning.cluster import Wires
 from weft.p4.pruning.connection import Answer, Connection
-from weft.p4.pruning.network import Wires
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def survivors(
     bodies = wire.lay_out(np.arange(count, dtype=np.uint32), rows, lanes)
     for sequence, (present, body) in enumerate(bodies, first):
         (output,) = switch.send(1, wire.encode(stream, wire.DATA, sequence, present, body))
-        packet = wire.decode(output.data)
+        _, packet = wire.decode(output.data)
         assert packet.sequence == sequence
         if packet.kind == wire.ACK:
             assert output.port == 1

@@ -143,6 +143,10 @@ def test_a_window_needs_no_order_and_go_back_n_does() -> None:
     assert resent[True] > 0.3
 
 
+def decoded(frame: bytes) -> wire.Packet:
+    return wire.decode(frame)[1]
+
+
 def stream(**changed: int) -> wire.Stream:
     numbers = {"query": 3, "epoch": 1, "phase": 0, "flow": 7} | changed
     return wire.Stream(wire.Address(1), wire.Address(250), **numbers)
@@ -154,23 +158,23 @@ def test_a_sender_keeps_its_window_and_its_end() -> None:
     assert len(sender.poll(0)) == 8
     assert sender.poll(5) == []
     assert sender.wake() == 10
-    sender.on_frame(wire.decode(wire.encode(stream(), wire.ACK, 3)))
+    sender.on_frame(decoded(wire.encode(stream(), wire.ACK, 3)))
     assert sender.poll(6) == []  # the lowest is still open
     for foreign in ({"query": 4}, {"flow": 8}, {"phase": 1}):
-        sender.on_frame(wire.decode(wire.encode(stream(**foreign), wire.ACK, 1)))
-    sender.on_frame(wire.decode(wire.encode(stream(epoch=9), wire.ACK, 1)))
+        sender.on_frame(decoded(wire.encode(stream(**foreign), wire.ACK, 1)))
+    sender.on_frame(decoded(wire.encode(stream(epoch=9), wire.ACK, 1)))
     assert sender.poll(7) == []
-    sender.on_frame(wire.decode(wire.encode(stream(epoch=9), wire.RECEIPT, 1)))
-    assert [wire.decode(f).sequence for f in sender.poll(8)] == [9]
-    late = [wire.decode(f).sequence for f in sender.poll(12)]
+    sender.on_frame(decoded(wire.encode(stream(epoch=9), wire.RECEIPT, 1)))
+    assert [decoded(f).sequence for f in sender.poll(8)] == [9]
+    late = [decoded(f).sequence for f in sender.poll(12)]
     assert late == [2, 4, 5, 6, 7, 8]
     assert sender.poll(13) == []
     now = 13.0
     while not sender.done:
         for number in range(1, 102):
-            sender.on_frame(wire.decode(wire.encode(stream(), wire.ACK, number)))
+            sender.on_frame(decoded(wire.encode(stream(), wire.ACK, number)))
         now += 1
-        frames = [wire.decode(f) for f in sender.poll(now)]
+        frames = [decoded(f) for f in sender.poll(now)]
         ends = [f for f in frames if f.kind == wire.EOS]
         assert all(f.sequence == 101 for f in ends)
         assert not ends or len(frames) == 1
@@ -182,12 +186,12 @@ def test_a_sender_keeps_its_window_and_its_end() -> None:
 @given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
 def test_the_master_survives_any_bytes(noise: bytes, place: int, value: int) -> None:
     """Noise, and whole packets with one byte changed: refused or understood, never an exception."""
-    receiver = Receiver(wire.Address(250), 3, {7: wire.Address(1)})
+    receiver = Receiver(wire.Address(250), 3, 1, {7: wire.Address(1)})
     body = wire.lay_out(np.arange(5, dtype=np.uint32), np.ones((5, 3), np.uint32), np.arange(5))[0]
     good = wire.encode(stream(), wire.DATA, 1, *body)
     bent = bytearray(good)
     bent[place % len(bent)] = value
     for frame in (noise, good + noise, bytes(bent), good[: place % len(good)]):
         answer = receiver.on_frame(frame)
-        assert answer is None or wire.decode(answer).kind == wire.RECEIPT
+        assert answer is None or decoded(answer).kind == wire.RECEIPT
         assert set(receiver.survivors) <= {7}
