@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 U64 = npt.NDArray[np.uint64]
 TOP = (1 << 32) - 2
+_PIECE = 1 << 14
 _SIGN = np.uint64(1 << 63)
 
 
@@ -114,11 +115,13 @@ class Scale:
 
 def mix(values: U64) -> U64:
     """The finaliser of splitmix64 (Steele, Lea, Flood 2014): one to one, and well spread."""
-    x = values.copy()
+    x = values ^ (values >> np.uint64(30))
     with np.errstate(over="ignore"):
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+        x *= np.uint64(0xBF58476D1CE4E5B9)
+        x ^= x >> np.uint64(27)
+        x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
 
 
 def _identity(column: pa.ChunkedArray, salt: int) -> U64:
@@ -133,7 +136,9 @@ def _identity(column: pa.ChunkedArray, salt: int) -> U64:
         return _identity(column.cast(column.type.value_type), salt)
     if not is_text(column.type):
         raise TypeError(f"columns of type {column.type} have no 64 bit codes")
-    return np.concatenate([np.zeros(0, np.uint64), *(_hashes(c, salt) for c in column.chunks)])
+    # In pieces that stay in a cache.
+    pieces = [c.slice(i, _PIECE) for c in column.chunks for i in range(0, len(c), _PIECE)]
+    return np.concatenate([np.zeros(0, np.uint64), *(_hashes(p, salt) for p in pieces)])
 
 
 def _hashes(texts: pa.Array, salt: int) -> U64:
@@ -145,22 +150,27 @@ def _hashes(texts: pa.Array, salt: int) -> U64:
     _, edges, octets = texts.buffers()
     every = np.frombuffer(edges, np.int64 if large else np.int32)
     offsets: npt.NDArray[np.int64] = every[texts.offset :][: len(texts) + 1].astype("i8")
-    at, left = offsets[:-1].copy(), offsets[1:] - offsets[:-1]
+    first, end = (int(offsets[0]), int(offsets[-1])) if len(texts) else (0, 0)
+    at, left = offsets[:-1] - first, offsets[1:] - offsets[:-1]
     # Zeros after the end, so that eight octets may be read at each of them.
-    padded = np.concatenate([np.frombuffer(octets or b"", np.uint8), np.zeros(8, np.uint8)])
+    used = np.frombuffer(octets or b"", np.uint8)[first:end]
+    padded = np.concatenate([used, np.zeros(8, np.uint8)])
     words: U64 = np.ndarray((len(padded) - 7,), np.uint64, padded, strides=(1,))
-    found = mix(left.astype(np.uint64) ^ np.uint64(salt))
-    rows = np.flatnonzero(left > 0)
+    state = mix(left.astype(np.uint64) ^ np.uint64(salt))
+    found, rows = state, np.flatnonzero(left > 0)
+    at, left, state = at[rows], left[rows], state[rows]
     while len(rows):
-        word = words[at[rows]]
-        cut = np.minimum(left[rows], 8).astype(np.uint64)
-        word = word & (np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64) - np.uint64(8) * cut))
+        word = words[at] & _FIRST_OCTETS[np.minimum(left, 8)]
         with np.errstate(over="ignore"):
-            found[rows] = mix(found[rows] * np.uint64(0x9E3779B97F4A7C15) + word)
-        at[rows] += 8
-        left[rows] -= 8
-        rows = rows[left[rows] > 0]
+            state = mix(state * np.uint64(0x9E3779B97F4A7C15) + word)
+        found[rows] = state
+        more = np.flatnonzero(left > 8)
+        rows, at, left, state = rows[more], at[more] + 8, left[more] - 8, state[more]
     return found
+
+
+#: By how many octets of a word count.
+_FIRST_OCTETS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 
 
 def one_to_one(types: list[pa.DataType]) -> bool:

@@ -31,6 +31,8 @@ from weft.p4.pruning.execute import Job
 from weft.p4.pruning.network import VirtualCluster
 from weft.p4.pruning.worker import Worker
 
+#: What a worker's core takes to make a row's codes and place; an estimate to plan by.
+_PREPARE_US = 0.06
 _ROW_WIRE_BYTES = (wire.HEADER_BYTES + 24) / wire.LANES + wire.ROW_BYTES
 
 
@@ -144,10 +146,12 @@ class Connection:
         return [self._ask(pruned) for pruned in self.prune(queries, push, restart_at_us)]
 
     def prune(
-        self, queries: Sequence[str], push: bool | None = None, restart_at_us: float | None = None
-    ) -> list[Pruned]:
+        self, queries: Sequence[str | plan.Query], push: bool | None = None,
+        restart_at_us: float | None = None,
+    ) -> list[Pruned]:  # fmt: skip
         """As `sql_together`, but without the master's own queries: what survived, for others."""
-        return self._run([plan.analyse(q, self._schemas) for q in queries], push, restart_at_us)
+        read = [plan.analyse(q, self._schemas) if isinstance(q, str) else q for q in queries]
+        return self._run(read, push, restart_at_us)
 
     def _ask(self, pruned: Pruned) -> Answer:
         """The master's own query."""
@@ -160,22 +164,20 @@ class Connection:
                 ) -> Answer:  # fmt: skip
         """Rows that no other row dominates; `largest[column]` says whether more is better.
 
-        Two or three columns. SQL has no word for it: the master's query is a NOT EXISTS.
+        Two or three columns. A row that lacks one of them is dominated by none.
         """
+        return self._ask(self.prune([self.skyline_query(table, largest)], push)[0])
+
+    def skyline_query(self, table: str, largest: Mapping[str, bool]) -> plan.Query:
+        """The query of `skyline`, for `prune`: SQL has no word for it."""
         if not 2 <= len(largest) <= 3:
             raise plan.QueryError(f"a skyline has two or three columns, not {len(largest)}")
         unknown = [c for c in (table, *largest) if c not in {*self._schemas.get(table, {}), table}]
         if table not in self._schemas or unknown:
             raise plan.QueryError(f"no table {table} with columns {', '.join(largest)}")
-        columns, sides = tuple(largest), tuple(largest.values())
-        name, q = tables.quoted(table), [tables.quoted(c) for c in columns]
-        better = [f"o.{c} {'>' if up else '<'} t.{c}" for c, up in zip(q, sides, strict=True)]
-        good = [f"o.{c} {'>' if up else '<'}= t.{c}" for c, up in zip(q, sides, strict=True)]
-        sql = (f"SELECT t.* FROM {name} t WHERE NOT EXISTS (SELECT 1 FROM {name} o WHERE "
-               f"{' AND '.join(good)} AND ({' OR '.join(better)}))")  # fmt: skip
         use = plan.Use(table, tuple(self._schemas[table]), None)
-        pushed = plan.Skyline(table, columns, sides)
-        return self._ask(self._run([plan.Query(sql, (use,), (pushed,))], push, None)[0])
+        pushed = plan.Skyline(table, tuple(largest), tuple(largest.values()))
+        return plan.Query(plan.skyline_sql(table, largest), (use,), (pushed,))
 
     def explain(self, query: str) -> str:
         """What would be pushed, and what that is expected to save."""
@@ -195,7 +197,10 @@ class Connection:
         lines.append(f"switch: {job.title}; {sure}")
         for table, share in job.keep.items():
             lines.append(f"expected of {table}: {1 - share:.1%} of the rows pruned")
-        lines.append(f"network: {with_ / 1e3:.2f} ms expected, {without / 1e3:.2f} ms without")
+        lines.append(
+            f"workers, network and master: {with_ / 1e3:.2f} ms expected, "
+            f"{without / 1e3:.2f} ms without"
+        )
         return "\n".join(lines)
 
     # ----------------------------------------------------------------------------- planning
@@ -230,22 +235,24 @@ class Connection:
     def _estimate(
         self, query: plan.Query, job: Job, kept: Mapping[str, float]
     ) -> tuple[float, float]:
-        """Expected network time in microseconds with and without the switch."""
-        wires, through = self.wires, {p.table: 0.0 for p in job.passes}
+        """Expected microseconds with and without the switch, of workers, network and master."""
+        wires, through = self.wires, 0.0
         rows = {u.table: self._tables[u.table].rows * kept[u.table] for u in query.uses}
-        without = after = ids = 0.0
+        before = left = bytes_before = bytes_left = 0.0
         for use in query.uses:
             width = self._tables[use.table].width(use.columns)
-            without += rows[use.table] * width
-            share = job.keep.get(use.table, 1.0)
-            after += rows[use.table] * width * share
-            ids += rows[use.table] * (share if use.table in job.keep else 0.0) * wire.ID_BYTES
+            some = rows[use.table] * job.keep.get(use.table, 1.0)
+            before, left = before + rows[use.table], left + some
+            bytes_before += rows[use.table] * width
+            bytes_left += some * (width + (wire.ID_BYTES if use.table in job.keep else 0))
         for one in job.passes:
-            through[one.table] += rows[one.table] * _ROW_WIRE_BYTES
-        up = sum(through.values()) * 8e-3 / wires.worker_gbps / self._workers
-        down = (after + ids) * 8e-3 / wires.master_gbps
+            through += rows[one.table]
+        up = through * (_ROW_WIRE_BYTES * 8e-3 / wires.worker_gbps + _PREPARE_US) / self._workers
+        down = bytes_left * 8e-3 / wires.master_gbps
         turns = (len(job.passes) + 1) * 6 * wires.delay_us
-        return up + down + turns, without * 8e-3 / wires.master_gbps + 2 * wires.delay_us
+        master = getattr(self._engine, "us_per_row", DuckDB.us_per_row)
+        without = bytes_before * 8e-3 / wires.master_gbps + 2 * wires.delay_us
+        return up + down + turns + left * master, without + before * master
 
     # ------------------------------------------------------------------------------ running
 

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from weft.p4.pruning.codes import Scale
+from weft.p4.pruning.plan import quoted
 
 _SAMPLE = 20_000
 
@@ -131,10 +132,6 @@ class Table:
     def _whole(self, column: str) -> pa.ChunkedArray:
         chunks = [c for f in self.fragments for c in f.column(column).chunks]
         return pa.chunked_array(chunks, self.schema.field(column).type)
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def matching(name: str, fragment: pa.Table, where: str | None) -> npt.NDArray[np.int64]:

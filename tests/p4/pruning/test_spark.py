@@ -80,7 +80,8 @@ def test_a_frame_is_lazy_and_reads_only_what_survived(session: SparkSession) -> 
         connect(TABLES, workers=3) as connection,
         PrunedSpark(session, connection) as pruned,
     ):
-        frame = pruned.sql("SELECT agent, count(*) AS n FROM visits GROUP BY agent HAVING n > 130")
+        query = "SELECT agent, count(*) AS n FROM visits GROUP BY agent HAVING n > 130"
+        frame = pruned.sql(query, push=True)
         [report] = pruned.reports
         assert "HAVING" in report.pushed
         assert report.survivors["visits"] < report.rows["visits"]
