@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from weft.p4.pruning import plan, wire
+from weft.p4.pruning import costs, plan, wire
 from weft.p4.pruning.fetch import Request, Shelf, Taker
 from weft.p4.pruning.parts import Flow, Listen, Sent, Setup, read, write
 from weft.p4.pruning.reliability import GoBackNSender, Sender, TransferError
@@ -64,7 +64,7 @@ class WorkerAgent:
     def requests(self) -> dict[str, Callable[..., Any]]:
         return {
             "choose": self._worker.choose, "pack": self.pack, "send": self.send,
-            "size": self.size, "forget": self._worker.forget,
+            "size": self.size, "forget": self._worker.forget, "probe": costs.of_worker,
         }  # fmt: skip
 
     def size(self, run: int, uses: Sequence[plan.Use]) -> int:

@@ -100,4 +100,7 @@ class Cluster(Protocol):
     def forget(self, run: int) -> None:
         """A run has ended."""
 
+    def faults(self) -> list[str]:
+        """Reasons not to believe the times so far."""
+
     def close(self) -> None: ...

@@ -173,6 +173,14 @@ def _hashes(texts: pa.Array, salt: int) -> U64:
 _FIRST_OCTETS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 
 
+def check_key(type_: pa.DataType) -> None:
+    """Raises `TypeError` for a type whose values `key` cannot tell apart."""
+    if pa.types.is_dictionary(type_):
+        check_key(type_.value_type)
+    elif not (is_integral(type_) or pa.types.is_floating(type_) or is_text(type_)):
+        raise TypeError(f"columns of type {type_} have no 64 bit codes")
+
+
 def one_to_one(types: list[pa.DataType]) -> bool:
     """Does `key` tell all keys of these columns apart? Else it is a 64 bit fingerprint."""
     return len(types) == 1 and is_integral(types[0])

@@ -26,13 +26,12 @@ import pyarrow as pa
 from weft.p4.pruning import execute, plan, tables, wire
 from weft.p4.pruning.cluster import Cluster, Task, Wires
 from weft.p4.pruning.control import Installed, NoRoom
+from weft.p4.pruning.costs import Costs, of_master
 from weft.p4.pruning.engine import DuckDB, Engine
 from weft.p4.pruning.execute import Job
 from weft.p4.pruning.network import VirtualCluster
 from weft.p4.pruning.worker import Worker
 
-#: What a worker's core takes to make a row's codes and place; an estimate to plan by.
-_PREPARE_US = 0.06
 _ROW_WIRE_BYTES = (wire.HEADER_BYTES + 24) / wire.LANES + wire.ROW_BYTES
 
 
@@ -112,10 +111,12 @@ class Connection:
         delta: float = 1e-4,
         engine: Engine | None = None,
         seed: int = 1,
+        costs: Costs | None = None,
     ) -> None:
         """Of tables whose fragments the cluster's workers have. `connect` is the way in."""
         self.wires = wires
         self._delta, self._engine = delta, engine or DuckDB()
+        self._costs = costs or Costs()
         self._tables, self.cluster, self._switch = dict(opened), cluster, cluster.switch
         self._workers = len(cluster.switch.workers)
         self._schemas = {
@@ -247,11 +248,13 @@ class Connection:
             bytes_left += some * (width + (wire.ID_BYTES if use.table in job.keep else 0))
         for one in job.passes:
             through += rows[one.table]
-        up = through * (_ROW_WIRE_BYTES * 8e-3 / wires.worker_gbps + _PREPARE_US) / self._workers
+        costs, share = self._costs, 1 / self._workers
+        up = through * share * (_ROW_WIRE_BYTES * 8e-3 / wires.worker_gbps + costs.per_row)
+        up += len(job.passes) * costs.per_pass
         down = bytes_left * 8e-3 / wires.master_gbps
         turns = (len(job.passes) + 1) * 6 * wires.delay_us
-        master = getattr(self._engine, "us_per_row", DuckDB.us_per_row)
         without = bytes_before * 8e-3 / wires.master_gbps + 2 * wires.delay_us
+        master = costs.master_per_row
         return up + down + turns + left * master, without + before * master
 
     # ------------------------------------------------------------------------------ running
@@ -331,6 +334,10 @@ class Connection:
         """Packets that the switch has counted and dropped since it started, by reason."""
         return self._switch.refused()
 
+    def faults(self) -> list[str]:
+        """Reasons not to believe the network's times: a lab that could not keep its schedule."""
+        return self.cluster.faults()
+
     def close(self) -> None:
         self.cluster.close()
 
@@ -367,7 +374,8 @@ def connect(
     comparison.
 
     `lab`: workers, switch and master as processes in a lab, its links slowed by that factor (at
-    least 1), instead of modelled links in virtual time. Raises `LabError` where no lab can be.
+    least 1), instead of modelled links in virtual time; the planner then weighs what workers and
+    master compute, too. Raises `LabError` where no lab can be.
     """
     if not 0 < delta < 1:
         raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
@@ -380,10 +388,12 @@ def connect(
     }
     parts = [{name: t.fragments[w] for name, t in opened.items()} for w in range(workers)]
     cluster: Cluster
+    costs = None
     if lab is None:
         cluster = VirtualCluster([Worker(part) for part in parts], wires, seed, go_back_n)
     else:
         from weft.p4.pruning.lab import LabCluster
 
-        cluster = LabCluster(parts, wires, lab, go_back_n)
-    return Connection(opened, cluster, wires, delta=delta, engine=engine, seed=seed)
+        cluster, engine = LabCluster(parts, wires, lab, go_back_n), engine or DuckDB()
+        costs = Costs(*cluster.probe(), of_master(engine))
+    return Connection(opened, cluster, wires, delta=delta, engine=engine, seed=seed, costs=costs)

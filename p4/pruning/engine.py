@@ -15,9 +15,6 @@ Engine = Callable[[str, Mapping[str, pa.Table]], pa.Table]
 class DuckDB:
     """An in-memory DuckDB that stays open between queries, and spills to a folder of its own."""
 
-    #: What a row costs the master, about: the planner's estimate. Any engine may have its own.
-    us_per_row = 0.02
-
     def __init__(self) -> None:
         self._spill = tempfile.TemporaryDirectory(prefix="weft-pruning-")
         self._database = duckdb.connect(config={"temp_directory": self._spill.name})

@@ -83,6 +83,12 @@ def _slot(switch: PruningSwitch, pool: str) -> Share:
     return switch.share(pool, 1)
 
 
+def _check_keys(table: Table, keys: Sequence[str]) -> None:
+    """Raises `TypeError` for keys that have no codes."""
+    for key in keys:
+        codes.check_key(table.schema.field(key).type)
+
+
 def _fingerprint_delta(table: Table, keys: Sequence[str], distinct: int, d: int, delta: float
                        ) -> float:  # fmt: skip
     """0 if keys are told apart for certain, else delta; raises `NoRoom` if 64 bits are too few."""
@@ -96,6 +102,7 @@ def _fingerprint_delta(table: Table, keys: Sequence[str], distinct: int, d: int,
 
 def _distinct(push: plan.Distinct, table: Table, switch: PruningSwitch, delta: float,
               kept: float, salt: int) -> Job:  # fmt: skip
+    _check_keys(table, push.keys)
     distinct = table.distinct(push.keys)
     share = _cells(switch, "distinct", -(-4 * distinct // (wire.LANES * control.COLUMNS)))
     d, rows = share.size * wire.LANES, max(table.rows * kept, 1.0)
@@ -154,6 +161,7 @@ def _fitting_columns(n: int, d: int, delta: float) -> int:
 
 def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta: float,
                 kept: float, salt: int) -> Job:  # fmt: skip
+    _check_keys(table, push.keys)
     scale, groups = table.scale(push.value), table.distinct(push.keys)
     share = _cells(switch, "group_by", -(-4 * groups // (wire.LANES * control.COLUMNS)))
     d = share.size * wire.LANES
@@ -172,6 +180,7 @@ def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta
 
 
 def _having(push: plan.Having, table: Table, switch: PruningSwitch, salt: int) -> Job:
+    _check_keys(table, push.keys)
     groups = table.distinct(push.keys)
     share = _cells(switch, "sketch", -(-2 * groups // wire.LANES))
     cache = _cells(switch, "reported", 64)
@@ -228,6 +237,7 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
 def _check_joinable(left: Table, left_keys: Sequence[str], right: Table, right_keys: Sequence[str]
                     ) -> None:  # fmt: skip
     """Keys must be coded alike: the same types, or all integers."""
+    _check_keys(left, left_keys)
     for a, b in zip(left_keys, right_keys, strict=True):
         one, other = left.schema.field(a).type, right.schema.field(b).type
         integers = pa.types.is_integer(one) and pa.types.is_integer(other)

@@ -181,8 +181,6 @@ def _spark_type(field: pa.Field) -> pa.DataType:
 class SparkMaster:
     """The engine of a connection: the query's text, in DuckDB's dialect, run by Spark."""
 
-    us_per_row = 0.2
-
     def __init__(self, session: SparkSession) -> None:
         self._views = _Views(session)
 

@@ -27,7 +27,16 @@ class SourceError(ValueError):
 
 
 def read(name: str, source: Any) -> pa.Table:
-    """From an Arrow table, a Parquet or CSV file, or a DuckDB relation."""
+    """From an Arrow table, a Parquet or CSV file, or a DuckDB relation.
+
+    Views of strings, which Parquet files may ask for, become plain strings.
+    """
+    table = _read(name, source)
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return table.cast(pa.schema([f.with_type(plain.get(f.type, f.type)) for f in table.schema]))
+
+
+def _read(name: str, source: Any) -> pa.Table:
     if isinstance(source, pa.Table):
         return source
     if isinstance(source, duckdb.DuckDBPyRelation):

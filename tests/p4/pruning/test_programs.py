@@ -66,6 +66,28 @@ def test_rows_without_value_pass_and_change_nothing() -> None:
     assert kept.tolist() == [0, 1, 2, 3, 5]
 
 
+def test_fingerprints_collide_no_more_often_than_promised() -> None:
+    """Theorem 4 with delta = 10 %: 60 streams, of which 14 wrong ones have probability < 1e-3.
+
+    Fewer bits than it asks for do lose keys, so the measure can fail.
+    """
+    distinct, d, delta = 300, 64, 0.1
+    bits = sizing.fingerprint_bits(distinct, d, delta)
+    assert 16 < bits < 32
+    wrong = {bits: 0, 10: 0}
+    for width in wrong:
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            keys = rng.permutation(distinct)
+            prints = rng.integers(1, 1 << width, distinct, dtype=np.uint64)[keys]
+            with open_switch("distinct_lru", COLUMNS=8) as switch:
+                install(switch, "distinct", [0, d // wire.LANES])
+                kept = survivors(switch, key_codes(prints), lanes_of(prints))
+            wrong[width] += len(kept) < distinct
+    assert wrong[bits] < 14
+    assert wrong[10] > 30
+
+
 # ------------------------------------------------------------------------------------ top n
 
 

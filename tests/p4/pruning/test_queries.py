@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 from pruning_tables import QUERIES, ROWS, TABLES, UNPUSHED, expected, rows
 
-from weft.p4.pruning import Connection, Wires, connect, plan
+from weft.p4.pruning import Connection, Wires, connect, plan, workloads
 from weft.p4.pruning.reliability import TransferError
 from weft.p4.pruning.tables import SourceError
 
@@ -124,6 +124,16 @@ def test_sources(tmp_path: Path) -> None:
         with connect(sources, workers=2) as connection:
             found = [connection.sql(f"SELECT DISTINCT name FROM {t}", push=True) for t in "abc"]
     assert len({tuple(rows(f.table)) for f in found}) == 1
+
+
+def test_tpch_at_a_small_scale() -> None:
+    tables = workloads.tpch_at(0.01)
+    assert len(tables["lineitem"]) > 50_000
+    with connect(tables, workers=3) as connection:
+        answers = [connection.sql(workloads.TPCH_Q3, push=p) for p in (True, False)]
+    assert workloads.values(answers[0].table) == workloads.values(answers[1].table)
+    assert "JOIN" in answers[0].report.pushed
+    assert sum(answers[0].report.survivors.values()) < sum(answers[1].report.survivors.values())
 
 
 def test_the_report_counts(connection: Connection) -> None:
