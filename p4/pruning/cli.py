@@ -25,7 +25,7 @@ def report(
     rows: Annotated[int, typer.Option(help="Visits of the Big Data tables.", min=1000)] = 1_000_000,
     scale: Annotated[list[float] | None, typer.Option(help="Of TPC-H; repeatable.")] = None,
     gbps: Annotated[list[float] | None, typer.Option(help="Of every link; repeatable.")] = None,
-    dilation: Annotated[float, typer.Option(help="How much slower the lab is.", min=1)] = 1000.0,
+    dilation: Annotated[float, typer.Option(help="How much slower the lab is.", min=1)] = 2000.0,
     engine: Annotated[list[str] | None, typer.Option(help="duckdb, spark; repeatable.")] = None,
     write: Write = None,
     json: Json = False,

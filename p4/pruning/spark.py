@@ -48,6 +48,7 @@ def local_cluster(executors: int = 2, memory_mb: int = 512) -> SparkSession:
     assert found is not None and found.origin is not None
     os.environ.setdefault("SPARK_HOME", str(Path(found.origin).parent))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     made: SparkSession = (
         SparkSession.builder.master(f"local-cluster[{executors},1,{memory_mb}]")
         .appName("weft-pruning")
