@@ -6,8 +6,9 @@ call them. Which code means what is said by the operator's program in `programs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,14 @@ from weft.p4.pruning.tables import present, upwards
 
 #: Codes (n, 3), lanes (n), and which of the given rows go through the switch at all (n).
 Encoded = tuple[wire.Codes, npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
-Encoder = Callable[[pa.Table], Encoded]
+
+
+class Encoder(Protocol):
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that it reads."""
+
+    def __call__(self, rows: pa.Table) -> Encoded: ...
 
 
 def _split(keys: codes.U64, values: npt.NDArray[np.uint32] | int = 0) -> Encoded:
@@ -40,6 +48,10 @@ class Keys:
     keys: tuple[str, ...]
     salt: int
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.keys
+
     def __call__(self, rows: pa.Table) -> Encoded:
         return _split(codes.key(_columns(rows, self.keys), self.salt))
 
@@ -53,6 +65,10 @@ class Best:
     scale: codes.Scale
     turned: bool
     salt: int
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.keys, self.value]))
 
     def __call__(self, rows: pa.Table) -> Encoded:
         keys = codes.key(_columns(rows, self.keys), self.salt)
@@ -69,6 +85,10 @@ class Amounts:
     value: str | None
     unit: float
     salt: int
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.keys, *([self.value] if self.value else [])]))
 
     def __call__(self, rows: pa.Table) -> Encoded:
         keys = codes.key(_columns(rows, self.keys), self.salt)
@@ -87,6 +107,10 @@ class JoinKeys:
     probing: bool
     salt: int
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.keys
+
     def __call__(self, rows: pa.Table) -> Encoded:
         columns = _columns(rows, self.keys)
         made, lanes, usable = _split(codes.key(columns, self.salt))
@@ -100,6 +124,10 @@ class Places:
     lanes in turn."""
 
     columns: tuple[tuple[str, codes.Scale, bool], ...]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(name for name, _, _ in self.columns)
 
     def __call__(self, rows: pa.Table) -> Encoded:
         made = np.zeros((len(rows), 3), np.uint32)

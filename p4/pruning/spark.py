@@ -57,6 +57,7 @@ def local_cluster(executors: int = 2, memory_mb: int = 512) -> SparkSession:
         .config("spark.driver.memory", f"{memory_mb}m")
         .config("spark.executor.memory", f"{memory_mb}m")
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", str(executors))
         .config("spark.sql.session.timeZone", "UTC")
         .getOrCreate()

@@ -47,7 +47,8 @@ class Worker:
     def pack(self, run: int, one: Pass) -> Packed:
         """The packets of a pass over a run's rows."""
         began = time.process_time()
-        rows, fragment = self._chosen[run, one.table], self.fragments[one.table]
+        rows = self._chosen[run, one.table]
+        fragment = self.fragments[one.table].select(list(one.encode.needs))
         chosen = fragment if len(rows) == len(fragment) else fragment.take(pa.array(rows))
         made, lanes, usable = one.encode(chosen)
         if usable.all():
