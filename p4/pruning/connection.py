@@ -133,10 +133,14 @@ class Connection:
     ) -> Answer:
         """Runs one query. `push`: True always uses the switch if it can, False never does.
 
+        EXPLAIN before a query gives the lines of `explain` as a table.
         `restart_at_us` lets the switch lose power that long after the first packet: for tests.
         Raises `plan.QueryError` for what cannot be read, `TransferError` when the network ends
         nothing in time.
         """
+        word, _, rest = query.strip().partition(" ")
+        if word.upper() == "EXPLAIN":
+            return Answer(pa.table({"plan": self.explain(rest).splitlines()}), Report())
         return self.sql_together([query], push=push, restart_at_us=restart_at_us)[0]
 
     def sql_together(

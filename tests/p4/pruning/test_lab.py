@@ -16,6 +16,7 @@ from weft.emulation.lab import LabError
 from weft.p4.pruning import Connection, Wires, connect, wire
 from weft.p4.pruning.lab import LabCluster
 
+pytestmark = pytest.mark.xdist_group("pruning-lab")  # which come up once
 WORKERS = 3
 DILATION = 100.0  # the links then have 100 Mbit/s: enough for the tests' small tables
 

@@ -88,6 +88,8 @@ def test_explain_says_what_and_why(connection: Connection) -> None:
     text = connection.explain("SELECT DISTINCT x FROM visits WHERE k < 100")
     assert "where (k < 100) (workers)" in text
     assert "DISTINCT on x" in text
+    by_sql = connection.sql("explain SELECT DISTINCT x FROM visits WHERE k < 100").table
+    assert by_sql["plan"].to_pylist() == text.splitlines()
     assert "would not pay" in connection.explain("SELECT DISTINCT big, v FROM visits")
     assert "a subquery" in connection.explain(QUERIES["not pushed"])
     few = "SELECT v.* FROM users u LEFT JOIN visits v ON v.k = u.k WHERE u.k > 890"

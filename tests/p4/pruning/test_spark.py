@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 
 from weft.p4.pruning.spark import PrunedSpark, SparkMaster, local_cluster
 
+pytestmark = pytest.mark.xdist_group("spark")  # one session
 RUN = ["distinct", "top two keys", "min", "having sum", "join", "left join", "filter",
        "not pushed", "empty join"]  # fmt: skip
 
