@@ -62,7 +62,7 @@ def prepare(push: plan.Push, tables: Mapping[str, Table], switch: PruningSwitch,
         case plan.GroupBest():
             return _group_best(push, tables[push.table], switch, delta, kept[push.table], salt)
         case plan.Having():
-            return _having(push, tables[push.table], switch, salt)
+            return _having(push, tables[push.table], switch, delta, salt)
         case plan.Join():
             return _join(push, tables, switch, kept, salt)
         case plan.Filter():
@@ -179,7 +179,7 @@ def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta
     )
 
 
-def _having(push: plan.Having, table: Table, switch: PruningSwitch, salt: int) -> Job:
+def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float, salt: int) -> Job:
     _check_keys(table, push.keys)
     groups = table.distinct(push.keys)
     share = _cells(switch, "sketch", -(-2 * groups // wire.LANES))
@@ -195,6 +195,8 @@ def _having(push: plan.Having, table: Table, switch: PruningSwitch, salt: int) -
         {0: Phase("having", (share.base, share.size, cache.base, cache.size, bound))},
         [share, cache],
         {push.table: candidates},
+        # Two keys of one fingerprint would be reported as one.
+        _fingerprint_delta(table, push.keys, groups, cache.size * wire.LANES, delta),
         one_pass=False,
         recount=(push.table, push.keys),
     )
