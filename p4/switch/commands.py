@@ -224,6 +224,14 @@ class CommandLine:
     def _register_reset(self, name: str) -> None:
         self._switch.register(name).reset()
 
+    def _register_clear(self, name: str, first: str, count: str) -> None:
+        """Not of bmv2's tools: as many cells to zero."""
+        self._switch.register(name).clear(int(first, 0), int(count, 0))
+
+    def _show_registers(self) -> list[str]:
+        """Not of bmv2's tools: their names."""
+        return list(self._switch.registers)
+
     def _counter_read(self, name: str, index: str) -> list[str]:
         packets, octets = self._switch.counter(name).read(int(index, 0))
         return [f"{name}[{index}]= ({octets} bytes, {packets} packets)"]
@@ -289,6 +297,7 @@ class CommandLine:
         "mirroring_get": _mirroring_get, "meter_get_rates": _meter_get_rates,
         "mirroring_delete": _mirroring_delete, "register_write": _register_write,
         "register_read": _register_read, "register_reset": _register_reset,
+        "register_clear": _register_clear, "show_registers": _show_registers,
         "counter_read": _counter_read, "counter_write": _counter_write,
         "counter_reset": _counter_reset, "meter_set_rates": _meter_set_rates,
         "meter_array_set_rates": _meter_array_set_rates, "pvs_add": _value_set_add,
