@@ -395,8 +395,8 @@ std::string Communicator::explain(Collective collective, std::size_t bytes) cons
                "\",\"candidates\":[],\"otherwise\":" + schedules + "}";
     };
     const bool boards = fits_flat(typical, {}) && bytes <= FlatBoard::kCapacity;
-    const bool given_up = aggregation_ != nullptr &&
-                          context_->engine().call([this] { return aggregation_->off(); });
+    const bool given_up =
+        aggregation_ != nullptr && context_->engine().call([this] { return aggregation_->off(); });
     if (!boards && collective == Collective::kAllReduce && aggregation_ != nullptr && !given_up &&
         !options_.algorithms.contains(collective)) {
         const InnetGrant& grant = aggregation_->grant();

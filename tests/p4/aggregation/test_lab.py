@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -231,36 +230,31 @@ def test_ddp_learns_as_over_gloo(weft_lab: MakeLab, tmp_path: Path) -> None:
     lab = weft_lab(star(), programs=[innet.program("s0")])
     program = (
         "import sys, json; from pathlib import Path; from weft.demo.training import *; "
-        "s = Settings(ranks=4, steps=8, timeout=120); "
+        "s = Settings(ranks=2, steps=8, timeout=120); "
         "c = train(int(sys.argv[1]), Path(sys.argv[2]), s, lambda step: None); "
         "print(json.dumps({k: v.losses for k, v in c.items()}))"
     )
     with innet.controller(lab, "s0", at=f"h{RANKS}") as controller:
         env = {
             "WEFT_INNET": controller.address, "WEFT_DATAPATHS": "udp",
-            "WEFT_INNET_TIMEOUT_MS": PATIENCE, "GLOO_SOCKET_IFNAME": "eth0", "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "WEFT_INNET_TIMEOUT_MS": PATIENCE, "GLOO_SOCKET_IFNAME": "eth0",
         }  # fmt: skip
         processes = [
             lab[f"h{rank}"].popen(
                 [sys.executable, "-c", program, str(rank), str(tmp_path)], env=env, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
-            for rank in range(RANKS)
+            for rank in range(2)
         ]  # fmt: skip
         said = []
         for process in processes:
             out, err = process.communicate(timeout=DEADLINE)
             assert process.returncode == 0, err[-3000:]
             said.append(json.loads(out.splitlines()[-1]))
-        packets, _ = _sent(lab)
+        (rounds,) = lab.p4("s0", "register_read ingress.round.cells")
     assert all(each == said[0] for each in said)
     assert len(said[0]["weft"]) == 8
     for ours, theirs in zip(said[0]["weft"], said[0]["gloo"], strict=True):
         assert abs(ours - theirs) <= 1e-4 * abs(theirs)
-    assert packets > 8 * 1000  # gradients of 1.2 MB a step did go through the switch
-
-
-def _sent(lab: Lab) -> tuple[int, int]:
-    """Packets and bytes of all ports."""
-    stats = lab.port_stats()
-    return sum(stats["packets"]), sum(stats["bytes"])
+    # A step's gradients, 1.2 MB, are 1172 chunks in 128 slots: with opening and commit 10 rounds.
+    assert max(map(int, rounds.partition("=")[2].split(","))) >= 8 * 10
