@@ -56,7 +56,8 @@ std::uint16_t to_bfloat16(float x) noexcept {
 }  // namespace
 
 int fraction_bits(std::uint16_t workers) noexcept {
-    return 30 - std::bit_width(static_cast<unsigned>(std::max<std::uint16_t>(workers, 1) - 1));
+    const auto others = static_cast<unsigned>(std::max<std::uint16_t>(workers, 1) - 1);
+    return 30 - static_cast<int>(std::bit_width(others));
 }
 
 std::int8_t exponent_of(const std::byte* block, std::size_t count, Type type) noexcept {

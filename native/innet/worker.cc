@@ -80,7 +80,7 @@ std::size_t Worker::poll(Time now, std::span<std::uint8_t> datagram) {
 
 void Worker::look_for_timeouts(Time now) {
     next_due_ = kNever;
-    for (std::uint16_t slot = 0; slot < slots_.size(); ++slot) {
+    for (std::uint16_t slot = 0; slot < membership_.slots; ++slot) {
         const Slot& s = slots_[slot];
         if (!s.open) continue;
         if (now >= s.due) {

@@ -104,6 +104,9 @@ class Controller:
             except (RefusedRequest, NoRoom) as refusal:
                 answer = f"refused {refusal}"
             caller.sendall(answer.encode() + b"\n")
+            # A caller whose host is gone is noticed, too.
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
             caller.settimeout(None)
             if job is not None:
                 while caller.recv(LONGEST_LINE):

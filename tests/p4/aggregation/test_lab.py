@@ -223,6 +223,18 @@ def test_strangers_in_the_lab_are_counted(ranks: Any) -> None:
     assert (refused["member"], refused["version"], refused["damaged"]) == (20, 1, 1)
 
 
+def test_a_rank_that_dies_ends_the_group_with_its_number(ranks: Any) -> None:
+    _, _, group = ranks(50, 1_000_000)
+    assert group.line()["chosen"] == "innet"
+    group.line()
+    group.processes[3].kill()
+    for process in group.processes[:3]:
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        assert process.wait(timeout=DEADLINE) == 1
+        assert "PeerDied" in errors and "rank 3" in errors, errors[-2000:]
+
+
 def test_ddp_learns_as_over_gloo(weft_lab: MakeLab, tmp_path: Path) -> None:
     """DDP over init_process_group("weft"), unchanged: the loss curve is gloo's to within what
     block floating point adds to the rounding."""
