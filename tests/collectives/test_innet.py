@@ -1,5 +1,5 @@
-"""The algorithm `innet` where there is no switch: typed errors before anything runs, and groups that
-work as ever. (tests/p4/aggregation/test_lab.py has switches.)"""
+"""The algorithm `innet` where there is no switch: typed errors before anything runs, and groups
+that work as ever. (tests/p4/aggregation/test_lab.py has switches.)"""
 
 from __future__ import annotations
 
