@@ -100,7 +100,7 @@ def pruning(
 
 @app.command()
 def innet(
-    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 512,
+    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 1024,
     gbps: Annotated[float, typer.Option(help="Rate of every link.", min=0.1)] = 100.0,
     steps: Annotated[int, typer.Option(help="Steps of the training run.", min=1)] = 150,
     out: Out = Path("weft-demo"),
