@@ -161,9 +161,7 @@ class FabricProcess:
 
     def _p4(self, switch: str, commands: list[str]) -> list[str]:
         """simple_switch_CLI commands for a running program, and what they say."""
-        from weft.p4.switch.commands import CommandLine
-
-        line = CommandLine(self._switches[switch])
+        line = self._switches[switch]
         return [text for command in commands for text in line.run(command)]
 
     def _kill(self, host: int) -> None:
@@ -189,20 +187,21 @@ class FabricProcess:
 
 
 def _programs(spec: Spec, emulator: Any) -> dict[str, Any]:
-    """Compiles the P4 programs, fills their tables and puts them into the running fabric."""
+    """Compiles the P4 programs, fills their tables and puts them into the running fabric. Returns
+    their command lines, which know groups and nodes from one command to the next."""
     if not spec.programs:
         return {}
     from weft.p4.switch import Switch
     from weft.p4.switch.commands import CommandLine
 
-    switches = {}
+    lines = {}
     for node, name, source, commands in spec.programs:
         switch = Switch.load(source)
+        lines[name] = CommandLine(switch)
         if commands is not None:
-            CommandLine(switch).run_file(Path(commands))
+            lines[name].run_file(Path(commands))
         emulator.run_program(node, *switch.entry_points())
-        switches[name] = switch
-    return switches
+    return lines
 
 
 def _emulator(spec: Spec, site: Site) -> Any:

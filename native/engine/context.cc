@@ -48,6 +48,16 @@ std::map<std::string, std::string> key_values(const std::string& text) {
     return values;
 }
 
+datapath::Identity make_identity(const ContextOptions& options) {
+    datapath::Identity identity;
+    identity.id = random_word();
+    identity.peer_timeout = options.peer_timeout;
+    std::ranges::copy(derive_key(options.secret, "weft"), identity.key);
+    return identity;
+}
+
+}  // namespace
+
 Time milliseconds_from(const char* variable, Time otherwise) {
     const char* text = std::getenv(variable);
     if (text == nullptr) {
@@ -61,16 +71,6 @@ Time milliseconds_from(const char* variable, Time otherwise) {
     }
     return value * kMillisecond;
 }
-
-datapath::Identity make_identity(const ContextOptions& options) {
-    datapath::Identity identity;
-    identity.id = random_word();
-    identity.peer_timeout = options.peer_timeout;
-    std::ranges::copy(derive_key(options.secret, "weft"), identity.key);
-    return identity;
-}
-
-}  // namespace
 
 ContextOptions ContextOptions::from(const weft_context_options* given) {
     weft_context_options raw = WEFT_CONTEXT_OPTIONS_INIT;

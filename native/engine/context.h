@@ -28,6 +28,9 @@ struct ContextOptions {
     static ContextOptions from(const weft_context_options* given);
 };
 
+// What an environment variable says, or `otherwise` where it is not set. Throws Error(INVALID).
+Time milliseconds_from(const char* variable, Time otherwise);
+
 class Context {
   public:
     // Throws Error(INVALID, RESOURCES, SYSTEM).

@@ -280,6 +280,42 @@ def lab(
         raise typer.Exit(1)
 
 
+@app.command()
+def innet(
+    workers: Annotated[str, typer.Option(help="Numbers of ranks, 2 to 32.")] = "2,4,8",
+    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 1024,
+    rate: Annotated[str, typer.Option(help="Of every link.")] = "200Mbit/s",
+    delay: Annotated[str, typer.Option(help="Of every link.")] = "50us",
+    rounds: Annotated[int, typer.Option(help="Counted; one more warms up.", min=1)] = 5,
+    deadline: Annotated[float, typer.Option(help="Seconds for one number of ranks.")] = 300,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Sums in a P4 switch of a lab, beside ring and halving-doubling over the same star.
+
+    Exit codes: 0 measured, 1 something failed or no figure can be believed, 2 wrong usage.
+    """
+    from weft.bench import innet as sums
+
+    numbers, where = _numbers("workers", workers), machine.describe()
+    try:
+        rows = sums.measure(numbers, kilobytes, rate, delay, rounds, deadline)
+    except (Unavailable, MeasurementError) as error:
+        typer.echo(f"weft bench innet: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = sums.table(rows, kilobytes, rate)
+    if json:
+        typer.echo(encoder.dumps({"devices": where, "results": [asdict(row) for row in rows]}))
+    else:
+        _console().print(report.table(*found))
+    if record:
+        title, command = "Sums in the switch", ["weft", "bench", *_arguments("innet")]
+        section = report.markdown(title, shlex.join(command), where, [found], [])
+        report.write_section(RESULTS, title, section)
+    if all(row.faults for row in rows):
+        raise typer.Exit(1)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)

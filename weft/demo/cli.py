@@ -141,17 +141,21 @@ def pruning(
 
 @app.command()
 def innet(
-    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 256,
+    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 1024,
     gbps: Annotated[float, typer.Option(help="Rate of every link.", min=0.1)] = 100.0,
+    steps: Annotated[int, typer.Option(help="Steps of the training run.", min=1)] = 150,
     out: Out = Path("weft-demo"),
 ) -> None:
-    """Sum gradients in the switch: an all-reduce over 2 to 32 workers, beside an ideal ring."""
-    _needs("p4", "lark", "matplotlib")
+    """Sum gradients in the switch: an all-reduce over 2 to 32 workers beside ring and
+    halving-doubling, and a training run with the switch's arithmetic beside float32."""
+    _needs("p4", "lark", "matplotlib", "torch", "sklearn")
+    from weft.p4.aggregation import accuracy
     from weft.p4.aggregation import demo as sums
 
     found = sums.measure(kilobytes, (2, 4, 8, 16, 32), gbps)
-    sums.show(found, Console())
-    typer.echo(f"written: {sums.write(found, out)}, innet.json beside it")
+    curves = accuracy.train(steps=steps)
+    sums.show(found, curves, Console())
+    typer.echo(f"written: {sums.write(found, curves, out)}, innet.json beside it")
 
 
 def _needs(extra: str, *modules: str) -> None:
