@@ -18,12 +18,6 @@ constexpr Time kLongestGoodbye = 500'000'000;
 
 }  // namespace
 
-Time clock_now() noexcept {
-    timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return Time{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
-}
-
 // ---------------------------------------------------------------- opening edges
 
 bool Core::reaches(std::string_view peer_address) const {

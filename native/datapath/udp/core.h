@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "datapath/channel.h"
+#include "datapath/clock.h"
+#include "datapath/edge/channel.h"
 #include "datapath/udp/address.h"
 #include "datapath/udp/carrier.h"
 #include "datapath/udp/edge.h"
@@ -18,8 +20,6 @@
 #include "transport/config.h"
 
 namespace weft::datapath::udp {
-
-Time clock_now() noexcept;
 
 // Makes the carrier once the options were found good.
 using MakeCarrier = std::function<std::unique_ptr<Carrier>(const UdpOptions&)>;
@@ -53,8 +53,6 @@ class Core : public std::enable_shared_from_this<Core>, private Sink {
     const transport::Key& key() const noexcept { return key_; }
     const std::vector<LocalAddress>& local() const noexcept { return carrier_->local(); }
     Carrier& carrier() noexcept { return *carrier_; }
-    // "udp: peer 00000000deadbeef", as messages begin.
-    std::string who(PeerId peer) const { return std::string(name()) + ": peer " + hex(peer); }
     // False when the kernel has no room: the edge stays dirty and is pumped again later.
     bool flush(Time now);
     bool closed() const noexcept { return closed_; }
@@ -70,7 +68,7 @@ class Core : public std::enable_shared_from_this<Core>, private Sink {
     // was called.
     transport::Config config(PeerId called, std::uint32_t packet_size) const;
     std::unique_ptr<Channel> make_channel(Edge& edge) {
-        return std::make_unique<UdpChannel>(shared_from_this(), edge);
+        return std::make_unique<EdgeChannel>(shared_from_this(), edge);
     }
 
   private:

@@ -46,6 +46,23 @@ void check_ranges(const UdpOptions& options) {
     require("port + sockets", options.port + sockets_for(options), 0, 65536);
 }
 
+// What the user chose of a connection's timers and counts, in the place of what we would.
+void take_choices(const UdpOptions& options, transport::Config& config) {
+    const auto take = [](auto& value, auto chosen) {
+        if (chosen != 0) value = static_cast<std::remove_reference_t<decltype(value)>>(chosen);
+    };
+    take(config.ack_every, options.ack_every);
+    take(config.max_attempts, options.attempts);
+    take(config.path_timeouts, options.path_timeouts);
+    take(config.ack_delay, options.ack_delay);
+    take(config.rto_min, options.rto_min);
+    take(config.rto_max, options.rto_max);
+    take(config.probe_interval, options.probe_interval);
+    config.rto_max = std::max(config.rto_max, config.rto_min);
+    config.rto_initial = std::clamp(config.rto_initial, config.rto_min, config.rto_max);
+    take(config.rto_initial, options.rto_initial);
+}
+
 }  // namespace
 
 Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
@@ -60,6 +77,7 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
     config_.peer_timeout = identity_.peer_timeout;
     config_.rto_min = kLeastTimeout;
     config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
+    take_choices(options_, config_);
     config_.link_rate = options_.link_gbit * 1e9 / 8;
     config_.credit_pacer = std::make_shared<transport::CreditPacer>(config_.link_rate);
     config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
@@ -102,9 +120,13 @@ transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
     config.eager_limit = kEagerLimit / config.chunk_size * config.chunk_size;
     config.window = static_cast<std::uint32_t>(
         std::clamp<std::uint64_t>(window_bytes_ / config.chunk_size, 64, 4096));
+    if (options_.window != 0) config.window = std::min(config.window, options_.window);
+    config.ack_every = std::min(config.ack_every, config.window / 2);
     const auto train =
         static_cast<std::uint32_t>(kMaxTrainPayload / (config.chunk_size + wire::kDataHeaderSize));
     config.max_burst = std::max(train, 1u) * config.chunk_size;
+    if (options_.burst != 0)
+        config.max_burst = std::clamp(options_.burst, config.chunk_size, config.max_burst);
     return config;
 }
 
