@@ -149,6 +149,63 @@ def udp(
 
 
 @app.command()
+def datapaths(
+    datapaths: Annotated[str, typer.Option(help="Some of the lines; default: all.")] = "",
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="Of each measurement.", min=0.05)] = 1,
+    message: Annotated[int, typer.Option(help="Bytes, of the stream.", min=4096)] = 16 << 20,
+    small: Annotated[int, typer.Option(help="Bytes, of the small message.", min=1)] = 8,
+    mtu: Annotated[int, typer.Option(help="Of the veth pair.", min=1280, max=9000)] = 9000,
+    deadline: Annotated[float, typer.Option(help="Seconds for one start of two ranks.")] = 60,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Every datapath beside UDP: one stream of messages and the latency of a small one, between two
+    processes, over a veth pair where a network is needed (as root).
+
+    Exit codes: 0 all measured was right, 1 something failed or is missing, 2 wrong usage.
+    """
+    from weft.bench import datapaths as paths
+
+    chosen = _names("datapaths", datapaths, paths.NAMES) if datapaths else paths.NAMES
+    plan = paths.Plan(
+        kinds=[kind for kind in paths.KINDS if kind.name in chosen],
+        rounds=rounds,
+        seconds=seconds,
+        message=message,
+        small=small,
+        mtu=mtu,
+        deadline=deadline,
+    )
+    where, bar = machine.describe(), _progress()
+    try:
+        with bar:
+            task = bar.add_task("compiling", total=plan.steps)
+            results = paths.measure(
+                plan, lambda what: bar.update(task, advance=1, description=what)
+            )
+    except (Unavailable, MeasurementError) as error:
+        typer.echo(f"weft bench datapaths: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = paths.table(plan, results)
+    remarks = [f"{name} was not measured: {why}" for name, why in results.skipped.items()]
+    if json:
+        rows = [asdict(row) for row in results.rows]
+        measured = {"devices": where, "results": rows, "skipped": results.skipped}
+        typer.echo(encoder.dumps(measured))
+    else:
+        _console().print(report.table(*found))
+        for remark in remarks:
+            _console().print(remark, markup=False)
+    if record:
+        title, command = "Datapaths", ["weft", "bench", *_arguments("datapaths")]
+        section = report.markdown(title, shlex.join(command), where, [found], remarks)
+        report.write_section(RESULTS, title, section)
+    if any(row.nwrong for row in results.rows) or not results.rows:
+        raise typer.Exit(1)
+
+
+@app.command()
 def multipath(
     links: Annotated[int, typer.Option(help="Parallel links.", min=2, max=16)] = 4,
     rate: Annotated[float, typer.Option(help="Of each link, Mbit/s.", min=1)] = 500,

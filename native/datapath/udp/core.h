@@ -24,7 +24,7 @@ namespace weft::datapath::udp {
 // Makes the carrier once the options were found good.
 using MakeCarrier = std::function<std::unique_ptr<Carrier>(const UdpOptions&)>;
 
-class Core : public std::enable_shared_from_this<Core>, private Sink {
+class Core final : public std::enable_shared_from_this<Core>, private Sink {
   public:
     Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
          const MakeCarrier& make_carrier);
