@@ -29,8 +29,8 @@ class Context:
 
     Args:
         secret: shared by all peers; others are turned away.
-        datapaths: in order of preference, e.g. `["shm", "udp"]`.
-        interfaces: addresses or interface names for UDP.
+        datapaths: in order of preference, e.g. `["shm", "verbs", "udp"]`.
+        interfaces: addresses or interface names, for UDP and RDMA.
         transport: e.g. `{"paths": 8, "congestion": "swift"}`.
         timeout: default deadline of operations, seconds.
         peer_timeout: silence after which a peer counts as dead, seconds (1.5).

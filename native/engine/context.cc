@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "datapath/udp/udp.h"
+#include "datapath/verbs/verbs.h"
 #include "datapath/xdp/xdp.h"
 #include "engine/secret.h"
 
@@ -50,6 +51,11 @@ std::map<std::string, std::string> key_values(const std::string& text) {
         values[item.substr(0, equals)] = item.substr(equals + 1);
     }
     return values;
+}
+
+// Without what only one datapath reads.
+std::map<std::string, std::string> common_options(const std::map<std::string, std::string>& all) {
+    return datapath::VerbsOptions::without(datapath::XdpOptions::without(all));
 }
 
 datapath::Identity make_identity(const ContextOptions& options) {
@@ -114,14 +120,21 @@ Context::Context(ContextOptions options)
             shm_ = shm.get();
             engine_.add(std::move(shm));
         } else if (name == "udp") {
-            auto udp = datapath::UdpOptions::parse(
-                datapath::XdpOptions::without(options_.transport), options_.interfaces);
+            auto udp = datapath::UdpOptions::parse(common_options(options_.transport),
+                                                   options_.interfaces);
             engine_.add(std::make_unique<datapath::UdpDatapath>(identity, mesh_, std::move(udp)));
         } else if (name == "xdp") {
-            auto xdp = datapath::XdpOptions::parse(options_.transport, options_.interfaces);
+            auto xdp = datapath::XdpOptions::parse(
+                datapath::VerbsOptions::without(options_.transport), options_.interfaces);
             engine_.add(std::make_unique<datapath::XdpDatapath>(identity, mesh_, std::move(xdp)));
+        } else if (name == "verbs") {
+            auto verbs = datapath::VerbsOptions::parse(
+                datapath::XdpOptions::without(options_.transport), options_.interfaces);
+            engine_.add(
+                std::make_unique<datapath::VerbsDatapath>(identity, mesh_, std::move(verbs)));
         } else {
-            throw Error(WEFT_ERR_INVALID, "no datapath \"" + name + "\"; there are: shm, udp, xdp");
+            throw Error(WEFT_ERR_INVALID,
+                        "no datapath \"" + name + "\"; there are: shm, udp, verbs, xdp");
         }
     }
     engine_.start();

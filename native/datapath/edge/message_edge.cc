@@ -91,10 +91,10 @@ void MessageEdge::drop() noexcept {
     if (!error_) {
         error_ = make_error(WEFT_ERR_STATE, who() + ": the datapath of this edge is gone", peer_);
     }
+    phase_ = Phase::kEnded;
     forget_transfers();
     connection_.reset();
     retired();
-    phase_ = Phase::kEnded;
     wake_at_ = kNever;
 }
 
@@ -133,8 +133,8 @@ void MessageEdge::leave(Time) {
 void MessageEdge::end(const ErrorPtr& why) {
     phase_ = Phase::kEnded;
     farewell_at_ = kNever;
-    ended();
     error_ = why;
+    ended();
     fail_transfers(why);
     sweep_soon();
 }
@@ -151,8 +151,8 @@ void MessageEdge::on_failed() {
 void MessageEdge::fail(const ErrorPtr& why) {
     phase_ = Phase::kFailed;
     farewell_at_ = kNever;
-    ended();
     error_ = why;
+    ended();
     fail_transfers(why);
     sweep_soon();
     if (owner_ != nullptr) {

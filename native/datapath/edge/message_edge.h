@@ -108,11 +108,12 @@ class MessageEdge {
         std::uint32_t readers = 0;  // pieces of it that the device has yet to read
         bool sent = false;          // waits only for those
         bool placed = false;        // the peer said where its bytes go: `remote`
+        bool unregistered = false;  // the device was not given its memory
         wire::RemoteDescriptor remote{};
         std::shared_ptr<Attachment> attachment;
         void reset() {
             data = nullptr, transfer = nullptr, id = transport::kNoMessage, copy.clear();
-            readers = 0, sent = placed = false, attachment.reset();
+            readers = 0, sent = placed = unregistered = false, attachment.reset();
         }
     };
 

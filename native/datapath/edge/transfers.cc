@@ -336,6 +336,7 @@ void MessageEdge::cancel(Transfer& transfer) {
             break;
         case kMatched:
             if (Incoming* message = incoming_.find(transfer.cookie[0])) {
+                message->concluded = false;
                 revoke(message);
                 connection_->refuse(now, message->id, kCancelled);
                 release(*message);
@@ -436,6 +437,7 @@ void MessageEdge::drop_incomplete() {
 
 // Without a word to anybody.
 void MessageEdge::forget_transfers() noexcept {
+    incoming_.for_each([](Incoming& message) { message.concluded = false; });
     revoke(nullptr);
     const Time now = clock_now();
     for (Transfer* transfer : std::exchange(early_sends_, {})) {
