@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "datapath/udp/udp.h"
+#include "datapath/verbs/verbs.h"
 #include "engine/secret.h"
 
 namespace weft::engine {
@@ -109,10 +110,16 @@ Context::Context(ContextOptions options)
             shm_ = shm.get();
             engine_.add(std::move(shm));
         } else if (name == "udp") {
-            auto udp = datapath::UdpOptions::parse(options_.transport, options_.interfaces);
+            auto udp = datapath::UdpOptions::parse(
+                datapath::VerbsOptions::without(options_.transport), options_.interfaces);
             engine_.add(std::make_unique<datapath::UdpDatapath>(identity, mesh_, std::move(udp)));
+        } else if (name == "verbs") {
+            auto verbs = datapath::VerbsOptions::parse(options_.transport, options_.interfaces);
+            engine_.add(
+                std::make_unique<datapath::VerbsDatapath>(identity, mesh_, std::move(verbs)));
         } else {
-            throw Error(WEFT_ERR_INVALID, "no datapath \"" + name + "\"; there are: shm, udp");
+            throw Error(WEFT_ERR_INVALID,
+                        "no datapath \"" + name + "\"; there are: shm, udp, verbs");
         }
     }
     engine_.start();

@@ -23,12 +23,6 @@ constexpr Time kLongestGoodbye = 500'000'000;
 
 }  // namespace
 
-Time clock_now() noexcept {
-    timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return Time{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
-}
-
 // ---------------------------------------------------------------- opening edges
 
 bool Core::reaches(std::string_view peer_address) const {
@@ -87,7 +81,7 @@ void Core::on_hello(Time now, Socket& socket, const Arrived& datagram) {
     }
     if (const auto known = by_hello_.find(hello.handshake.source_connection);
         known != by_hello_.end()) {
-        known->second->on_packet(now, hello, payload, false);
+        known->second->on_packet(now, hello, payload, {});
         return;
     }
     const Way way{&socket, datagram.from};
@@ -220,7 +214,7 @@ void Core::dispatch(Time now, Socket& socket, const Arrived& datagram) {
         edge->on_undecodable(status);
         return;
     }
-    edge->on_packet(now, packet, payload, datagram.marked);
+    edge->on_packet(now, packet, payload, {.marked = datagram.marked});
 }
 
 void Core::mark_dirty(Edge& edge) {

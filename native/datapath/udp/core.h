@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "datapath/channel.h"
+#include "datapath/clock.h"
+#include "datapath/edge/channel.h"
 #include "datapath/udp/address.h"
 #include "datapath/udp/edge.h"
 #include "datapath/udp/socket.h"
@@ -17,8 +19,6 @@
 #include "transport/config.h"
 
 namespace weft::datapath::udp {
-
-Time clock_now() noexcept;
 
 class Core : public std::enable_shared_from_this<Core> {
   public:
@@ -65,7 +65,7 @@ class Core : public std::enable_shared_from_this<Core> {
     // was called.
     transport::Config config(PeerId called, std::uint32_t packet_size) const;
     std::unique_ptr<Channel> make_channel(Edge& edge) {
-        return std::make_unique<UdpChannel>(shared_from_this(), edge);
+        return std::make_unique<EdgeChannel>(shared_from_this(), edge);
     }
 
   private:

@@ -1,8 +1,6 @@
 // UdpOptions from text.
-#include <charconv>
-#include <cmath>
-
 #include "datapath/error.h"
+#include "datapath/option_text.h"
 #include "datapath/udp/udp.h"
 
 namespace weft::datapath {
@@ -14,66 +12,9 @@ constexpr const char* kKnown =
     "scheduler.KNOB, "
     "congestion.KNOB, recovery.KNOB";
 
-[[noreturn]] void refuse(const std::string& key, const std::string& value,
-                         const std::string& wanted) {
-    throw Error(WEFT_ERR_INVALID, "transport option " + key + "=" + value + ": must be " + wanted);
-}
-
-template <typename Int>
-Int integer(const std::string& key, const std::string& value, Int low, Int high) {
-    std::int64_t number = 0;
-    const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (status != std::errc() || end != value.data() + value.size() || number < std::int64_t{low} ||
-        number > std::int64_t{high}) {
-        refuse(key, value,
-               "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
-    }
-    return static_cast<Int>(number);
-}
-
-bool choice(const std::string& key, const std::string& value, const char* no, const char* yes) {
-    if (value != no && value != yes) {
-        refuse(key, value, std::string("'") + no + "' or '" + yes + "'");
-    }
-    return value == yes;
-}
-
-double real(const std::string& key, const std::string& value) {
-    double number = 0;
-    const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (status != std::errc() || end != value.data() + value.size() || !std::isfinite(number)) {
-        refuse(key, value, "a number");
-    }
-    return number;
-}
-
-std::vector<std::string> split(std::string_view text) {
-    std::vector<std::string> parts;
-    while (!text.empty()) {
-        const std::size_t comma = std::min(text.find(','), text.size());
-        std::string_view part = text.substr(0, comma);
-        text.remove_prefix(std::min(comma + 1, text.size()));
-        while (part.starts_with(' ')) {
-            part.remove_prefix(1);
-        }
-        while (part.ends_with(' ')) {
-            part.remove_suffix(1);
-        }
-        if (!part.empty()) {
-            parts.emplace_back(part);
-        }
-    }
-    return parts;
-}
-
-// "congestion.beta" -> the knob's name, if the key is of this shelf.
-std::string_view knob(std::string_view key, std::string_view shelf) {
-    return key.starts_with(shelf) && key.size() > shelf.size() + 1 && key[shelf.size()] == '.'
-               ? key.substr(shelf.size() + 1)
-               : std::string_view{};
-}
-
 }  // namespace
+
+using namespace option_text;  // NOLINT(google-build-using-namespace)
 
 UdpOptions UdpOptions::parse(const std::map<std::string, std::string>& pairs,
                              std::string_view interfaces) {

@@ -7,8 +7,8 @@
 #include "datapath/udp/check.h"
 #include "datapath/udp/interfaces.h"
 #include "datapath/udp/path_finder.h"
-#include "datapath/udp/slab.h"
-#include "datapath/udp/tag_queue.h"
+#include "datapath/edge/slab.h"
+#include "datapath/edge/tag_queue.h"
 #include "node.h"
 
 namespace weft::datapath::test {
@@ -295,7 +295,7 @@ TEST_CASE("a search without an answer goes on, ever less often") {
 TEST_CASE("a tag queue gives out the oldest of a tag") {
     std::mt19937_64 random(3);
     std::vector<Transfer> nodes(500);
-    udp::TagQueue<Transfer> queue;
+    TagQueue<Transfer> queue;
     std::vector<Transfer*> model;
     for (int step = 0; step < 20'000; ++step) {
         Transfer& node = nodes[random() % nodes.size()];
@@ -331,7 +331,7 @@ TEST_CASE("a handle dies with its record") {
         std::uint64_t handle = 0;
         void reset() {}
     };
-    udp::Slab<Record> slab;
+    Slab<Record> slab;
     std::mt19937_64 random(4);
     std::vector<std::uint64_t> live, dead;
     for (int step = 0; step < 20'000; ++step) {

@@ -1,11 +1,11 @@
 // Transfers on an edge: sends and receives, matching, and where arriving bytes go.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
-#include "datapath/udp/core.h"
-#include "datapath/udp/edge.h"
+#include "datapath/edge/message_edge.h"
 
-namespace weft::datapath::udp {
+namespace weft::datapath {
 namespace {
 
 // Below this copying costs less than waiting for the acknowledgement, which alone makes the
@@ -18,12 +18,9 @@ constexpr std::size_t kUnit = 64;  // Reducer's promise: pieces are multiples of
 // What a pending transfer is to us (Transfer::cookie[1]).
 enum Role : std::uint64_t { kPosted = 1, kMatched, kSending, kWaiting };
 
-// Reasons that travel to the peer.
-enum Code : std::uint32_t { kCancelled = 1, kForgotten = 2, kMismatched = 3, kProtocol = 4 };
-
 }  // namespace
 
-void Edge::finish(Transfer& transfer, const ErrorPtr& error) {
+void MessageEdge::finish(Transfer& transfer, const ErrorPtr& error) {
     transfer.error = error;
     transfer.state = error ? Transfer::State::kFailed : Transfer::State::kDone;
     if (transfer.observer != nullptr) {
@@ -33,13 +30,13 @@ void Edge::finish(Transfer& transfer, const ErrorPtr& error) {
 
 // ---------------------------------------------------------------- sends
 
-void Edge::send(Transfer& transfer) {
+void MessageEdge::send(Transfer& transfer) {
     if (phase_ > Phase::kOpen) {
         finish(transfer, error_);
         return;
     }
     transfer.state = Transfer::State::kPending;
-    if (connection_) {
+    if (takes_sends()) {
         start_send(transfer);
     } else {
         transfer.cookie[1] = kWaiting;
@@ -47,7 +44,13 @@ void Edge::send(Transfer& transfer) {
     }
 }
 
-void Edge::start_send(Transfer& transfer) {
+void MessageEdge::start_early_sends() {
+    for (Transfer* transfer : std::exchange(early_sends_, {})) {
+        start_send(*transfer);
+    }
+}
+
+void MessageEdge::start_send(Transfer& transfer) {
     Outgoing& message = outgoing_.take();
     message.size = transfer.size;
     message.data = transfer.data;
@@ -76,7 +79,7 @@ void Edge::start_send(Transfer& transfer) {
         finish(
             transfer,
             make_error(WEFT_ERR_INVALID,
-                       "udp: a message of " + std::to_string(transfer.size) +
+                       name_ + ": a message of " + std::to_string(transfer.size) +
                            " bytes cannot be sent (the limit is 2^40, and the edge must be open)",
                        peer_));
         return;
@@ -87,17 +90,41 @@ void Edge::start_send(Transfer& transfer) {
     }
 }
 
-void Edge::on_sent(const transport::Event& event) {
+void MessageEdge::on_sent(const transport::Event& event) {
     if (Outgoing* message = outgoing_.find(event.cookie)) {
-        Transfer* transfer = message->transfer;
-        release(*message);
-        if (transfer != nullptr) {
-            finish(*transfer, nullptr);
+        message->sent = true;
+        if (message->readers == 0) {
+            Transfer* transfer = message->transfer;
+            release(*message);
+            if (transfer != nullptr) {
+                finish(*transfer, nullptr);
+            }
         }
     }
 }
 
-void Edge::on_refused(const transport::Event& event) {
+// The device has read one piece more of what was handed to it.
+void MessageEdge::reader_done(std::uint64_t handle) {
+    Outgoing* message = outgoing_.find(handle);
+    if (message == nullptr || --message->readers > 0 || !message->sent) {
+        return;
+    }
+    Transfer* transfer = message->transfer;
+    release(*message);
+    if (transfer != nullptr) {
+        finish(*transfer, nullptr);
+    }
+}
+
+void MessageEdge::on_granted(const transport::Event& event) {
+    Outgoing* message = outgoing_.find(event.cookie);
+    if (message != nullptr && event.remote != wire::RemoteDescriptor{}) {
+        message->placed = true;
+        message->remote = event.remote;
+    }
+}
+
+void MessageEdge::on_refused(const transport::Event& event) {
     if (Outgoing* message = outgoing_.find(event.cookie)) {
         Transfer* transfer = message->transfer;
         release(*message);
@@ -106,9 +133,9 @@ void Edge::on_refused(const transport::Event& event) {
             finish(
                 *transfer,
                 make_error(mismatch ? WEFT_ERR_MISMATCH : WEFT_ERR_ABORTED,
-                           mismatch
-                               ? "udp: the peer's receive differs in size or kind from this message"
-                               : "udp: the peer does not want this message any more",
+                           name_ + (mismatch ? ": the peer's receive differs in size or kind from "
+                                               "this message"
+                                             : ": the peer does not want this message any more"),
                            peer_));
         }
     }
@@ -116,7 +143,7 @@ void Edge::on_refused(const transport::Event& event) {
 
 // ---------------------------------------------------------------- receives
 
-void Edge::recv(Transfer& transfer) {
+void MessageEdge::recv(Transfer& transfer) {
     if (phase_ > Phase::kLeft) {
         finish(transfer, error_);
         return;
@@ -137,7 +164,7 @@ void Edge::recv(Transfer& transfer) {
     }
 }
 
-void Edge::on_opened(const transport::Event& event, Time now) {
+void MessageEdge::on_opened(const transport::Event& event, Time now) {
     const Tag tag{event.tag.group, event.tag.message};
     if (phase_ != Phase::kOpen || forgotten_.contains(tag.group)) {
         connection_->refuse(now, event.message, kForgotten);
@@ -161,7 +188,7 @@ void Edge::on_opened(const transport::Event& event, Time now) {
 }
 
 // Brings a message and its receive together; neither is in a queue any more.
-void Edge::match(Incoming& message, Transfer& transfer, Time now) {
+void MessageEdge::match(Incoming& message, Transfer& transfer, Time now) {
     unaccepted_.erase(message.id);
     if (!agree(message, transfer, now)) {
         return;
@@ -169,14 +196,15 @@ void Edge::match(Incoming& message, Transfer& transfer, Time now) {
     message.transfer = &transfer;
     transfer.cookie[0] = message.handle;
     transfer.cookie[1] = kMatched;
-    connection_->accept(now, message.id, message.handle);
+    connection_->accept(now, message.id, message.handle,
+                        message.complete() ? nullptr : place(message, transfer));
     touch();
     if (message.complete()) {
         deliver(message);
     }
 }
 
-bool Edge::agree(const Incoming& message, Transfer& transfer, Time now) {
+bool MessageEdge::agree(const Incoming& message, Transfer& transfer, Time now) {
     if (message.size == transfer.size && message.signature == transfer.signature) {
         return true;
     }
@@ -189,17 +217,23 @@ bool Edge::agree(const Incoming& message, Transfer& transfer, Time now) {
     release(*incoming_.find(message.handle));
     finish(transfer,
            make_error(WEFT_ERR_MISMATCH,
-                      sizes ? "udp: the peer sent " + std::to_string(transfer.peer_size) +
-                                  " bytes where " + std::to_string(transfer.size) + " are expected"
-                            : "udp: the peer's message is of another kind than the one expected "
-                              "(operation, data type or reduction differ)",
+                      name_ + (sizes ? ": the peer sent " + std::to_string(transfer.peer_size) +
+                                           " bytes where " + std::to_string(transfer.size) +
+                                           " are expected"
+                                     : ": the peer's message is of another kind than the one "
+                                       "expected (operation, data type or reduction differ)"),
                       peer_));
     return false;
 }
 
 // A chunk's first and only arrival.
-void Edge::land(Incoming& message, std::uint64_t offset, std::span<const std::uint8_t> payload,
-                Time now) {
+void MessageEdge::land(Incoming& message, const wire::Data& chunk,
+                       std::span<const std::uint8_t> payload, Time now, bool in_place) {
+    const std::uint64_t offset = chunk.offset;
+    if (in_place) {  // the datapath vouches for offset and length
+        message.landed += chunk.length;
+        return;
+    }
     if (message.transfer == nullptr && !message.buffer) {
         message.buffered = std::min(message.size, eager_limit_);
         message.buffer = std::make_unique_for_overwrite<std::byte[]>(message.buffered);
@@ -224,7 +258,8 @@ void Edge::land(Incoming& message, std::uint64_t offset, std::span<const std::ui
     }
 }
 
-void Edge::put(Transfer& transfer, std::size_t offset, const std::byte* bytes, std::size_t size) {
+void MessageEdge::put(Transfer& transfer, std::size_t offset, const std::byte* bytes,
+                      std::size_t size) {
     if (transfer.reducer != nullptr) {
         transfer.reducer->combine(transfer.data + offset, bytes, size);
     } else {
@@ -232,23 +267,38 @@ void Edge::put(Transfer& transfer, std::size_t offset, const std::byte* bytes, s
     }
 }
 
-void Edge::on_received(const transport::Event& event) {
+void MessageEdge::on_received(const transport::Event& event) {
     if (Incoming* message = incoming_.find(event.cookie)) {
         deliver(*message);
     }
 }
 
 // All bytes are here.
-void Edge::deliver(Incoming& message) {
+void MessageEdge::deliver(Incoming& message) {
     Transfer& transfer = *message.transfer;
     if (message.buffered > 0) {
         put(transfer, 0, message.buffer.get(), message.buffered);
     }
-    release(message);
-    finish(transfer, nullptr);
+    over_with(message, nullptr);
 }
 
-void Edge::on_cancelled(const transport::Event& event) {
+// The message's transfer ends, as soon as its memory is the user's alone.
+void MessageEdge::over_with(Incoming& message, ErrorPtr verdict) {
+    message.concluded = true;
+    message.verdict = std::move(verdict);
+    if (settled(message)) {
+        conclude(message);
+    }
+}
+
+void MessageEdge::conclude(Incoming& message) {
+    Transfer& transfer = *message.transfer;
+    const ErrorPtr verdict = std::move(message.verdict);
+    release(message);
+    finish(transfer, verdict);
+}
+
+void MessageEdge::on_cancelled(const transport::Event& event) {
     Incoming* message =
         event.cookie != 0 ? incoming_.find(event.cookie) : find_unaccepted(event.message);
     if (message == nullptr) {
@@ -258,23 +308,23 @@ void Edge::on_cancelled(const transport::Event& event) {
     if (transfer == nullptr) {
         unmatched_.remove(*message);
         unaccepted_.erase(message->id);
-    }
-    release(*message);
-    if (transfer != nullptr) {
-        finish(*transfer,
-               make_error(WEFT_ERR_ABORTED,
-                          "udp: the peer took back this message while it was on its way", peer_));
+        release(*message);
+    } else if (!message->concluded) {
+        over_with(*message, make_error(WEFT_ERR_ABORTED,
+                                       name_ + ": the peer took back this message while it was on "
+                                               "its way",
+                                       peer_));
     }
 }
 
-Edge::Incoming* Edge::find_unaccepted(transport::MessageId id) {
+MessageEdge::Incoming* MessageEdge::find_unaccepted(transport::MessageId id) {
     const auto it = unaccepted_.find(id);
     return it == unaccepted_.end() ? nullptr : it->second;
 }
 
 // ---------------------------------------------------------------- taking back
 
-void Edge::cancel(Transfer& transfer) {
+void MessageEdge::cancel(Transfer& transfer) {
     if (transfer.state != Transfer::State::kPending) {
         return;
     }
@@ -286,6 +336,8 @@ void Edge::cancel(Transfer& transfer) {
             break;
         case kMatched:
             if (Incoming* message = incoming_.find(transfer.cookie[0])) {
+                message->concluded = false;
+                revoke(message);
                 connection_->refuse(now, message->id, kCancelled);
                 release(*message);
             }
@@ -303,7 +355,7 @@ void Edge::cancel(Transfer& transfer) {
     touch();
 }
 
-void Edge::forget_group(std::uint64_t group) {
+void MessageEdge::forget_group(std::uint64_t group) {
     if (!forgotten_.insert(group).second) {
         return;
     }
@@ -324,7 +376,7 @@ void Edge::forget_group(std::uint64_t group) {
     }
 }
 
-void Edge::watch(bool on) {
+void MessageEdge::watch(bool on) {
     watchers_ += on ? 1 : -1;
     if (connection_) {
         connection_->expect(clock_now(), watchers_ > 0);
@@ -334,21 +386,18 @@ void Edge::watch(bool on) {
 
 // ---------------------------------------------------------------- endings
 
-void Edge::release(Incoming& message) {
+void MessageEdge::release(Incoming& message) {
     incoming_.give_back(message);
 }
 
-// The bytes are about to become the user's again: no packet may wait in the batch that points at
-// them.
-void Edge::release(Outgoing& message) {
-    if (!core_.out().empty() && !core_.out().flush()) {
-        core_.out().forget(message.data, message.size);
-    }
+void MessageEdge::release(Outgoing& message) {
+    let_go(message);
     copied_bytes_ -= message.copy.size();
     outgoing_.give_back(message);
 }
 
-void Edge::fail_receives(const ErrorPtr& why) {
+void MessageEdge::fail_receives(const ErrorPtr& why) {
+    revoke(nullptr);
     while (Transfer* transfer = posted_.take_any()) {
         finish(*transfer, why);
     }
@@ -363,7 +412,7 @@ void Edge::fail_receives(const ErrorPtr& why) {
     });
 }
 
-void Edge::fail_transfers(const ErrorPtr& why) {
+void MessageEdge::fail_transfers(const ErrorPtr& why) {
     for (Transfer* transfer : std::exchange(early_sends_, {})) {
         finish(*transfer, why);
     }
@@ -378,7 +427,7 @@ void Edge::fail_transfers(const ErrorPtr& why) {
 }
 
 // Messages that will never be whole and that nobody waits for.
-void Edge::drop_incomplete() {
+void MessageEdge::drop_incomplete() {
     while (Incoming* message =
                unmatched_.take_if([](const Incoming& m) { return !m.complete(); })) {
         unaccepted_.erase(message->id);
@@ -387,7 +436,9 @@ void Edge::drop_incomplete() {
 }
 
 // Without a word to anybody.
-void Edge::forget_transfers() noexcept {
+void MessageEdge::forget_transfers() noexcept {
+    incoming_.for_each([](Incoming& message) { message.concluded = false; });
+    revoke(nullptr);
     const Time now = clock_now();
     for (Transfer* transfer : std::exchange(early_sends_, {})) {
         transfer->state = Transfer::State::kIdle;
@@ -416,16 +467,55 @@ void Edge::forget_transfers() noexcept {
     });
 }
 
-// ---------------------------------------------------------------- events
+// ---------------------------------------------------------------- packets and events
 
-void Edge::drain_events(Time now) {
+void MessageEdge::on_packet(Time now, const wire::Packet& packet,
+                            std::span<const std::uint8_t> payload,
+                            const transport::Arrival& arrival, bool in_place) {
+    if (!connection_) {
+        return;  // overruled just now
+    }
+    const transport::Landed landed = connection_->handle_packet(now, packet, arrival);
+    if (landed.landing == transport::Landing::kLand) {
+        Incoming* message = nullptr;
+        if (landed.accepted) {
+            message = incoming_.find(landed.cookie);
+        } else if (landed.opened) {
+            // The owner may accept it, before its first bytes land.
+            transport::Event event;
+            do {
+                if (!connection_->poll_event(event)) {
+                    break;
+                }
+                handle_event(event, now);
+            } while (event.kind != transport::EventKind::kMessageOpened ||
+                     event.message != packet.data.message);
+            message = incoming_.find(last_opened_);
+        } else {
+            message = find_unaccepted(packet.data.message);
+        }
+        if (message != nullptr && message->id == packet.data.message) {
+            land(*message, packet.data, payload, now, in_place);
+        }
+    }
+    drain_events(now);
+    touch();
+}
+
+void MessageEdge::on_undecodable(wire::DecodeStatus status) {
+    if (connection_) {
+        connection_->handle_undecodable(status);
+    }
+}
+
+void MessageEdge::drain_events(Time now) {
     transport::Event event;
     while (connection_ && connection_->poll_event(event)) {
         handle_event(event, now);
     }
 }
 
-void Edge::handle_event(const transport::Event& event, Time now) {
+void MessageEdge::handle_event(const transport::Event& event, Time now) {
     using transport::EventKind;
     switch (event.kind) {
         case EventKind::kConnected:
@@ -438,8 +528,8 @@ void Edge::handle_event(const transport::Event& event, Time now) {
             on_received(event);
             break;
         case EventKind::kMessageGranted:
-            break;  // the chunks follow by themselves; remote addresses are for datapaths that can
-                    // write there
+            on_granted(event);  // the chunks follow by themselves
+            break;
         case EventKind::kMessageSent:
             on_sent(event);
             break;
@@ -461,4 +551,4 @@ void Edge::handle_event(const transport::Event& event, Time now) {
     }
 }
 
-}  // namespace weft::datapath::udp
+}  // namespace weft::datapath

@@ -7,7 +7,7 @@
 #include <deque>
 #include <vector>
 
-namespace weft::datapath::udp {
+namespace weft::datapath {
 
 // Record is default-constructible and has members reset() and `std::uint64_t handle` (0 while the
 // record is free).
@@ -54,4 +54,4 @@ class Slab {
     std::uint64_t generation_ = 0;
 };
 
-}  // namespace weft::datapath::udp
+}  // namespace weft::datapath

@@ -9,7 +9,7 @@
 
 #include "datapath/channel.h"
 
-namespace weft::datapath::udp {
+namespace weft::datapath {
 
 template <typename Node>
 class TagQueue {
@@ -81,4 +81,4 @@ class TagQueue {
     std::size_t size_ = 0;
 };
 
-}  // namespace weft::datapath::udp
+}  // namespace weft::datapath

@@ -1,0 +1,443 @@
+// The loop: completions find their edge, what edges have to say leaves, and how it all ends.
+#include "datapath/verbs/core.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "transport/handshake.h"
+
+namespace weft::datapath::verbs {
+namespace {
+
+constexpr std::size_t kPolls = 64;           // completions of one rail in one round
+constexpr std::size_t kMostHalfOpen = 1024;  // calls taken and not yet proved
+constexpr Time kLatestTimer = 10'000'000;    // how late timers may be while completions wait
+constexpr Time kDeviceLook = 10'000'000;     // between looks at the devices' events
+constexpr Time kLongestGoodbye = 500'000'000;
+
+}  // namespace
+
+// ---------------------------------------------------------------- opening edges
+
+bool Core::reaches(std::string_view peer_address) const {
+    const Card remote = decode_card(peer_address);
+    return remote.kind == card_.kind && std::ranges::any_of(remote.rails, [&](const RailCard& r) {
+               return std::ranges::any_of(
+                   card_.rails, [&](const RailCard& l) { return l.ethernet == r.ethernet; });
+           });
+}
+
+std::unique_ptr<Channel> Core::connect(PeerId peer, std::string_view peer_address,
+                                       ChannelOwner& owner, Time deadline) {
+    if (Edge* theirs = find_opening(peer, false); theirs != nullptr && identity_.id < peer) {
+        theirs->overrule();  // both call: ours stands, for our id is the lower one
+    }
+    Edge& edge =
+        add(std::make_unique<Edge>(*this, peer, decode_card(peer_address), owner, deadline));
+    ++counters_.calls_made;
+    mark_dirty(edge);
+    earliest_wake_ = 0;
+    return make_channel(edge);
+}
+
+Edge& Core::add(std::unique_ptr<Edge> edge) {
+    edges_.push_back(std::move(edge));
+    return *edges_.back();
+}
+
+Edge* Core::find(std::uint64_t connection) noexcept {
+    const auto it = by_connection_.find(connection);
+    return it == by_connection_.end() ? nullptr : it->second;
+}
+
+Edge* Core::find_opening(PeerId peer, bool calls) noexcept {
+    for (const auto& edge : edges_) {
+        if (edge->peer() == peer && edge->calls() == calls && edge->opening()) {
+            return edge.get();
+        }
+    }
+    return nullptr;
+}
+
+std::size_t Core::half_open() const noexcept {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(edges_, [](const auto& e) { return !e->calls() && e->opening(); }));
+}
+
+void Core::on_hello(Time now, std::size_t rail, std::span<const std::uint8_t> bytes,
+                    const Prefix& prefix, const Card& card) {
+    wire::Packet hello;
+    std::span<const std::uint8_t> payload;
+    if (wire::decode(bytes, hello, payload) != wire::DecodeStatus::kOk ||
+        prefix.rail >= card.rails.size()) {
+        ++counters_.malformed;
+        return;
+    }
+    if (const auto known = by_hello_.find(hello.handshake.source_connection);
+        known != by_hello_.end()) {
+        known->second->on_control(now, bytes, {.rail = prefix.rail});
+        return;
+    }
+    const transport::Config config = this->config(identity_.id, 0);
+    if (const auto reason = transport::check_hello(config, hello)) {
+        using transport::RejectReason;
+        ++(*reason == RejectReason::kVersion ? counters_.rejected_version
+           : *reason == RejectReason::kEpoch ? counters_.rejected_epoch
+           : *reason == RejectReason::kProof ? counters_.rejected_proof
+                                             : counters_.rejected_options);
+        const wire::Packet reject = transport::make_reject(hello, *reason);
+        send_control(rail, 0, card.rails[prefix.rail], 0, {.rail = static_cast<std::uint8_t>(rail)},
+                     [&](std::span<std::uint8_t> room) { return wire::encode(reject, room); });
+        return;
+    }
+    const PeerId peer = hello.handshake.peer_id;
+    const bool ours_stands = identity_.id < peer && find_opening(peer, true) != nullptr;
+    if (ours_stands || acceptor_ == nullptr || half_open() >= kMostHalfOpen ||
+        card.kind != card_.kind || acceptor_->owner_for(peer) == nullptr) {
+        ++counters_.refused_calls;
+        return;
+    }
+    Edge& edge = add(std::make_unique<Edge>(*this, hello, card, rail, prefix.rail));
+    by_hello_[hello.handshake.source_connection] = &edge;
+    ++counters_.calls_taken;
+    mark_dirty(edge);
+}
+
+void Core::on_note(Time now, std::size_t rail, const Note& note, const Card* card) {
+    switch (note.kind) {
+        case NoteKind::kCheck:
+            if (note.id != identity_.id || card == nullptr ||
+                note.from_rail >= card->rails.size() ||
+                card->rails[note.from_rail].ethernet != card_.rails[rail].ethernet) {
+                ++counters_.misdirected_checks;
+                return;
+            }
+            send_control(rail, 0, card->rails[note.from_rail], 0,
+                         {.rail = static_cast<std::uint8_t>(rail)},
+                         [&](std::span<std::uint8_t> room) {
+                             Note answer{.kind = NoteKind::kChecked,
+                                         .from_rail = static_cast<std::uint8_t>(rail),
+                                         .to_rail = note.from_rail,
+                                         .id = identity_.id,
+                                         .word = note.word};
+                             std::ranges::copy(encode(answer), room.begin());
+                             return kNoteSize;
+                         });
+            return;
+        case NoteKind::kChecked:
+            for (const auto& edge : edges_) {
+                if (edge->calls() && edge->opening()) {
+                    edge->on_note(now, note);
+                }
+            }
+            return;
+        case NoteKind::kLane:
+        case NoteKind::kFence:
+        case NoteKind::kMarker:
+            if (Edge* edge = find(note.id)) {
+                edge->on_note(now, note);
+            } else {
+                ++counters_.unknown_connection;
+            }
+            return;
+    }
+}
+
+// ---------------------------------------------------------------- the loop
+
+bool Core::progress(Time now) {
+    if (closed_) {
+        return false;
+    }
+    bool moved = pump(now);
+    moved = receive(now) || moved;
+    if (now >= next_device_look_) {
+        look_at_devices(now);
+    }
+    if (now >= earliest_wake_ && (!moved || now - earliest_wake_ > kLatestTimer)) {
+        run_timers(now);
+    }
+    moved = pump(moved ? clock_now() : now) || moved;
+    if (sweep_due_) {
+        sweep();
+    }
+    return moved;
+}
+
+bool Core::receive(Time now) {
+    bool any = false;
+    bool room = false;
+    std::array<Completion, kPolls> done;
+    for (std::size_t i = 0; i < rails_.size(); ++i) {
+        const std::size_t count = rails_[i]->completions().poll(done);
+        any = any || count > 0;
+        for (std::size_t k = 0; k < count; ++k) {
+            room = room || (done[k].id & kReceiveBit) == 0;
+            on_completion(now, i, done[k]);
+        }
+        rails_[i]->post_recycled();
+        counters_.completions += count;
+    }
+    for (std::size_t i = 0; room && i < edges_.size(); ++i) {
+        if (edges_[i]->stalled()) {
+            mark_dirty(*edges_[i]);
+        }
+    }
+    return any;
+}
+
+void Core::on_completion(Time now, std::size_t rail, const Completion& done) {
+    const auto found = by_pair_.find(std::uint64_t{rail} << 32 | done.queue_pair);
+    const LaneOf owner = found == by_pair_.end() ? LaneOf{nullptr, ~std::size_t{0}} : found->second;
+    if ((done.id & kReceiveBit) != 0) {
+        if (done.status == WorkStatus::kSuccess) {
+            if ((done.id & kControlBit) != 0) {
+                on_control(now, rail, rails_[rail]->received(done));
+            } else if (owner.edge == nullptr) {
+                ++counters_.stale_completions;
+            } else if (done.kind == Completion::Kind::kWritten) {
+                owner.edge->on_written(now, owner.lane, done);
+            } else {
+                owner.edge->on_received(now, owner.lane, rails_[rail]->received(done));
+            }
+        }
+        rails_[rail]->recycle(done);
+        return;
+    }
+    counters_.failed_works += done.status == WorkStatus::kSuccess ? 0 : 1;
+    if (owner.edge != nullptr) {
+        owner.edge->on_sent(now, owner.lane, done);
+    } else if (owner.lane != ~std::size_t{0}) {
+        SendQueue& sends = controls_[rail][owner.lane];
+        complete(rail, sends, done.id, [](std::uint64_t) {});
+        if (done.status != WorkStatus::kSuccess && sends.posted.empty()) {
+            ++counters_.control_failures;
+            try {
+                sends.pair->open();  // again, under the same number
+            } catch (const Error&) {
+                rails_[rail]->up = false;
+            }
+        }
+    } else {
+        ++counters_.stale_completions;
+    }
+}
+
+void Core::on_control(Time now, std::size_t rail, std::span<const std::uint8_t> bytes) {
+    const auto prefix = decode_prefix(bytes);
+    if (!prefix) {
+        ++counters_.malformed;
+        return;
+    }
+    bytes = bytes.subspan(kPrefixSize);
+    std::optional<Card> card;
+    if (prefix->card) {
+        try {
+            std::size_t used = 0;
+            card = decode_card({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, &used);
+            bytes = bytes.subspan(used);
+        } catch (const Error&) {
+            ++counters_.malformed;
+            return;
+        }
+    }
+    if (const auto note = decode_note(bytes)) {
+        on_note(now, rail, *note, card ? &*card : nullptr);
+        return;
+    }
+    const auto route = wire::peek_route(bytes);
+    if (!route) {
+        ++counters_.malformed;
+    } else if (route->kind == wire::PacketKind::kHello) {
+        if (card) {
+            on_hello(now, rail, bytes, *prefix, *card);
+        } else {
+            ++counters_.malformed;
+        }
+    } else if (Edge* edge = find(route->connection)) {
+        edge->on_control(now, bytes, *prefix);
+    } else {
+        ++counters_.unknown_connection;
+    }
+}
+
+void Core::look_at_devices(Time now) {
+    next_device_look_ = now + kDeviceLook;
+    for (std::size_t i = 0; i < rails_.size(); ++i) {
+        while (const auto event = rails_[i]->device().next_event()) {
+            ++counters_.port_events;
+            using Kind = DeviceEvent::Kind;
+            const bool ours = event->port == 0 || event->port == rails_[i]->port().number;
+            if (event->kind == Kind::kQueuePair) {
+                const auto found = by_pair_.find(std::uint64_t{i} << 32 | event->queue_pair);
+                if (found != by_pair_.end() && found->second.edge != nullptr) {
+                    found->second.edge->on_broken(now, found->second.lane);
+                }
+            } else if (ours && event->kind != Kind::kAddressChange) {
+                rails_[i]->up = event->kind == Kind::kPortUp;
+                for (const auto& edge : edges_) {
+                    edge->on_rail(now, i, rails_[i]->up);
+                }
+            }
+        }
+    }
+}
+
+void Core::mark_dirty(Edge& edge) {
+    if (!edge.dirty) {
+        edge.dirty = true;
+        dirty_.push_back(&edge);
+    }
+}
+
+bool Core::pump(Time now) {
+    bool moved = false;
+    pumping_.swap(dirty_);
+    for (Edge* edge : pumping_) {
+        edge->dirty = false;
+        moved = edge->pump(now) || moved;
+        earliest_wake_ = std::min(earliest_wake_, edge->wake_at());
+    }
+    pumping_.clear();
+    ring();
+    return moved;
+}
+
+void Core::run_timers(Time now) {
+    earliest_wake_ = kNever;
+    for (std::size_t i = 0; i < edges_.size(); ++i) {
+        if (edges_[i]->wake_at() <= now) {
+            edges_[i]->on_time(now);
+        } else {
+            earliest_wake_ = std::min(earliest_wake_, edges_[i]->wake_at());
+        }
+    }
+}
+
+Time Core::next_wakeup() const noexcept {
+    return closed_ ? kNever : dirty_.empty() && to_ring_.empty() ? earliest_wake_ : 0;
+}
+
+bool Core::arm() {
+    if (closed_ || !dirty_.empty() || !to_ring_.empty()) {
+        return closed_;
+    }
+    for (const auto& rail : rails_) {
+        rail->completions().clear();
+        rail->completions().arm();
+    }
+    // What came before the queues were armed gives no sign.
+    return !receive(clock_now()) && dirty_.empty();
+}
+
+// Deletes edges that nobody needs. Those that still have something to say wait for another round.
+void Core::sweep() {
+    sweep_due_ = std::ranges::any_of(edges_, [](const auto& e) { return e->over() && e->dirty; });
+    const auto gone = [](const Edge* edge) { return edge->over() && !edge->dirty; };
+    std::erase_if(by_connection_, [&](const auto& entry) { return gone(entry.second); });
+    std::erase_if(by_hello_, [&](const auto& entry) { return gone(entry.second); });
+    std::erase_if(edges_, [&](const auto& edge) { return gone(edge.get()); });
+    registry_->trim();
+}
+
+// ---------------------------------------------------------------- doorbells
+
+bool Core::has_room(std::size_t rail, const SendQueue& sends, std::uint32_t depth) const {
+    return sends.pair != nullptr && sends.outstanding() < depth && rails_[rail]->sends_left > 0;
+}
+
+void Core::queue(std::size_t rail, SendQueue& sends, const SendWork& work, const Posted& posted) {
+    Posted entry = posted;
+    entry.id = next_work();
+    sends.batch.push_back(work);
+    sends.batch.back().id = entry.id;
+    sends.posted.push(entry);
+    --rails_[rail]->sends_left;
+    if (!sends.in_dirty_list) {
+        sends.in_dirty_list = true;
+        to_ring_.emplace_back(rail, &sends);
+    }
+}
+
+void Core::ring() {
+    while (!to_ring_.empty()) {
+        const auto [rail, sends] = to_ring_.back();
+        to_ring_.pop_back();
+        sends->in_dirty_list = false;
+        if (sends->batch.empty() || sends->pair == nullptr) {
+            continue;
+        }
+        sends->batch.back().signaled = true;
+        const std::size_t taken = sends->pair->post(sends->batch);
+        ++counters_.doorbells;
+        counters_.works += taken;
+        const bool refused = taken < sends->batch.size();
+        sends->batch.clear();
+        const auto found = by_pair_.find(std::uint64_t{rail} << 32 | sends->pair->number());
+        if (refused && found != by_pair_.end() && found->second.edge != nullptr) {
+            found->second.edge->on_broken(clock_now(), found->second.lane);
+        } else if (refused) {
+            sends->pair->error();  // its flushed completions reopen it
+        }
+    }
+}
+
+void Core::forget_queue(SendQueue& sends) noexcept {
+    std::erase_if(to_ring_, [&](const auto& entry) { return entry.second == &sends; });
+    sends.in_dirty_list = false;
+}
+
+// ---------------------------------------------------------------- ending
+
+void Core::shut_down() {
+    if (closed_) {
+        return;
+    }
+    acceptor_ = nullptr;
+    for (const auto& edge : edges_) {
+        edge->depart();
+    }
+    const Time until = clock_now() + kLongestGoodbye;
+    for (Time now = clock_now(); now < until; now = clock_now()) {
+        if (!progress(now)) {
+            if (std::ranges::none_of(edges_,
+                                     [](const auto& e) { return e->lingers() || e->dirty; })) {
+                break;
+            }
+            const Time wait = std::clamp<Time>(std::min(next_wakeup(), until) - now, 0, 2'000'000);
+            if (arm()) {
+                pollfd ready{poll_fd_, POLLIN, 0};
+                ::poll(&ready, 1, static_cast<int>((wait + 999'999) / 1'000'000));
+            }
+        }
+    }
+    close();
+}
+
+// After fork() the child has the parent's device descriptors and mappings; nothing is said to the
+// device, whose objects are the parent's.
+void Core::abandon() noexcept {
+    for (const auto& edge : edges_) {
+        edge->disown();
+    }
+    close();
+}
+
+void Core::close() noexcept {
+    closed_ = true;
+    acceptor_ = nullptr;
+    for (const auto& edge : edges_) {
+        edge->drop();
+    }
+    to_ring_.clear();
+    if (poll_fd_ >= 0) {
+        ::close(poll_fd_);
+        poll_fd_ = -1;
+    }
+}
+
+}  // namespace weft::datapath::verbs
