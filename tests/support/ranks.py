@@ -62,11 +62,20 @@ class Ranks:
     def results(self, deadline: float = 200.0) -> list[dict[str, Any]]:
         """What each rank printed last, as JSON; all must have ended well."""
         until = time.monotonic() + deadline
-        said: list[dict[str, Any]] = []
+        said, failures = [], []
         for rank, process in enumerate(self.processes):
-            out, err = process.communicate(timeout=max(1.0, until - time.monotonic()))
-            assert process.returncode == 0, f"rank {rank}: {err[-3000:]}"
-            said.append(json.loads(out.splitlines()[-1]))
+            try:
+                out, err = process.communicate(timeout=max(1.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                failures.append(f"rank {rank} did not end within {deadline:g} s: {err[-2000:]}")
+                continue
+            if process.returncode != 0:
+                failures.append(f"rank {rank} ended with {process.returncode}: {err[-2000:]}")
+            else:
+                said.append(json.loads(out.splitlines()[-1]))
+        assert not failures, "\n".join(failures)
         return said
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.collectives import Communicator
-from weft.transport import Context, WeftError
+from weft.transport import Context
+from weft.transport.errors import WeftError
 
 Array = NDArray[Any]
 
