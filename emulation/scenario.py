@@ -58,10 +58,13 @@ class Scenario:
     host: HostOptions = field(default_factory=HostOptions)
     expect: list[Expectation] = field(default_factory=list)
     """What must hold for a run to pass; `weft suite` checks it."""
+    constants: dict[str, float] = field(default_factory=dict)
+    """Numbers with names that `expect` may use beside the metrics; times in seconds."""
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
-        """Read a file. Raises ScenarioError, which names file, line and key."""
+        """Read a file, or one case of its matrix ("FILE.toml#CASE"). Raises ScenarioError, which
+        names file, line and key."""
         return cls.of(Document.read(path), path.parent)
 
     @classmethod
@@ -94,7 +97,8 @@ class Scenario:
         metrics.finish()
         scenario.lab = _lab(root.table("lab"))
         scenario.host = _host(root.table("host"))
-        scenario.expect = _expectations(root, work)
+        scenario.constants = _constants(root.table("constants"), work)
+        scenario.expect = _expectations(root, work, scenario.constants)
         root.finish()
         return scenario
 
@@ -310,8 +314,18 @@ def _host(table: Table) -> HostOptions:
     return HostOptions(kind, cpus, memory)
 
 
-def _expectations(root: Table, work: Workload) -> list[Expectation]:
-    names = expectations.names(work.names)
+def _constants(table: Table, work: Workload) -> dict[str, float]:
+    taken = expectations.names(work.names)
+    found = {}
+    for key in table.left():
+        if key in taken:
+            raise table.error(key, "is the name of a metric")
+        found[key] = table.quantity(key, None, seconds)
+    return found
+
+
+def _expectations(root: Table, work: Workload, constants: dict[str, float]) -> list[Expectation]:
+    names = [*expectations.names(work.names), *constants]
     try:
         return [Expectation.parse(text, names) for text in root.texts("expect", [])]
     except ValueError as error:

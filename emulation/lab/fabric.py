@@ -18,6 +18,7 @@ from weft.emulation.lab.spec import Spec
 BUILD_DEADLINE = 60.0
 ANSWER_DEADLINE = 30.0
 
+SOFTNET = Path("/proc/net/softnet_stat")
 NEEDED = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 
 
@@ -161,7 +162,7 @@ class Fabric:
 def softnet_drops() -> int:
     """Packets that the kernel dropped between devices because a CPU's backlog was full
     (net.core.netdev_max_backlog), of the whole machine, since it came up."""
-    lines = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
+    lines = SOFTNET.read_text(encoding="ascii").splitlines()
     return sum(int(line.split()[1], 16) for line in lines)
 
 

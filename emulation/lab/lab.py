@@ -20,18 +20,16 @@ from weft.emulation.lab import clean, reaper
 from weft.emulation.lab import fabric as processes
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
-from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
+from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
 from weft.emulation.lab.machine import Image, Machine, MachineOptions
-from weft.emulation.lab.spec import WIRE_OVERHEAD, LinkParameters, Spec, plan
+from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
 from weft.emulation.policy import Queues
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
 MTU_RANGE = (576, 9000)
-HOST_QUEUE_PACKETS = 1000
-"""Linux's default length of an interface's queue."""
 PINGS_AT_ONCE = 2048
 SPIN = 8e-6
 """Seconds before a departure from which the fabric spins: timers are late by about as much."""
@@ -360,6 +358,7 @@ class Lab:
             rootless=self.fabric.rootless,
             scheduling=self.fabric.facts["scheduling"],
             segmentation="trains" if self.trains else "exact",
+            offloads=OFFLOADS["trains" if self.trains else "exact"],
             kernel=kernel,
             tcp_congestion=congestion,
             elapsed=time.monotonic() - began,
@@ -370,6 +369,7 @@ class Lab:
             ring_drops=counts["ring_drops"],
             softnet_drops=processes.softnet_drops() - softnet_then,
             refused=counts["refused"],
+            socket_drops=self.fabric.ask("socket_drops"),
             fabric_cpu=counts["cpu"] * 1e-9,
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
@@ -395,7 +395,7 @@ class Lab:
             queue=self.queues.parameters(),
             forwarding=self.queues.forwarding,
             reroute_after=None if reroute is None else picoseconds(reroute * self.dilation),
-            host_queue=host_queue or HOST_QUEUE_PACKETS * (self.mtu + 14 + WIRE_OVERHEAD),
+            host_queue=host_queue or default_host_queue(self.mtu),
             seed=self.seed,
             mtu=self.mtu,
             trains=self.trains,

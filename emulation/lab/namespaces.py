@@ -17,16 +17,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
+from weft.emulation.lab import netlink
+from weft.emulation.lab.netlink import Batch
 from weft.emulation.lab.spec import Address
 
 CLONE_NEWNET = 0x40000000
 FSOPEN, FSCONFIG, FSMOUNT, FSCONFIG_CREATE = 430, 431, 432, 6
 """Numbers of system calls, the same on every architecture since Linux 5.2."""
-NOARP = 0x80
 HOST_INTERFACE = "eth0"
-HOST_INDEX = 2
+LOOPBACK_INDEX, HOST_INDEX, FIRST_PORT_INDEX = 1, 2, 2
 """lo is 1 in every namespace."""
 
 EXACT_SEGMENTS = 1
@@ -169,13 +168,13 @@ class Site:
         finally:
             _call("setns", site.home, CLONE_NEWNET)
         site.taps = {host: _tap(f"h{host}") for host in machines}
-        with IPRoute() as route:
-            index = {link.get("ifname"): link["index"] for link in route.get_links()}
-            site.ports = [index[f"h{host}"] for host in range(len(addresses))]
-            for host in machines:
-                route.link("set", index=site.ports[host], mtu=mtu, txqlen=TAP_QUEUE)
-            for port in site.ports:
-                route.link("set", index=port, state="up")
+        site.ports = [socket.if_nametoindex(f"h{host}") for host in range(len(addresses))]
+        tap = netlink.attribute(netlink.IFLA_MTU, mtu)
+        tap += netlink.attribute(netlink.IFLA_TXQLEN, TAP_QUEUE)
+        batch = Batch()
+        for host, port in enumerate(site.ports):
+            batch.up(port, attributes=tap if host in site.taps else b"")
+        batch.send()
         return site
 
     def _join(self, host: int, address: Address, mtu: int, trains: bool) -> None:
@@ -185,36 +184,19 @@ class Site:
         _sysctl("ipv4/conf/all/rp_filter", "0")
         _sysctl("ipv4/conf/default/rp_filter", "0")
         _sysctl("ipv4/ping_group_range", "0 0")  # a group that every user namespace has
-        offload = {"gso_max_size": TRAIN_BYTES} if trains else {"gso_max_segs": EXACT_SEGMENTS}
-        with IPRoute() as route:
-            route.link(
-                "add",
-                ifname=HOST_INTERFACE,
-                index=HOST_INDEX,
-                kind="veth",
-                address=address.mac,
-                mtu=mtu,
-                num_tx_queues=1,
-                num_rx_queues=1,
-                peer={
-                    "ifname": f"h{host}",
-                    "net_ns_fd": self.home,
-                    "mtu": mtu,
-                    "num_tx_queues": 1,
-                    "num_rx_queues": 1,
-                },
-            )
-            route.link("set", index=1, state="up")
-            # Without ARP every frame bears its sender's own address as destination: the fabric goes
-            # by IP and puts the right one in. No tables of neighbours, which the kernel would share
-            # among all namespaces.
-            route.link("set", index=HOST_INDEX, flags=NOARP, mask=NOARP, **offload)
-            route.link("set", index=HOST_INDEX, state="up")
-            route.addr("add", index=HOST_INDEX, address=address.ipv4, prefixlen=address.prefix)
-            with suppress(OSError):  # kernels without IPv6
-                route.addr(
-                    "add", index=HOST_INDEX, family=socket.AF_INET6, address=address.ipv6,
-                    prefixlen=64,
-                )  # fmt: skip
-            # Whatever the addresses, all hosts are on the link.
-            route.route("add", dst="0.0.0.0/0", oif=HOST_INDEX, scope=253)
+        batch = Batch()
+        port = host + FIRST_PORT_INDEX
+        batch.veth(HOST_INTERFACE, HOST_INDEX, (f"h{host}", port, self.home), mtu, address.mac)
+        batch.up(LOOPBACK_INDEX)
+        if trains:
+            offload = netlink.attribute(netlink.IFLA_GSO_MAX_SIZE, TRAIN_BYTES)
+        else:
+            offload = netlink.attribute(netlink.IFLA_GSO_MAX_SEGS, EXACT_SEGMENTS)
+        # Without ARP every frame bears its sender's own address as destination: the fabric goes by
+        # IP and puts the right one in. No tables of neighbours, which the kernel would share among
+        # all namespaces.
+        batch.up(HOST_INDEX, arp=False, attributes=offload)
+        batch.address(HOST_INDEX, socket.AF_INET, address.ipv4, address.prefix)
+        batch.address(HOST_INDEX, socket.AF_INET6, address.ipv6, 64)
+        batch.everything_on(HOST_INDEX)
+        batch.send()

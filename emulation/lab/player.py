@@ -29,6 +29,11 @@ def main() -> int:
     carrier: Carrier
     if part.carrier == "tcp":
         carrier = TcpCarrier(part.ip)
+    elif part.carrier == "gloo":
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # hosts of a lab have no names
+        from weft.emulation.lab.gloo_carrier import GlooCarrier
+
+        carrier = GlooCarrier(part.ip)
     else:
         carrier = WeftCarrier(part.group, part.ip, part.options, part.datapath)
     answers.send(carrier.address)

@@ -81,6 +81,7 @@ class FabricProcess:
             "processes": lambda: reaper.processes(set(self.site.inodes)),
             "kill": self._kill,
             "read": self._read,
+            "socket_drops": self._socket_drops,
             "p4": self._p4,
         }
 
@@ -159,6 +160,15 @@ class FabricProcess:
 
     def _kill(self, host: int) -> None:
         reaper.kill({self.site.inodes[host]})
+
+    def _socket_drops(self) -> int:
+        """UDP datagrams that the hosts' sockets had no room for, since the hosts came up."""
+        drops = 0
+        for host in range(len(self.site.hosts)):
+            lines = self._read(host, "/proc/net/snmp").splitlines()
+            names, values = [line.split()[1:] for line in lines if line.startswith("Udp:")]
+            drops += int(values[names.index("RcvbufErrors")])
+        return drops
 
     def _read(self, host: int, path: str) -> str:
         """A file below /proc/net or /proc/sys/net, as the host sees it."""

@@ -11,8 +11,16 @@ from weft.emulation.lab.errors import LabError
 WIRE_OVERHEAD = 24
 """Bytes of preamble, check sequence and gap that a frame takes on the wire beside itself."""
 
+HOST_QUEUE_PACKETS = 1000
+"""Linux's default length of an interface's queue."""
+
 FIRST_IPV4 = int(ipaddress.IPv4Address("10.0.0.0"))
 FIRST_IPV6 = int(ipaddress.IPv6Address("fd00::"))
+
+
+def default_host_queue(mtu: int) -> int:
+    """Bytes on the wire that wait in a host's own interface."""
+    return HOST_QUEUE_PACKETS * (mtu + 14 + WIRE_OVERHEAD)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 
 #include "datapath/udp/udp.h"
 #include "datapath/verbs/verbs.h"
+#include "datapath/xdp/xdp.h"
 #include "engine/secret.h"
 
 namespace weft::engine {
@@ -62,6 +63,11 @@ Time milliseconds_from(const char* variable, Time otherwise) {
     return value * kMillisecond;
 }
 
+// Without what only one datapath reads.
+std::map<std::string, std::string> common_options(const std::map<std::string, std::string>& all) {
+    return datapath::VerbsOptions::without(datapath::XdpOptions::without(all));
+}
+
 datapath::Identity make_identity(const ContextOptions& options) {
     datapath::Identity identity;
     identity.id = random_word();
@@ -110,16 +116,21 @@ Context::Context(ContextOptions options)
             shm_ = shm.get();
             engine_.add(std::move(shm));
         } else if (name == "udp") {
-            auto udp = datapath::UdpOptions::parse(
-                datapath::VerbsOptions::without(options_.transport), options_.interfaces);
+            auto udp = datapath::UdpOptions::parse(common_options(options_.transport),
+                                                   options_.interfaces);
             engine_.add(std::make_unique<datapath::UdpDatapath>(identity, mesh_, std::move(udp)));
+        } else if (name == "xdp") {
+            auto xdp = datapath::XdpOptions::parse(
+                datapath::VerbsOptions::without(options_.transport), options_.interfaces);
+            engine_.add(std::make_unique<datapath::XdpDatapath>(identity, mesh_, std::move(xdp)));
         } else if (name == "verbs") {
-            auto verbs = datapath::VerbsOptions::parse(options_.transport, options_.interfaces);
+            auto verbs = datapath::VerbsOptions::parse(
+                datapath::XdpOptions::without(options_.transport), options_.interfaces);
             engine_.add(
                 std::make_unique<datapath::VerbsDatapath>(identity, mesh_, std::move(verbs)));
         } else {
             throw Error(WEFT_ERR_INVALID,
-                        "no datapath \"" + name + "\"; there are: shm, udp, verbs");
+                        "no datapath \"" + name + "\"; there are: shm, udp, verbs, xdp");
         }
     }
     engine_.start();

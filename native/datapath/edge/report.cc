@@ -87,6 +87,7 @@ std::string MessageEdge::connection_json() const {
     number("fast_retransmits", stats.fast_retransmits);
     number("timeouts", stats.timeouts);
     number("tail_probes", stats.tail_probes);
+    number("trims", stats.trims);
     number("spurious", stats.spurious);
     number("acks_sent", stats.acks_sent);
     number("acks_received", stats.acks_received);

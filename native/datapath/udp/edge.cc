@@ -18,14 +18,16 @@ constexpr std::size_t kPumpBytes =
 
 Edge::Edge(Core& core, PeerId peer, std::vector<LocalAddress> remote, ChannelOwner& owner,
            Time deadline)
-    : MessageEdge("udp", peer, &owner, Phase::kChecking), core_(core), deadline_(deadline) {
+    : MessageEdge(std::string(core.name()), peer, &owner, Phase::kChecking),
+      core_(core),
+      deadline_(deadline) {
     finder_.emplace(core.local(), std::move(remote), core.options().mtu);
     nonce_ = core.random();
     wake_at_ = 0;
 }
 
 Edge::Edge(Core& core, const wire::Packet& hello, const Way& way)
-    : MessageEdge("udp", hello.handshake.peer_id, nullptr, Phase::kConnecting),
+    : MessageEdge(std::string(core.name()), hello.handshake.peer_id, nullptr, Phase::kConnecting),
       core_(core),
       ways_(core.options().paths, way),
       remote_connection_(hello.handshake.source_connection) {
@@ -73,7 +75,7 @@ void Edge::on_time(Time now) {
             finder_->poll(now, [&](std::uint16_t index, std::uint32_t packet_bytes) {
                 const Candidate& candidate = finder_->candidates()[index];
                 const LocalAddress& remote = finder_->remote()[candidate.remote];
-                Way way{&core_.socket(candidate.local, 0), remote.address};
+                Way way{&core_.carrier().socket(candidate.local, 0), remote.address};
                 way.to.set_port(remote.ports.front());
                 core_.send_note(way, {NoteKind::kCheck, index, 0, peer(), nonce_},
                                 packet_bytes - header_overhead(way.to.family()));
@@ -96,12 +98,12 @@ void Edge::on_time(Time now) {
 // ports so that no two agree in both until all pairs are used.
 void Edge::begin_connection(Time now) {
     const std::vector<Route> routes = finder_->routes();
-    const std::size_t sockets = core_.sockets_per_address();
+    const std::size_t sockets = core_.carrier().sockets_per_address();
     for (std::size_t i = 0; i < core_.options().paths; ++i) {
         const Route& route = routes[i % routes.size()];
         const LocalAddress& remote = finder_->remote()[route.remote];
         const std::size_t k = i / routes.size();
-        Way way{&core_.socket(route.local, k % sockets), remote.address};
+        Way way{&core_.carrier().socket(route.local, k % sockets), remote.address};
         way.to.set_port(remote.ports[(k / sockets + k) % remote.ports.size()]);
         ways_.push_back(way);
     }
@@ -196,7 +198,7 @@ bool Edge::pump(Time now) {
 bool Edge::transmit(Time now) {
     transport::Transmit next;
     std::size_t bytes = 0;
-    SendBatch& out = core_.out();
+    Carrier& out = core_.carrier();
     while (bytes < kPumpBytes) {
         if (out.header().empty() && !core_.flush(now)) {
             break;
@@ -240,8 +242,8 @@ void Edge::sweep_soon() {
 
 // No packet may wait in the batch that points at the message's bytes.
 void Edge::let_go(Outgoing& message) {
-    if (!core_.out().empty() && !core_.out().flush()) {
-        core_.out().forget(message.data, message.size);
+    if (!core_.carrier().empty() && !core_.carrier().flush()) {
+        core_.carrier().forget(message.data, message.size);
     }
 }
 

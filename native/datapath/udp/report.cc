@@ -56,32 +56,7 @@ std::string Core::stats_json() const {
     number("malformed", counters_.malformed);
     number("unknown_connection", counters_.unknown_connection);
     number("misdirected_checks", counters_.misdirected_checks);
-    number("send_calls", io_.send_calls);
-    number("receive_calls", io_.receive_calls);
-    number("empty_receives", io_.empty_receives);
-    number("trains_sent", io_.trains_sent);
-    number("datagrams_sent", io_.datagrams_sent);
-    number("bytes_sent", io_.bytes_sent);
-    number("trains_received", io_.trains_received);
-    number("datagrams_received", io_.datagrams_received);
-    number("bytes_received", io_.bytes_received);
-    number("send_blocked", io_.blocked);
-    number("unreachable", io_.unreachable);
-    number("too_large", io_.too_large);
-    number("forbidden", io_.forbidden);
-    number("send_failed", io_.failed);
-    number("gso_refused", io_.gso_refused);
-    number("truncated", io_.truncated);
-    json += ",\"sockets\":[";
-    for (const auto& socket : sockets_) {
-        json += std::string(json.back() == '[' ? "" : ",") + "{\"local\":\"" +
-                socket->local().to_string() + "\",\"gso\":" + (socket->gso() ? "true" : "false") +
-                ",\"gro\":" + (socket->gro() ? "true" : "false");
-        number("send_buffer", socket->send_buffer());
-        number("receive_buffer", socket->receive_buffer());
-        json += "}";
-    }
-    return json + "]}";
+    return json + "," + carrier_->stats_json() + "}";
 }
 
 }  // namespace weft::datapath::udp

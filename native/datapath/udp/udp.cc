@@ -6,9 +6,20 @@
 namespace weft::datapath {
 
 UdpDatapath::UdpDatapath(const Identity& identity, Acceptor& acceptor, UdpOptions options)
-    : core_(std::make_shared<udp::Core>(identity, acceptor, std::move(options))) {}
+    : UdpDatapath(std::make_shared<udp::Core>(
+          identity, acceptor, std::move(options), [](const UdpOptions& checked) {
+              return std::make_unique<udp::Carrier>(checked,
+                                                    udp::usable_interfaces(checked.interfaces));
+          })) {}
+
+UdpDatapath::UdpDatapath(std::shared_ptr<udp::Core> core) : core_(std::move(core)) {}
+
 UdpDatapath::~UdpDatapath() {
     core_->shut_down();
+}
+
+std::string_view UdpDatapath::name() const noexcept {
+    return core_->name();
 }
 std::string UdpDatapath::address() const {
     return core_->address();

@@ -82,6 +82,7 @@ void Edge::renew(Time now, Lane& lane) {
     if (lane.pair != nullptr) {
         say(now, lane);
     }
+    conclude_settled();  // what waited for a word on the old pair
     touch();
 }
 
@@ -253,7 +254,6 @@ void Edge::on_note(Time now, const Note& note) {
 void Edge::on_lane_time(Time now, Lane& lane) {
     if (now >= lane.renew_at) {
         renew(now, lane);
-        conclude_settled();
     }
     if (now >= lane.say_at) {
         lane.say_at = kNever;
@@ -264,7 +264,6 @@ void Edge::on_lane_time(Time now, Lane& lane) {
     if (now >= lane.ask_at) {
         if (lane.asked >= kMostAsked) {
             renew(now, lane);  // nothing passes there any more, which settles it as well
-            conclude_settled();
         } else {
             ask(now, lane);
         }

@@ -47,6 +47,9 @@ TEST_CASE("options are read from text, and refused by name") {
                                                   {"checksum", "crc32c"},
                                                   {"gso", "off"},
                                                   {"scheduler", "round_robin"},
+                                                  {"burst", "4096"},
+                                                  {"ack_every", "4"},
+                                                  {"rto_min_us", "2500"},
                                                   {"congestion.base_target_us", "12.5"}},
                                                  " eth0, 10.0.0.1,,");
     CHECK(options.paths == 32);
@@ -56,6 +59,10 @@ TEST_CASE("options are read from text, and refused by name") {
     CHECK(options.checksum);
     CHECK_FALSE(options.gso);
     CHECK(options.gro);
+    CHECK(options.burst == 4096);
+    CHECK(options.ack_every == 4);
+    CHECK(options.rto_min == 2'500'000);
+    CHECK(options.rto_max == 0);
     CHECK(options.scheduler == "round_robin");
     CHECK(options.congestion_parameters ==
           std::vector<std::pair<std::string, double>>{{"base_target_us", 12.5}});
@@ -70,6 +77,10 @@ TEST_CASE("options are read from text, and refused by name") {
                                                                        {"checksum", "md5"},
                                                                        {"congestion.beta", "x"},
                                                                        {"congestion.", "1"},
+                                                                       {"burst", "1"},
+                                                                       {"window", "63"},
+                                                                       {"ack_delay_us", "0"},
+                                                                       {"rto_max_us", "2000001"},
                                                                        {"buffer", "-1"}}) {
         CAPTURE(key);
         const std::string message =

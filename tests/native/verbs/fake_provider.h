@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <queue>
@@ -67,6 +68,10 @@ class Fabric {
         }
     }
     void set_port(const std::string& device, bool up);
+    // What only a broken or hostile peer does: a write of nothing with this immediate, on one of
+    // the connected queue pairs; a datagram of these bytes to every control queue pair.
+    void inject_immediate(std::uint32_t immediate, std::size_t which);
+    void inject_datagram(const std::vector<std::byte>& bytes);
 
     std::map<std::uint32_t, FakePair*> pairs;
     std::map<std::string, FakeDevice*> devices;
@@ -290,6 +295,12 @@ class FakePair final : public QueuePair {
     }
 
     FakeDevice& device() noexcept { return device_; }
+    QpKind kind() const noexcept { return wish_.kind; }
+    void receive(SendWork work, std::vector<std::byte> bytes) {
+        if (live_ && !failed_ && !static_cast<FakeReceives*>(wish_.receives)->empty()) {
+            land({work, std::move(bytes), 0}, false);
+        }
+    }
     bool takes_from(std::uint32_t pair) const {
         return live_ && !failed_ && (wish_.kind == QpKind::kUd || remote_ == pair);
     }
@@ -394,11 +405,11 @@ class FakePair final : public QueuePair {
         }
     }
 
-    bool land(const Message& message) {
+    bool land(const Message& message, bool through_memory = true) {
         Fabric& fabric = device_.fabric;
         std::byte* place = nullptr;
         const bool write = message.work.operation == Operation::kWriteImm;
-        if (write) {
+        if (write && through_memory) {
             place = device_.find(message.work.remote_key, message.work.remote_address,
                                  message.bytes.size(), true);
             if (place == nullptr) {
@@ -444,6 +455,29 @@ inline std::unique_ptr<QueuePair> FakeDevice::make_queue_pair(const QueuePairWis
         throw Error(WEFT_ERR_UNSUPPORTED, "fake: no such queue pairs");
     }
     return std::make_unique<FakePair>(*this, wish);
+}
+
+inline void Fabric::inject_immediate(std::uint32_t immediate, std::size_t which) {
+    std::vector<FakePair*> lanes;
+    for (const auto& [number, pair] : pairs) {
+        if (pair->kind() != QpKind::kUd) {
+            lanes.push_back(pair);
+        }
+    }
+    if (!lanes.empty()) {
+        SendWork work;
+        work.operation = Operation::kWriteImm;
+        work.immediate = immediate;
+        lanes[which % lanes.size()]->receive(work, {});
+    }
+}
+
+inline void Fabric::inject_datagram(const std::vector<std::byte>& bytes) {
+    for (const auto& [number, pair] : pairs) {
+        if (pair->kind() == QpKind::kUd) {
+            pair->receive({}, bytes);
+        }
+    }
 }
 
 inline void Fabric::set_port(const std::string& device, bool up) {
