@@ -228,13 +228,13 @@ void Edge::on_connected(Time now) {
 }
 
 // With all lanes, or with some once the others have had their time.
-void Edge::open_if_ready(Time now) {
+void Edge::open_if_ready(Time now, bool patient) {
     if (phase_ != Phase::kConnecting || lanes_.empty()) {
         return;
     }
     const auto ready = std::ranges::count_if(lanes_, &Lane::ready);
     const bool all = static_cast<std::size_t>(ready) == lanes_.size();
-    if (ready == 0 || (!all && now < lanes_since_ + kLaneGrace)) {
+    if (ready == 0 || (patient && !all && now < lanes_since_ + kLaneGrace)) {
         return;
     }
     connection_->expect(now, watchers_ > 0);

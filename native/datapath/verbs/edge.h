@@ -93,7 +93,7 @@ class Edge final : public MessageEdge {
     // Opening (edge.cc)
     void check_ways(Time now);
     void begin_connection(Time now);
-    void open_if_ready(Time now);
+    void open_if_ready(Time now, bool patient = true);
     void update_wake(Time now);
 
     // Lanes (edge_lanes.cc)

@@ -296,6 +296,13 @@ void Edge::on_packet_bytes(Time now, std::span<const std::uint8_t> bytes, const 
         on_undecodable(status);
         return;
     }
+    if (wire::is_sequenced(packet.kind) && phase_ == Phase::kConnecting) {
+        // Whoever sends messages is open, and has waited long enough for lanes that are not ready.
+        open_if_ready(now, false);
+        if (phase_ != Phase::kOpen) {
+            return;  // it comes again
+        }
+    }
     if (wire::is_sequenced(packet.kind)) {
         note_received(packet.sequence);
         if (prefix.first_lane < lanes_.size()) {
