@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -48,7 +49,7 @@ from weft_wire import (
     prove,
 )  # fmt: skip
 
-DEADLINE = 120.0
+DEADLINE = 60.0
 RECEIVES, CONTROL_BYTES, LANE_BYTES = 64, 4096 + 256, 40_000
 PATIENCE = 0.5
 """Seconds until a packet that nobody acknowledged is sent again."""
@@ -286,7 +287,7 @@ class Peer:
                 self.unacknowledged[packet.sequence] = (packet, lane)
                 immediate = Immediate(packet.sequence, there.slot, place).encode()
                 work = SendWR(opcode=e.IBV_WR_RDMA_WRITE_WITH_IMM, num_sge=1,
-                              imm_data=immediate, send_flags=e.IBV_SEND_SIGNALED,
+                              imm_data=socket.htonl(immediate), send_flags=e.IBV_SEND_SIGNALED,
                               sg=[SGE(source.buf + offset, length, source.lkey)])  # fmt: skip
                 work.set_wr_rdma(there.keys[0], there.address + offset)
                 self.lanes[lane].qp.post_send(work)
@@ -313,12 +314,20 @@ class Peer:
         while not done():
             now = time.monotonic()
             if now > until:
-                raise SystemExit("the other side does not answer")
+                raise SystemExit(f"the other side does not answer: {self._state()}")
             if now >= next_try:
                 again()
                 next_try = now + PATIENCE
             if not self.poll():
                 time.sleep(1e-3)
+
+    def _state(self) -> str:
+        done = {m.tag: (m.size, len(m.got)) for m in self.messages.values()}
+        return (
+            f"checked {self.checked}, confirmed {self.confirmed}, lanes ready {self.ready}, "
+            f"unacknowledged {sorted(self.unacknowledged)}, granted {sorted(self.grants)}, "
+            f"received by tag (bytes, chunks) {done}"
+        )
 
     def poll(self) -> int:
         count, completions = self.device.cq.poll(64)
@@ -334,7 +343,7 @@ class Peer:
             lane = self.lanes[index]
             if done.opcode == e.IBV_WC_RECV_RDMA_WITH_IMM:
                 lane.post_receive(done.wr_id)
-                self._on_written(done.imm_data, done.byte_len, index)
+                self._on_written(socket.ntohl(done.imm_data), index)
             else:
                 data = lane.received(done.wr_id, done.byte_len)
                 self.ready[index] = True  # whoever sends on it knows our pair
@@ -445,7 +454,7 @@ class Peer:
             assert message.memory is not None
             message.memory.write(packet.rest, length, offset)
 
-    def _on_written(self, bits: int, length: int, lane: int) -> None:
+    def _on_written(self, bits: int, lane: int) -> None:
         immediate = Immediate.decode(bits)
         low = immediate.sequence - self.highest & 0xFFFF
         sequence = self.highest + (low if low < 0x8000 else low - 0x10000)
