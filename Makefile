@@ -24,16 +24,20 @@ CXX_FILES := $(filter %.cc %.h,$(NATIVE) $(wildcard benchmarks/native/*))
 # One at a time where two calls of make in one checkout would tread on each other.
 LOCK = mkdir -p build && exec 9>build/.lock && flock 9
 
-.PHONY: help install test demo bench lint ruff mypy clang-format clang-tidy format sanitize fuzz system-deps clean
+.PHONY: help install test test-rdma demo bench lint ruff mypy clang-format clang-tidy format sanitize fuzz system-deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 install: build/.installed ## set up .venv and an editable install of Weft with its native core
 
-test: build/.installed ## native and Python tests
+test: build/.installed build/p4runtime-shell/.installed ## native and Python tests
 	ctest --test-dir build/native --no-tests=error --output-on-failure --timeout 300 -j $(JOBS)
-	pytest -n $(JOBS) --dist loadgroup
+	pytest -n $(JOBS) --dist loadgroup --ignore tests/vm
+
+test-rdma: build/.installed ## RDMA between virtual machines on an emulated fabric
+	.ci/system-deps vm || [ -z "$${CI:-}$${WEFT_LAB_REQUIRED:-}" ]
+	pytest tests/vm
 
 demo: build/.installed ## train a model over weft, beside gloo
 	weft demo
@@ -77,7 +81,7 @@ fuzz: build/.tools ## every fuzz target for FUZZ_SECONDS
 	done
 
 system-deps: ## install what the system must provide (as root; Debian and Ubuntu)
-	.ci/system-deps build fuzz
+	.ci/system-deps build fuzz browser vm
 
 clean: ## remove all that make has made
 	rm -rf build .venv
@@ -93,6 +97,13 @@ build/.tools: pyproject.toml .ci/system-deps
 	  print(*p["dependencies"], *(r for e in sys.argv[1:] for r in p["optional-dependencies"][e]), sep="\n")' \
 	  $(EXTRAS) >build/requirements.txt; \
 	python -m pip install -qq -r build/requirements.txt "$(TORCH)"; \
+	touch $@
+
+# A controller whose pins fit no other extra; tests run it with its own interpreter.
+build/p4runtime-shell/.installed: pyproject.toml
+	@mkdir -p $(@D); $(PYTHON) -m venv $(@D); \
+	$(@D)/bin/python -m pip install -qq "$$($(PYTHON) -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["p4-shell"])')"; \
 	touch $@
 
 # The build folder persists, so that a change compiles what it touches and no more. (Debian 12's pip has no -C yet.)

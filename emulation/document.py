@@ -70,10 +70,27 @@ class Document:
     name: str
     values: dict[str, Any]
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    case: str = ""
+    """Which of the file's matrix it is; empty: there is no matrix."""
 
     @classmethod
     def read(cls, path: Path) -> Document:
-        """Parse a file. Raises ScenarioError when it cannot be read or is not TOML."""
+        """Parse a file, or one case of its matrix: "FILE.toml#CASE" (matrix.py). Raises
+        ScenarioError when it cannot be read or is not TOML."""
+        from weft.emulation import matrix
+
+        file, _, case = str(path).partition("#")
+        return matrix.choose_case(cls._whole(Path(file)), case)
+
+    @classmethod
+    def cases(cls, path: Path) -> list[Document]:
+        """All cases of a file's matrix; the file itself when it has none."""
+        from weft.emulation import matrix
+
+        return matrix.cases(cls._whole(path))
+
+    @classmethod
+    def _whole(cls, path: Path) -> Document:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -121,6 +138,10 @@ class Table:
 
     def error(self, key: str, message: str) -> ScenarioError:
         return self.document.error((*self.path, key) if key else self.path, message)
+
+    def left(self) -> list[str]:
+        """The keys that nobody has asked for yet."""
+        return list(self._values)
 
     def has(self, key: str) -> bool:
         return key in self._values

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from weft.emulation import plots
+from weft.emulation import drawing, plots
 from weft.emulation.sweep import Point
 from weft.emulation.units import show_size, show_time
+
+DRAWN_LINKS = 4000
+"""More are no drawing any more."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
@@ -21,7 +24,7 @@ th, td { padding: .25rem .8rem; text-align: right }
 th { border-bottom: 1px solid #888; font-weight: 600 }
 td:first-child, th:first-child { text-align: left }
 tr:nth-child(even) td { background: #f5f5f5 }
-img { max-width: 100% }
+img, svg { max-width: 100% }
 .bad { color: #b00; font-weight: 600 }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
 """
@@ -81,6 +84,19 @@ def _events(points: Sequence[Point]) -> str:
     )
 
 
+def _drawings(points: Sequence[Point]) -> str:
+    """Of a single run that is small enough to be drawn."""
+    result = points[0].result
+    if len(points) > 1 or len(result.scenario.topology.ends) > DRAWN_LINKS:
+        return ""
+    shares = drawing.path_shares(result, drawing.WIDTH)
+    ways = f"<h2>Share of each way up</h2>{shares}" if shares else ""
+    return (
+        f"<h2>Fabric</h2>{drawing.topology(result)}<h2>Time line</h2>{drawing.timeline(result)}"
+        f"{ways}"
+    )
+
+
 def write(points: Sequence[Point], folder: Path) -> Path:
     """Write the pictures as PNG files and report.html into `folder` (made if need be); returns the
     page's path."""
@@ -98,11 +114,12 @@ def write(points: Sequence[Point], folder: Path) -> Path:
     scenario = points[0].result.scenario
     evidence = [point.result.evidence for point in points]
     page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">'
         f"<title>{escape(scenario.name)}</title><style>{_STYLE}</style>"
         f"<h1>{escape(scenario.name)}</h1>"
         f"<p>{escape(scenario.topology.name)}, seed {scenario.seed}</p>"
-        f"{_faults(points)}{_summary(points)}{_events(points)}{''.join(sections)}"
+        f"{_faults(points)}{_summary(points)}{_events(points)}{_drawings(points)}"
+        f"{''.join(sections)}"
         f"<h2>Evidence</h2><pre>{escape(json.dumps(evidence, indent=1))}</pre></html>"
     )
     path = folder / "report.html"

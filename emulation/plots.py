@@ -14,7 +14,11 @@ from weft.emulation.simulation import Result
 from weft.emulation.sweep import Point
 
 _TIERS = ("host links", "leaf uplinks", "aggregation uplinks", "upper links")
-_MICRO = 1e6
+
+
+def _scale(seconds: float) -> tuple[float, str]:
+    """What to multiply seconds by for an axis up to so many, and the unit."""
+    return (1e6, "us") if seconds < 5e-3 else (1e3, "ms") if seconds < 5 else (1.0, "s")
 
 
 def _label(point: Point) -> str:
@@ -28,14 +32,18 @@ def completion_cdf(points: Sequence[Point]) -> Figure:
     """Share of messages done within a time, one line per run; the ideal bound dashed."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
+    longest = max(float(p.result.durations.max(initial=0.0)) for p in points)
+    scale, unit = _scale(longest)
     for point in points:
-        durations = np.sort(point.result.durations) * _MICRO
+        durations = np.sort(point.result.durations) * scale
         if len(durations):
             share = np.arange(1, len(durations) + 1) / len(durations)
             axes.step(durations, share, where="post", label=_label(point))
-    bound = min(point.result.ideal_bound for point in points) * _MICRO
+    bound = min(point.result.ideal_bound for point in points) * scale
     axes.axvline(bound, color="0.4", linestyle="--", linewidth=1, label="ideal bound")
-    axes.set(xlabel="completion time of a message, us", ylabel="share of messages", ylim=(0, 1.02))
+    axes.set(
+        xlabel=f"completion time of a message, {unit}", ylabel="share of messages", ylim=(0, 1.02)
+    )
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="center left" if len(points) > 6 else "best")
@@ -98,15 +106,16 @@ def queue_depths(result: Result) -> Figure:
     source = np.array([end for a, b in topology.ends for end in (a, b)])
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    times = result.sample_times * _MICRO
+    scale, unit = _scale(float(result.sample_times.max(initial=0.0)))
+    times = result.sample_times * scale
     at_switch = source >= topology.hosts
     for number, colour in zip(sorted(set(tier[at_switch])), ("C0", "C1", "C2", "C3"), strict=False):
         backlog = result.sample_backlog[:, at_switch & (tier == number)] / 1e3
         name = "switch to host" if number == 0 else _TIERS[min(int(number), 3)]
         axes.plot(times, backlog.max(axis=1), color=colour, label=f"{name}, deepest")
         axes.plot(times, backlog.mean(axis=1), color=colour, linestyle=":", label=f"{name}, mean")
-    _mark_events(axes, result)
-    axes.set(xlabel="time, us", ylabel="waiting, kB")
+    _mark_events(axes, result, scale)
+    axes.set(xlabel=f"time, {unit}", ylabel="waiting, kB")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
@@ -125,23 +134,24 @@ def path_states(result: Result) -> Figure:
         shown = sorted({(event.host, event.peer) for event in result.trace})[:1]
     figure = Figure(figsize=(8, 2.4 * max(1, len(shown)) + 0.6), layout="constrained")
     grid = figure.subplots(max(1, len(shown)), 1, squeeze=False, sharex=True)
-    end = result.end * _MICRO
+    scale, unit = _scale(result.end)
+    end = result.end * scale
     name = result.scenario.topology.node_name
     for axes, (host, peer) in zip(grid[:, 0], shown, strict=False):
         mine = [event for event in result.trace if (event.host, event.peer) == (host, peer)]
-        _paths(axes, mine, end, result.scenario.transport.paths)
-        _mark_events(axes, result)
+        _paths(axes, mine, end, result.scenario.transport.paths, scale)
+        _mark_events(axes, result, scale)
         axes.set_title(f"{name(host)} to {name(peer)}", fontsize="medium")
         axes.set_ylabel("path")
-    grid[-1, 0].set_xlabel("time, us")
+    grid[-1, 0].set_xlabel(f"time, {unit}")
     grid[0, 0].set_xlim(0, end or None)
     return figure
 
 
-def _paths(axes: Axes, trace: Sequence[object], end: float, paths: int) -> None:
+def _paths(axes: Axes, trace: Sequence[object], end: float, paths: int, scale: float) -> None:
     since: dict[int, float] = {}
     for event in trace:
-        at = event.at * _MICRO  # type: ignore[attr-defined]
+        at = event.at * scale  # type: ignore[attr-defined]
         if event.kind == "path_health":  # type: ignore[attr-defined]
             path, value = event.path, event.value  # type: ignore[attr-defined]
             if value and path not in since:
@@ -152,7 +162,7 @@ def _paths(axes: Axes, trace: Sequence[object], end: float, paths: int) -> None:
                 )
     for path, start in since.items():
         axes.broken_barh([(start, max(0.0, end - start))], (path - 0.4, 0.8), color="C3")
-    lost = [(e.at * _MICRO, e.path) for e in trace if e.kind == "chunk_lost"]  # type: ignore[attr-defined]
+    lost = [(e.at * scale, e.path) for e in trace if e.kind == "chunk_lost"]  # type: ignore[attr-defined]
     if lost:
         axes.plot(*zip(*lost, strict=True), "k.", markersize=3)
     axes.set_ylim(-0.7, paths - 0.3)
@@ -162,13 +172,11 @@ def _paths(axes: Axes, trace: Sequence[object], end: float, paths: int) -> None:
     )  # fmt: skip
 
 
-def _mark_events(axes: Axes, result: Result) -> None:
+def _mark_events(axes: Axes, result: Result, scale: float) -> None:
     for event in result.scenario.events:
-        axes.axvline(event.at * _MICRO, color="C3", linewidth=0.8)
+        axes.axvline(event.at * scale, color="C3", linewidth=0.8)
         if event.lasts is not None:
-            axes.axvspan(
-                event.at * _MICRO, (event.at + event.lasts) * _MICRO, color="C3", alpha=0.08
-            )
+            axes.axvspan(event.at * scale, (event.at + event.lasts) * scale, color="C3", alpha=0.08)
 
 
 def figures(points: Sequence[Point]) -> dict[str, tuple[str, Figure]]:

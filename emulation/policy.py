@@ -68,6 +68,12 @@ class Transport:
     """A strategy of the flow planner (`weft.transport.plan`) for all messages; needs a pinning."""
     plan_minimum: int = 1
     """Bytes of the smallest piece."""
+    host_queue: int = 0
+    """Bytes that a host's interface queues before it drops, as the lab's (and Linux's) does; 0:
+    packets wait in the transport until the interface is idle."""
+    port: int = 0
+    """First UDP port of Weft's sockets: paths have the five-tuples that they have in the lab; 0:
+    random ones."""
 
     HEADER = 80
     """Bytes of a data packet's transport header (native/wire)."""
@@ -102,6 +108,8 @@ class Transport:
         if self.plan is not None:
             options.plan = self.plan  # type: ignore[attr-defined]
         options.plan_minimum = self.plan_minimum  # type: ignore[attr-defined]
+        options.host_queue = self.host_queue  # type: ignore[attr-defined]
+        options.port = self.port  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,8 @@ class LabOptions:
     """How a scenario runs in the lab (`weft lab run`). The simulator does not look at them."""
 
     carrier: str = "weft"
-    """What moves the messages: "weft" (its transport over UDP) or "tcp" (one connection a pair)."""
+    """What moves the messages: "weft" (its transport over UDP), "tcp" (one connection a pair) or
+    "gloo" (torch.distributed's, point to point)."""
     mtu: int = 1500
     """Of the hosts' interfaces, 576 .. 9000."""
     dilation: float = 1.0
@@ -166,4 +175,23 @@ class LabOptions:
     """Seconds that departures may be late at the 99th percentile before a run is invalid."""
 
 
-CARRIERS = ("weft", "tcp")
+CARRIERS = ("weft", "tcp", "gloo")
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """What the hosts of a scenario are in the lab. The simulator does not look at them."""
+
+    kind: str = "namespace"
+    """"namespace", or "rdma-vm": a virtual machine with an RDMA device (soft-RoCE)."""
+    cpus: int = 1
+    """Of a virtual machine; emulated, each takes one of this machine's while it computes."""
+    memory: int = 1 << 30
+    """Of a virtual machine, bytes."""
+
+    @property
+    def machines(self) -> bool:
+        return self.kind == "rdma-vm"
+
+
+HOST_KINDS = ("namespace", "rdma-vm")

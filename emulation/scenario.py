@@ -14,7 +14,16 @@ import weft._native._core as _core
 from weft.emulation import events, expectations, htsim, workload
 from weft.emulation.document import Document, ScenarioError, Table
 from weft.emulation.expectations import Expectation
-from weft.emulation.policy import CARRIERS, PINNINGS, LabOptions, Policy, Queues, Transport
+from weft.emulation.policy import (
+    CARRIERS,
+    HOST_KINDS,
+    PINNINGS,
+    HostOptions,
+    LabOptions,
+    Policy,
+    Queues,
+    Transport,
+)
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import DEFAULT_DELAY, DEFAULT_RATE, LinkSpec, Topology
@@ -22,6 +31,7 @@ from weft.emulation.units import bits_per_second, seconds
 from weft.emulation.workload import Workload
 
 MODES = ("packet", "flow")
+SMALLEST_MACHINE = 512 << 20
 
 
 @dataclass
@@ -45,12 +55,16 @@ class Scenario:
     programs: list[Program] = field(default_factory=list)
     """P4 programs, which decide in place of routing at the switches that they name."""
     lab: LabOptions = field(default_factory=LabOptions)
+    host: HostOptions = field(default_factory=HostOptions)
     expect: list[Expectation] = field(default_factory=list)
     """What must hold for a run to pass; `weft suite` checks it."""
+    constants: dict[str, float] = field(default_factory=dict)
+    """Numbers with names that `expect` may use beside the metrics; times in seconds."""
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
-        """Read a file. Raises ScenarioError, which names file, line and key."""
+        """Read a file, or one case of its matrix ("FILE.toml#CASE"). Raises ScenarioError, which
+        names file, line and key."""
         return cls.of(Document.read(path), path.parent)
 
     @classmethod
@@ -82,7 +96,9 @@ class Scenario:
         scenario.traced_connections = metrics.integer("traced_connections", 0, high=10_000)
         metrics.finish()
         scenario.lab = _lab(root.table("lab"))
-        scenario.expect = _expectations(root, work)
+        scenario.host = _host(root.table("host"))
+        scenario.constants = _constants(root.table("constants"), work)
+        scenario.expect = _expectations(root, work, scenario.constants)
         root.finish()
         return scenario
 
@@ -284,8 +300,32 @@ def _lab(table: Table) -> LabOptions:
     return LabOptions(**chosen)
 
 
-def _expectations(root: Table, work: Workload) -> list[Expectation]:
-    names = expectations.names(work.names)
+def _host(table: Table) -> HostOptions:
+    plain = HostOptions()
+    kind = table.text("kind", plain.kind, HOST_KINDS)
+    for key in ("cpus", "memory") if kind == "namespace" else ():
+        if table.has(key):
+            raise table.error(key, 'is for virtual machines: kind = "rdma-vm"')
+    cpus = table.integer("cpus", plain.cpus, 1, 16)
+    memory = table.bytes("memory", plain.memory)
+    if memory < SMALLEST_MACHINE:
+        raise table.error("memory", "a machine needs at least 512 MiB to run Python")
+    table.finish()
+    return HostOptions(kind, cpus, memory)
+
+
+def _constants(table: Table, work: Workload) -> dict[str, float]:
+    taken = expectations.names(work.names)
+    found = {}
+    for key in table.left():
+        if key in taken:
+            raise table.error(key, "is the name of a metric")
+        found[key] = table.quantity(key, None, seconds)
+    return found
+
+
+def _expectations(root: Table, work: Workload, constants: dict[str, float]) -> list[Expectation]:
+    names = [*expectations.names(work.names), *constants]
     try:
         return [Expectation.parse(text, names) for text in root.texts("expect", [])]
     except ValueError as error:

@@ -68,7 +68,7 @@ def scenarios(
     """All combinations, each read and checked. Raises ScenarioError before anything runs."""
     points = []
     for combination in itertools.product(*(axis.values for axis in axes)):
-        varied = Document(source.name, copy.deepcopy(source.values), source.lines)
+        varied = Document(source.name, copy.deepcopy(source.values), source.lines, source.case)
         values = dict(zip((axis.key for axis in axes), combination, strict=True))
         for key, value in values.items():
             try:

@@ -36,14 +36,19 @@ class Carrier(Protocol):
 
 
 class WeftCarrier:
-    """A weft group over UDP. `options`: the transport's, as of `weft.transport.Context`."""
+    """A weft group over one datapath. `options`: as of sockets.socket_options."""
 
-    def __init__(self, group: int, address: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, group: int, address: str, options: dict[str, Any], datapath: str = "udp"
+    ) -> None:
         from weft.transport import Context
 
+        transport = dict(options)
+        peer_timeout = transport.pop("peer_timeout")
         self._context = Context(
-            secret=str(group), datapaths=["udp"], interfaces=[address], transport=options, spin=0.0
-        )
+            secret=str(group), datapaths=[datapath], interfaces=[address], transport=transport,
+            peer_timeout=peer_timeout, spin=0.0,
+        )  # fmt: skip
         self._number = group
         self.address = self._context.address
         self._works: dict[int, Any] = {}

@@ -50,11 +50,19 @@ def load(command: str, file: Path, seed: int | None) -> Scenario:
 
 
 def show_fidelity(fidelity: Fidelity, console: Console) -> None:
-    """Two lines of evidence; in red when the run is not valid."""
+    """Lines of evidence; in red when the run is not valid."""
     console.print(
         f"[dim]evidence[/dim]    {fidelity.frames:,} frames, late by {show_time(fidelity.late_p50)}"
         f" (p50), {show_time(fidelity.late_p99)} (p99), {show_time(fidelity.late_max)} (max); "
         f"fabric {fidelity.scheduling}, machine {100 * fidelity.cpu_idle:.0f} % idle",
+        highlight=False,
+    )
+    console.print(
+        f"            {fidelity.fabric}, {fidelity.segmentation}, seed {fidelity.seed}, dilation "
+        f"{fidelity.dilation:g}; dropped outside the model: {fidelity.ring_drops} in, "
+        f"{fidelity.refused} out, {fidelity.softnet_drops} between devices, "
+        f"{fidelity.socket_drops} at hosts' sockets; Linux {fidelity.kernel}, "
+        f"TCP {fidelity.tcp_congestion}",
         highlight=False,
     )
     for fault in fidelity.faults:

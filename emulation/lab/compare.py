@@ -13,7 +13,8 @@ from rich.table import Table
 
 from weft.emulation.lab.cli import Rootless, fail, load, show_fidelity
 from weft.emulation.lab.errors import LabError
-from weft.emulation.lab.run import Outcome, packets_of, run
+from weft.emulation.lab.run import Outcome, run
+from weft.emulation.lab.sockets import as_on_sockets
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import Result, simulate
 from weft.emulation.units import show_time
@@ -53,8 +54,8 @@ class Comparison:
 
 
 def compare(scenario: Scenario, rootless: bool | None = None) -> Comparison:
-    """Simulate a scenario with the packets that its sockets will make, then run it in the lab."""
-    return Comparison(simulate(packets_of(scenario)), run(scenario, rootless))
+    """Simulate a scenario as its sockets will run it, then run it in the lab."""
+    return Comparison(simulate(as_on_sockets(scenario)), run(scenario, rootless))
 
 
 @app.command()

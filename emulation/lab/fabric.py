@@ -18,6 +18,7 @@ from weft.emulation.lab.spec import Spec
 BUILD_DEADLINE = 60.0
 ANSWER_DEADLINE = 30.0
 
+SOFTNET = Path("/proc/net/softnet_stat")
 NEEDED = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 
 
@@ -105,6 +106,13 @@ class Fabric:
             self._answer(ANSWER_DEADLINE)
             return socket.socket(family, kind, protocol, fileno=recv_handle(self.connection))
 
+    def ask_for_tap(self, host: int) -> int:
+        """The TAP device that is a virtual machine's cable, as a file descriptor."""
+        with self._lock:
+            self._send("tap", (host,))
+            self._answer(ANSWER_DEADLINE)
+            return recv_handle(self.connection)
+
     def _send(self, request: str, arguments: tuple[Any, ...]) -> None:
         try:
             self.connection.send((request, arguments))
@@ -154,7 +162,7 @@ class Fabric:
 def softnet_drops() -> int:
     """Packets that the kernel dropped between devices because a CPU's backlog was full
     (net.core.netdev_max_backlog), of the whole machine, since it came up."""
-    lines = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
+    lines = SOFTNET.read_text(encoding="ascii").splitlines()
     return sum(int(line.split()[1], 16) for line in lines)
 
 

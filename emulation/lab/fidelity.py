@@ -29,6 +29,8 @@ class Fidelity:
     """Of the fabric's thread: real-time where it was permitted."""
     segmentation: str
     """"exact": one packet is one packet; "trains": super-packets stay whole."""
+    offloads: str
+    """What the hosts' interfaces leave to others."""
     kernel: str
     tcp_congestion: str
     elapsed: float
@@ -43,11 +45,15 @@ class Fidelity:
     """By the kernel between devices, on the whole machine."""
     refused: int
     """By the kernel on the way out of the fabric."""
+    socket_drops: int
+    """By the hosts' own sockets, whose programs did not read in time: no fault of the fabric."""
     fabric_cpu: float
     """CPU seconds of the fabric's thread."""
     cpu_idle: float
     """Share of the whole machine's CPU time that was idle, 0 .. 1."""
     tolerance: float = LATE_TOLERANCE
+    machines: int = 0
+    """Hosts that are virtual machines: their emulated CPUs are part of every time measured."""
 
     @property
     def faults(self) -> list[str]:
@@ -74,6 +80,14 @@ class Fidelity:
     def record(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self) | {"valid": self.valid, "faults": self.faults}
+
+
+OFFLOADS = {
+    "exact": "checksums left to the receiver; super-packets end at the sender (gso_max_segs 1); "
+    "no coalescing (GRO off)",
+    "trains": "checksums left to the receiver; super-packets of up to 56 kB cross whole; "
+    "no coalescing (GRO off)",
+}
 
 
 def kernel_facts() -> tuple[str, str]:

@@ -15,13 +15,18 @@ from weft.emulation.lab.spec import Address
 
 if TYPE_CHECKING:
     from weft.emulation.lab.lab import Lab
+    from weft.emulation.lab.machine import Machine
 
 COMMAND_DEADLINE = 60.0
 
 
 class Host:
     """One network namespace. Programs in it are ordinary processes of this machine: they see the
-    same files, and as their network only lo and eth0."""
+    same files, and as their network only lo and eth0.
+
+    Or a virtual machine: programs see the files of this machine as they were when it started and
+    write to none of them; their processes are known here by a process that stands for them, with
+    the same streams, exit code and signals."""
 
     def __init__(self, lab: Lab, number: int, name: str, address: Address) -> None:
         self.lab = lab
@@ -41,6 +46,11 @@ class Host:
     def ipv6(self) -> str:
         """IPv6 address of eth0."""
         return self.address.ipv6
+
+    @property
+    def machine(self) -> Machine | None:
+        """The virtual machine that this host is; None: it is a namespace."""
+        return self.lab.machine(self.number)
 
     def popen(
         self,
@@ -64,6 +74,10 @@ class Host:
             clean.MARK: clean.mark(self.lab.fabric.process.pid),
             **(env or {}),
         }
+        if (machine := self.machine) is not None:
+            if options.get("pass_fds"):
+                raise LabError(f"{self.name}: no file descriptor can pass into a virtual machine")
+            return machine.popen(words, env=environment, **options)
         started: subprocess.Popen[Any] = subprocess.Popen(
             [*self.lab.enter(self.number), *words], env=environment, **options
         )
@@ -116,6 +130,8 @@ class Host:
         protocol: int = 0,
     ) -> socket.socket:
         """A socket of this host for use in this very process: a test can be both ends."""
+        if self.machine is not None:
+            raise LabError(f"{self.name}: a virtual machine's sockets stay inside; use popen")
         return self.lab.fabric.ask_for_socket(self.number, family, kind, protocol)
 
     def ping(
@@ -130,5 +146,5 @@ class Host:
         return text
 
     def kill(self) -> None:
-        """End all processes of this host."""
+        """End all processes of this host; a virtual machine is switched off."""
         self.lab.fabric.ask("kill", self.number)

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from weft.emulation import events
 from weft.emulation.events import Event
+from weft.emulation.lab import clean, reaper
 from weft.emulation.lab import fabric as processes
-from weft.emulation.lab import reaper
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
-from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity, kernel_facts
+from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
-from weft.emulation.lab.spec import WIRE_OVERHEAD, LinkParameters, Spec, plan
+from weft.emulation.lab.machine import Image, Machine, MachineOptions
+from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
 from weft.emulation.policy import Queues
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
 MTU_RANGE = (576, 9000)
-HOST_QUEUE_PACKETS = 1000
-"""Linux's default length of an interface's queue."""
 PINGS_AT_ONCE = 2048
 SPIN = 8e-6
 """Seconds before a departure from which the fabric spins: timers are late by about as much."""
@@ -46,6 +47,8 @@ class Lab:
     `programs`: P4 programs, which decide in place of routing at the switches that they name; `p4`
     changes their tables later.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
+    `machines`: hosts that are virtual machines with an RDMA device (soft-RoCE) instead of network
+    namespaces, made as `machine` says.
 
     Raises LabError, before anything runs, when it cannot be.
     """
@@ -65,6 +68,8 @@ class Lab:
         host_queue: int | None = None,
         rootless: bool | None = None,
         tolerance: float = LATE_TOLERANCE,
+        machines: Iterable[str] = (),
+        machine: MachineOptions | None = None,
         name: str = "lab",
     ) -> None:
         if not MTU_RANGE[0] <= mtu <= MTU_RANGE[1]:
@@ -97,6 +102,9 @@ class Lab:
             for number, address in enumerate(planned)
         ]
         self._by_name = {host.name: host for host in self.hosts}
+        self._machine_options = machine or MachineOptions()
+        self._machine_hosts = sorted({self._number(name) for name in machines})
+        self._machines: dict[int, Machine] = {}
         self._spec = self._make_spec(host_queue)
         self._fabric: Fabric | None = None
         self._began = (0.0, 0.0, 0.0, 0)
@@ -107,7 +115,14 @@ class Lab:
         """Build it. Events count their times from here, or from `play()`."""
         if self._fabric is not None:
             raise LabError(f"{self.name}: it has been started already")
+        image = Image.prepare() if self._machine_hosts else None
         self._fabric = Fabric(self._spec, self._rootless, self.name)
+        if image is not None:
+            try:
+                self._boot(image)
+            except BaseException:
+                self.stop()
+                raise
         idle, total = processes.cpu_times()
         self._began = (time.monotonic(), idle, total, processes.softnet_drops())
         if self._events:
@@ -116,11 +131,29 @@ class Lab:
 
     def stop(self) -> None:
         """End all programs in the hosts, and the fabric. Nothing is left; never raises."""
+        for machine in self._machines.values():
+            machine.close()
+        self._machines.clear()
         if self._fabric is not None:
             inodes = set(self._fabric.facts["inodes"])
             self._fabric.close()
             reaper.kill(inodes)  # for the case that the fabric process could not
             self._fabric = None
+
+    def _boot(self, image: Image) -> None:
+        """Start all machines, and wait until they are up."""
+        environment = {clean.MARK: clean.mark(self.fabric.process.pid)}
+        for number in self._machine_hosts:
+            host, tap = self.hosts[number], self.fabric.ask_for_tap(number)
+            try:
+                self._machines[number] = Machine(
+                    f"{self.name}: {host.name}", image, host.address, self.mtu, tap,
+                    self.enter(number), self._machine_options, environment,
+                )  # fmt: skip
+            finally:
+                os.close(tap)
+        for machine in self._machines.values():
+            machine.wait_ready()
 
     def __enter__(self) -> Lab:
         return self.start() if self._fabric is None else self
@@ -146,7 +179,7 @@ class Lab:
             raise FabricDied(f"{self.name}: the fabric process has died; nothing can be reached")
 
     def enter(self, host: int) -> list[str]:
-        """The words in front of a command that shall run on a host."""
+        """The words in front of a command that shall run in a host's namespace."""
         return self.fabric.enter(self.fabric.facts["namespaces"][host])
 
     # --- Parts
@@ -163,6 +196,14 @@ class Lab:
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
+
+    def machine(self, host: int) -> Machine | None:
+        """The virtual machine that a host is, if it is one."""
+        if host not in self._machine_hosts:
+            return None
+        if host not in self._machines:
+            raise LabError(f"{self.name}: it is not running; use `with Lab(...) as lab:`")
+        return self._machines[host]
 
     def _number(self, name: str) -> int:
         try:
@@ -237,6 +278,8 @@ class Lab:
         IPv4 address."""
         source = a if isinstance(a, Host) else self[a]
         address = b.ip if isinstance(b, Host) else self[b].ip if b in self else b
+        if source.machine is not None:
+            return _ping_inside(source, address, count, interval, timeout)
         deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
         asked = [(source.number, address)]
         times: list[list[float | None]] = self.fabric.ask(
@@ -246,8 +289,13 @@ class Lab:
 
     def ping_all(self, timeout: float = 1.0) -> dict[tuple[str, str], float | None]:
         """An echo between every pair of hosts in both directions: seconds, None for lost ones."""
-        pairs = [(a, b) for a in self.hosts for b in self.hosts if a is not b]
         answers: dict[tuple[str, str], float | None] = {}
+        pairs = []
+        for a, b in itertools.permutations(self.hosts, 2):
+            if a.machine is None:
+                pairs.append((a, b))
+            else:
+                answers[a.name, b.name] = self.ping(a, b, timeout=timeout)[0]
         for at in range(0, len(pairs), PINGS_AT_ONCE):
             some = pairs[at : at + PINGS_AT_ONCE]
             asked = [(a.number, b.ip) for a, b in some]
@@ -310,6 +358,7 @@ class Lab:
             rootless=self.fabric.rootless,
             scheduling=self.fabric.facts["scheduling"],
             segmentation="trains" if self.trains else "exact",
+            offloads=OFFLOADS["trains" if self.trains else "exact"],
             kernel=kernel,
             tcp_congestion=congestion,
             elapsed=time.monotonic() - began,
@@ -320,9 +369,11 @@ class Lab:
             ring_drops=counts["ring_drops"],
             softnet_drops=processes.softnet_drops() - softnet_then,
             refused=counts["refused"],
+            socket_drops=self.fabric.ask("socket_drops"),
             fabric_cpu=counts["cpu"] * 1e-9,
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
+            machines=len(self._machine_hosts),
         )
 
     def _make_spec(self, host_queue: int | None) -> Spec:
@@ -344,7 +395,7 @@ class Lab:
             queue=self.queues.parameters(),
             forwarding=self.queues.forwarding,
             reroute_after=None if reroute is None else picoseconds(reroute * self.dilation),
-            host_queue=host_queue or HOST_QUEUE_PACKETS * (self.mtu + 14 + WIRE_OVERHEAD),
+            host_queue=host_queue or default_host_queue(self.mtu),
             seed=self.seed,
             mtu=self.mtu,
             trains=self.trains,
@@ -359,7 +410,22 @@ class Lab:
                 )
                 for program in self._programs
             ],
+            machines=self._machine_hosts,
         )
+
+
+def _ping_inside(
+    source: Host, address: str, count: int, interval: float, timeout: float
+) -> list[float | None]:
+    """As Lab.ping, by the program of that name: a virtual machine has a kernel of its own."""
+    line = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", str(timeout), address]
+    deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
+    said = source.run(line, timeout=deadline, check=False).stdout
+    times: list[float | None] = [None] * count
+    for sequence, milliseconds in re.findall(r"icmp_seq=(\d+) .*time=([\d.]+) ms", said):
+        if int(sequence) <= count:
+            times[int(sequence) - 1] = float(milliseconds) * 1e-3
+    return times
 
 
 def _stream(sender: socket.socket, receiver: socket.socket, seconds: float) -> float:

@@ -8,27 +8,35 @@ privileged (as root, or in a user namespace of its own) and single-threaded whil
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
+from weft.emulation.lab import netlink
+from weft.emulation.lab.netlink import Batch
 from weft.emulation.lab.spec import Address
 
 CLONE_NEWNET = 0x40000000
 FSOPEN, FSCONFIG, FSMOUNT, FSCONFIG_CREATE = 430, 431, 432, 6
 """Numbers of system calls, the same on every architecture since Linux 5.2."""
-NOARP = 0x80
 HOST_INTERFACE = "eth0"
-HOST_INDEX = 2
+LOOPBACK_INDEX, HOST_INDEX, FIRST_PORT_INDEX = 1, 2, 2
 """lo is 1 in every namespace."""
 
 EXACT_SEGMENTS = 1
 """Most segments of one super-packet: the sender's kernel cuts it up before it enters the link."""
+TUN = "/dev/net/tun"
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+IFREQ = struct.Struct("16sH22x")
+TAP_QUEUE = 8192
+"""Frames that wait for a virtual machine, which is slower than the fabric: 1000, Linux's default,
+are gone in a burst."""
+
 TRAIN_BYTES = 56 * 1024
 """With trains: room is left for the headers that the fabric accounts for each segment."""
 
@@ -100,6 +108,19 @@ def _sysctl(key: str, value: str) -> None:
         Path("/proc/sys/net", key).write_text(value, encoding="ascii")
 
 
+def _tap(name: str) -> int:
+    """A TAP device in this namespace, of the name, as a file descriptor: frames without virtio
+    headers, so that no offload of the machine crosses the fabric unfinished."""
+    try:
+        fd = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
+        fcntl.ioctl(fd, TUNSETIFF, IFREQ.pack(name.encode(), IFF_TAP | IFF_NO_PI))
+    except OSError as error:
+        raise OSError(
+            error.errno, f"virtual machines need TAP devices: {TUN}: {error.strerror}"
+        ) from None
+    return fd
+
+
 @dataclass
 class Site:
     """The fabric's namespace and those of the hosts, in order of host."""
@@ -111,12 +132,23 @@ class Site:
     steered: bool = False
     ports: list[int] = field(default_factory=list)
     """Interface numbers of the fabric's ends of the cables."""
+    taps: dict[int, int] = field(default_factory=dict)
+    """File descriptors, by host, of the cables that end in a virtual machine."""
 
     @classmethod
-    def build(cls, addresses: list[Address], mtu: int, trains: bool, receivers: int) -> Site:
+    def build(
+        cls,
+        addresses: list[Address],
+        mtu: int,
+        trains: bool,
+        receivers: int,
+        machines: Sequence[int] = (),
+    ) -> Site:
         """Make all namespaces and links. This thread ends up in the fabric's namespace.
 
         `receivers`: the CPUs (a bit each) that do what frames cost their receivers; 0: any.
+        `machines`: hosts whose interface is in a virtual machine; their namespace, empty, is where
+        the machine's own process runs.
         """
         new_network()
         site = cls(current_network(), steered=receivers != 0)
@@ -128,16 +160,21 @@ class Site:
                 namespace = current_network()
                 site.hosts.append(namespace)
                 site.inodes.append(os.fstat(namespace).st_ino)
+                if host in machines:
+                    continue
                 site._join(host, address, mtu, trains)
                 if receivers and site.steered:
                     site.steered = steer(receivers)
         finally:
             _call("setns", site.home, CLONE_NEWNET)
-        with IPRoute() as route:
-            index = {link.get("ifname"): link["index"] for link in route.get_links()}
-            site.ports = [index[f"h{host}"] for host in range(len(addresses))]
-            for port in site.ports:
-                route.link("set", index=port, state="up")
+        site.taps = {host: _tap(f"h{host}") for host in machines}
+        site.ports = [socket.if_nametoindex(f"h{host}") for host in range(len(addresses))]
+        tap = netlink.attribute(netlink.IFLA_MTU, mtu)
+        tap += netlink.attribute(netlink.IFLA_TXQLEN, TAP_QUEUE)
+        batch = Batch()
+        for host, port in enumerate(site.ports):
+            batch.up(port, attributes=tap if host in site.taps else b"")
+        batch.send()
         return site
 
     def _join(self, host: int, address: Address, mtu: int, trains: bool) -> None:
@@ -147,36 +184,19 @@ class Site:
         _sysctl("ipv4/conf/all/rp_filter", "0")
         _sysctl("ipv4/conf/default/rp_filter", "0")
         _sysctl("ipv4/ping_group_range", "0 0")  # a group that every user namespace has
-        offload = {"gso_max_size": TRAIN_BYTES} if trains else {"gso_max_segs": EXACT_SEGMENTS}
-        with IPRoute() as route:
-            route.link(
-                "add",
-                ifname=HOST_INTERFACE,
-                index=HOST_INDEX,
-                kind="veth",
-                address=address.mac,
-                mtu=mtu,
-                num_tx_queues=1,
-                num_rx_queues=1,
-                peer={
-                    "ifname": f"h{host}",
-                    "net_ns_fd": self.home,
-                    "mtu": mtu,
-                    "num_tx_queues": 1,
-                    "num_rx_queues": 1,
-                },
-            )
-            route.link("set", index=1, state="up")
-            # Without ARP every frame bears its sender's own address as destination: the fabric goes
-            # by IP and puts the right one in. No tables of neighbours, which the kernel would share
-            # among all namespaces.
-            route.link("set", index=HOST_INDEX, flags=NOARP, mask=NOARP, **offload)
-            route.link("set", index=HOST_INDEX, state="up")
-            route.addr("add", index=HOST_INDEX, address=address.ipv4, prefixlen=address.prefix)
-            with suppress(OSError):  # kernels without IPv6
-                route.addr(
-                    "add", index=HOST_INDEX, family=socket.AF_INET6, address=address.ipv6,
-                    prefixlen=64,
-                )  # fmt: skip
-            # Whatever the addresses, all hosts are on the link.
-            route.route("add", dst="0.0.0.0/0", oif=HOST_INDEX, scope=253)
+        batch = Batch()
+        port = host + FIRST_PORT_INDEX
+        batch.veth(HOST_INTERFACE, HOST_INDEX, (f"h{host}", port, self.home), mtu, address.mac)
+        batch.up(LOOPBACK_INDEX)
+        if trains:
+            offload = netlink.attribute(netlink.IFLA_GSO_MAX_SIZE, TRAIN_BYTES)
+        else:
+            offload = netlink.attribute(netlink.IFLA_GSO_MAX_SEGS, EXACT_SEGMENTS)
+        # Without ARP every frame bears its sender's own address as destination: the fabric goes by
+        # IP and puts the right one in. No tables of neighbours, which the kernel would share among
+        # all namespaces.
+        batch.up(HOST_INDEX, arp=False, attributes=offload)
+        batch.address(HOST_INDEX, socket.AF_INET, address.ipv4, address.prefix)
+        batch.address(HOST_INDEX, socket.AF_INET6, address.ipv6, 64)
+        batch.everything_on(HOST_INDEX)
+        batch.send()

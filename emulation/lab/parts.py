@@ -31,6 +31,10 @@ class Part:
     peers: list[int]
     items: list[Item]
     limit: float
+    datapath: str = "udp"
+    """Of weft's transport."""
+    own_clock: bool = False
+    """The host is a machine whose clock is not the lab's."""
 
 
 @dataclass

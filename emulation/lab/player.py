@@ -1,12 +1,14 @@
 """The program on every host of `weft lab run`: plays one host's part of a workload.
 
-`python -m weft.emulation.lab.player FD`: a Part comes in, an address goes out, all addresses come
-in, "ready" goes out, the common time of the start comes in, and in the end Played goes out.
+`python -m weft.emulation.lab.player`: on standard input a Part comes in, on standard output an
+address goes out, all addresses come in, "ready" goes out, the common time of the start comes in
+(for hosts with a clock of their own: in how many seconds), and in the end Played goes out.
 """
 
 from __future__ import annotations
 
 import heapq
+import os
 import sys
 import time
 from collections import defaultdict
@@ -20,27 +22,35 @@ IDLE = 0.01
 
 
 def main() -> int:
-    connection = Connection(int(sys.argv[1]))
-    part: Part = connection.recv()
+    lab = Connection(os.dup(0), writable=False)
+    answers = Connection(os.dup(1), readable=False)
+    os.dup2(2, 1)  # whatever else writes to standard output
+    part: Part = lab.recv()
     carrier: Carrier
     if part.carrier == "tcp":
         carrier = TcpCarrier(part.ip)
+    elif part.carrier == "gloo":
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # hosts of a lab have no names
+        from weft.emulation.lab.gloo_carrier import GlooCarrier
+
+        carrier = GlooCarrier(part.ip)
     else:
-        carrier = WeftCarrier(part.group, part.ip, part.options)
-    connection.send(carrier.address)
+        carrier = WeftCarrier(part.group, part.ip, part.options, part.datapath)
+    answers.send(carrier.address)
     played = Played()
     try:
-        carrier.connect(part.host, connection.recv(), part.peers)
-        connection.send("ready")
-        play(part, carrier, connection.recv(), played)
+        carrier.connect(part.host, lab.recv(), part.peers)
+        answers.send("ready")
+        start = lab.recv()
+        play(part, carrier, start + (time.monotonic() if part.own_clock else 0.0), played)
         played.stats = carrier.stats()
     except EOFError:
         return 1
     except Exception as error:
         played.error = f"{type(error).__name__}: {error}"
-    connection.send(played)
+    answers.send(played)
     # Others may still need our acknowledgements: the lab hangs up when all are done.
-    connection.poll(part.limit)
+    lab.poll(part.limit)
     return 0
 
 

@@ -65,7 +65,7 @@ class FabricProcess:
 
     def __init__(self, spec: Spec) -> None:
         place = Place.find()
-        self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others)
+        self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others, spec.machines)
         self.scheduling = place.text + (", receivers elsewhere" if self.site.steered else "")
         self.emulator = _emulator(spec, self.site)
         self._thread = threading.Thread(target=self._run, args=(place,), daemon=True)
@@ -81,6 +81,7 @@ class FabricProcess:
             "processes": lambda: reaper.processes(set(self.site.inodes)),
             "kill": self._kill,
             "read": self._read,
+            "socket_drops": self._socket_drops,
             "p4": self._p4,
         }
 
@@ -105,6 +106,9 @@ class FabricProcess:
                     with self._socket(*arguments) as made:
                         connection.send(("ok", None))
                         send_handle(connection, made.fileno(), None)
+                elif name == "tap":
+                    connection.send(("ok", None))
+                    send_handle(connection, self.site.taps[arguments[0]], None)
                 else:
                     connection.send(("ok", self._requests[name](*arguments)))
             except (EOFError, SystemExit):
@@ -156,6 +160,15 @@ class FabricProcess:
 
     def _kill(self, host: int) -> None:
         reaper.kill({self.site.inodes[host]})
+
+    def _socket_drops(self) -> int:
+        """UDP datagrams that the hosts' sockets had no room for, since the hosts came up."""
+        drops = 0
+        for host in range(len(self.site.hosts)):
+            lines = self._read(host, "/proc/net/snmp").splitlines()
+            names, values = [line.split()[1:] for line in lines if line.startswith("Udp:")]
+            drops += int(values[names.index("RcvbufErrors")])
+        return drops
 
     def _read(self, host: int, path: str) -> str:
         """A file below /proc/net or /proc/sys/net, as the host sees it."""

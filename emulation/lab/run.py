@@ -27,18 +27,15 @@ from weft.emulation.events import Event
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
+from weft.emulation.lab.machine import MachineOptions
 from weft.emulation.lab.parts import Item, Part, Played
-from weft.emulation.policy import Policy
+from weft.emulation.lab.sockets import as_on_sockets, socket_options
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import Result
 
 UP_DEADLINE = 60.0
 LEAD = 0.2
 """Seconds between the last process' readiness and the common start."""
-ETHERNET = 38
-"""Bytes around an IP packet, preamble and gap included."""
-TCP_HEADER = 32
-"""With time stamps (RFC 7323)."""
 SAMPLES = 200
 """Of the ports' counters, over a run."""
 
@@ -51,27 +48,12 @@ class Outcome:
     fidelity: Fidelity
     errors: list[str] = field(default_factory=list)
     """What hosts complained of, beginning with their name."""
+    connections: list[dict[str, Any]] = field(default_factory=list)
+    """What each end of a connection counted (weft's statistics of channels), and whose it is."""
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
         return self.result.record() | {"fidelity": self.fidelity.record(), "errors": self.errors}
-
-
-def packets_of(scenario: Scenario) -> Scenario:
-    """The scenario with the packets that sockets make of it at the lab's MTU: what the simulator
-    must assume to be comparable."""
-    plain = scenario.transport
-    if scenario.lab.carrier == "tcp":
-        header, around = TCP_HEADER, ETHERNET + 20
-    else:
-        header, around = plain.HEADER, plain.overhead
-    chunk = scenario.lab.mtu - (around - ETHERNET) - header
-    overhead = around + header - plain.HEADER  # packet_overhead adds HEADER again
-    transport = dataclasses.replace(
-        scenario.transport, chunk_size=chunk, burst=max(chunk, scenario.transport.burst),
-        overhead=overhead,
-    )  # fmt: skip
-    return dataclasses.replace(scenario, transport=transport)
 
 
 def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
@@ -86,10 +68,13 @@ def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
     if scenario.programs:
         raise LabError(f"{scenario.name}: P4 programs run in the simulator, not yet in `lab run`")
     parts = _parts(scenario)
+    host, hosts = scenario.host, scenario.topology.hosts
     with Lab(
         scenario.topology, queues=scenario.queues, seed=scenario.seed, mtu=options.mtu,
         dilation=options.dilation, trains=options.trains, name=scenario.name, rootless=rootless,
         tolerance=options.tolerance,
+        machines=[scenario.topology.node_name(n) for n in range(hosts)] if host.machines else [],
+        machine=MachineOptions(host.cpus, host.memory >> 20),
     ) as lab:  # fmt: skip
         return _Run(lab, scenario, parts).go()
 
@@ -113,18 +98,13 @@ def _parts(scenario: Scenario) -> list[Part]:
         for host in {source, destination}:
             items[host].append(item)
     group = secrets.randbits(62) | 1 << 62
-    transport = scenario.transport
-    chosen: dict[str, Any] = {"paths": min(transport.paths, 256)}
-    for kind in ("scheduler", "congestion", "recovery"):
-        policy: Policy = getattr(transport, kind)
-        chosen[kind] = policy.name
-        chosen |= {f"{kind}.{knob}": value for knob, value in policy.parameters.items()}
+    chosen = socket_options(scenario) if scenario.lab.carrier == "weft" else {}
     parts = []
     for host, mine in enumerate(items):
         peers = {i.source for i in mine} | {i.destination for i in mine}
         parts.append(
             Part(host, "", scenario.lab.carrier, group, chosen, sorted(peers - {host}), mine,
-                 scenario.limit * slower)
+                 scenario.limit * slower, own_clock=scenario.host.machines)
         )  # fmt: skip
     return parts
 
@@ -166,9 +146,8 @@ class _Run:
         ours, theirs = socket.socketpair()
         with theirs:
             self.processes[host] = self.lab.hosts[host].popen(
-                [sys.executable, "-m", "weft.emulation.lab.player", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-m", "weft.emulation.lab.player"], stdin=theirs, stdout=theirs
+            )
         self.ends[host] = Connection(ours.detach())
         part = dataclasses.replace(self.parts[host], ip=self.lab.hosts[host].ip)
         self.ends[host].send(part)
@@ -205,7 +184,8 @@ class _Run:
         self.base = self.lab.port_stats()
         start = time.monotonic() + LEAD
         for host in hosts:
-            self.ends[host].send(start)
+            # A virtual machine has a clock of its own: it counts from when it hears of it.
+            self.ends[host].send(LEAD if self.scenario.host.machines else start)
         time.sleep(max(0.0, start - time.monotonic()))
         if self.scenario.events:
             self.lab.play(*_slowed(self.scenario, slower))
@@ -242,7 +222,7 @@ class _Run:
         final = self.lab.port_stats()
         stats = {key: np.asarray(values) - (0 if "backlog" in key else np.asarray(self.base[key]))
                  for key, values in final.items()}  # fmt: skip
-        same = packets_of(scenario)
+        same = as_on_sockets(scenario)
         bound = _core.simulator.ideal(
             scenario.topology.native, work.native(), same.transport.chunk_size,
             same.transport.packet_overhead,
@@ -270,7 +250,7 @@ class _Run:
                       "events": counts["frames_out"], "wall_seconds": fidelity.elapsed,
                       "cpu_seconds": fidelity.fabric_cpu},
         )  # fmt: skip
-        return Outcome(result, fidelity, self.errors)
+        return Outcome(result, fidelity, self.errors, _connections(self.played))
 
 
 def _slowed(scenario: Scenario, slower: float) -> list[Event]:
@@ -280,6 +260,15 @@ def _slowed(scenario: Scenario, slower: float) -> list[Event]:
     return [
         dataclasses.replace(event, at=event.at * slower, lasts=later(event.lasts))
         for event in scenario.events
+    ]
+
+
+def _connections(played: dict[int, Played]) -> list[dict[str, Any]]:
+    return [
+        {"host": f"h{host}"} | peer["channel"]
+        for host, part in sorted(played.items())
+        for peer in part.stats.get("peers", [])
+        if "chunk_size" in peer.get("channel", {})
     ]
 
 

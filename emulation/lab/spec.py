@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from weft.emulation.lab.errors import LabError
@@ -11,8 +11,16 @@ from weft.emulation.lab.errors import LabError
 WIRE_OVERHEAD = 24
 """Bytes of preamble, check sequence and gap that a frame takes on the wire beside itself."""
 
+HOST_QUEUE_PACKETS = 1000
+"""Linux's default length of an interface's queue."""
+
 FIRST_IPV4 = int(ipaddress.IPv4Address("10.0.0.0"))
 FIRST_IPV6 = int(ipaddress.IPv6Address("fd00::"))
+
+
+def default_host_queue(mtu: int) -> int:
+    """Bytes on the wire that wait in a host's own interface."""
+    return HOST_QUEUE_PACKETS * (mtu + 14 + WIRE_OVERHEAD)
 
 
 @dataclass(frozen=True)
@@ -97,3 +105,5 @@ class Spec:
     spin: int
     programs: list[tuple[int, str, str, str | None]]
     """P4 programs: node, its name, the source file, and a command file."""
+    machines: list[int] = field(default_factory=list)
+    """Hosts that are virtual machines."""

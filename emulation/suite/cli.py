@@ -10,7 +10,7 @@ from rich.console import Console
 
 from weft.emulation.document import ScenarioError
 from weft.emulation.suite import html, junit
-from weft.emulation.suite.runner import Case, run_suite, scenario_files
+from weft.emulation.suite.runner import Case, names, run_suite, scenario_files
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -25,7 +25,10 @@ def suite(
     jobs: Annotated[
         int, typer.Option(help="Scenarios at a time; labs share the machine.", min=1)
     ] = 1,
-    only: Annotated[str, typer.Option(help="Names of files must contain this.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Those in whose FILE or CASE this occurs; all of A/B/C must.")
+    ] = "",
+    listed: Annotated[bool, typer.Option("--list", help="Say what there is, run nothing.")] = False,
     junit_path: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML.")] = None,
     html_path: Annotated[Path | None, typer.Option("--html", help="Write one HTML page.")] = None,
 ) -> None:
@@ -36,14 +39,20 @@ def suite(
     console = Console()
 
     def show(case: Case) -> None:
+        if case.skipped:
+            return
         word = "[green]passed[/green]" if case.passed else "[bold red]FAILED[/bold red]"
         console.print(f"{word}  {case.name}  [dim]{case.seconds:.1f} s[/dim]", highlight=False)
         for failure in case.failures:
             console.print(f"        {failure}", highlight=False, markup=False)
 
     try:
-        files = [file for file in scenario_files(folder) if only in file.name]
-        cases = run_suite(files, simulated=simulated, seed=seed, jobs=jobs, done=show)
+        files = scenario_files(folder)
+        if listed:
+            for name in names(files, only):
+                typer.echo(name)
+            return
+        cases = run_suite(files, only=only, simulated=simulated, seed=seed, jobs=jobs, done=show)
     except ScenarioError as error:
         typer.echo(f"weft suite: {error}", err=True)
         raise typer.Exit(2) from None
@@ -51,8 +60,11 @@ def suite(
     if junit_path is not None:
         junit.write(cases, junit_path, name)
     if html_path is not None:
-        html.write(cases, html_path, f"suite {name}")
-    passed = sum(case.passed for case in cases)
-    console.print(f"{passed} of {len(cases)} passed")
-    if passed < len(cases):
+        html.write(cases, html_path, f"Suite {name}")
+    tried = [case for case in cases if not case.skipped]
+    passed = sum(case.passed for case in tried)
+    reasons = ", ".join(sorted({case.skipped for case in cases if case.skipped}))
+    left = f", {len(cases) - len(tried)} left out ({reasons})" if reasons else ""
+    console.print(f"{passed} of {len(tried)} passed{left}")
+    if passed < len(tried):
         raise typer.Exit(1)

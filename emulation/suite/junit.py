@@ -24,7 +24,8 @@ def write(cases: Sequence[Case], path: Path, suite: str) -> None:
         name=_clean(suite),
         tests=str(len(cases)),
         failures=str(sum(not case.passed and case.result is not None for case in cases)),
-        errors=str(sum(case.result is None for case in cases)),
+        errors=str(sum(case.result is None and not case.skipped for case in cases)),
+        skipped=str(sum(bool(case.skipped) for case in cases)),
         time=f"{sum(case.seconds for case in cases):.3f}",
     )
     for case in cases:
@@ -36,7 +37,9 @@ def write(cases: Sequence[Case], path: Path, suite: str) -> None:
             listed = ElementTree.SubElement(node, "properties")
             for name, value in case.result.metrics().items():
                 ElementTree.SubElement(listed, "property", name=name, value=f"{value:.9g}")
-        if not case.passed:
+        if case.skipped:
+            ElementTree.SubElement(node, "skipped", message=_clean(case.skipped))
+        elif not case.passed:
             kind = "error" if case.result is None else "failure"
             failure = ElementTree.SubElement(node, kind, message=_clean(case.failures[0]))
             failure.text = _clean("\n".join(case.failures))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.emulation.document import ScenarioError
+from weft.emulation.document import Document, ScenarioError
 from weft.emulation.expectations import Expectation, Verdict
 from weft.emulation.lab.errors import LabError
 from weft.emulation.lab.fidelity import Fidelity
@@ -26,12 +26,16 @@ class Case:
 
     name: str
     file: Path
+    case: str = ""
+    """Which of the file's matrix; empty: it has none."""
     seconds: float = 0.0
     result: Result | None = None
     fidelity: Fidelity | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """Why it could not be run, and what hosts complained of."""
+    skipped: str = ""
+    """Why it was left out; empty: it was not."""
 
     @property
     def failures(self) -> list[str]:
@@ -53,38 +57,60 @@ def scenario_files(folder: Path) -> list[Path]:
     return files
 
 
+def names(files: Sequence[Path], only: str = "") -> list[str]:
+    """What `weft lab run` and others take for each scenario: FILE.toml, or FILE.toml#CASE."""
+    return [f"{file}#{case.case}" if case.case else str(file) for file in files
+            for case in Document.cases(file) if _chosen(file, case.case, only)]  # fmt: skip
+
+
 def run_suite(
     files: Sequence[Path],
     *,
+    only: str = "",
     simulated: bool = False,
     seed: int | None = None,
     jobs: int = 1,
     retries: int = 1,
     done: Callable[[Case], None] = lambda case: None,
 ) -> list[Case]:
-    """Run the scenarios, `jobs` at a time, and call `done` for each as it ends.
+    """Run the scenarios, `jobs` at a time, and call `done` for each as it ends. A file with a
+    matrix holds many; `only`: "A/B" picks those in whose file or case both A and B occur.
 
     In the lab a run that is not valid, because the machine was busy, is made again up to `retries`
-    times. Raises ScenarioError for the first file that is wrong, before anything runs.
+    times. In virtual time what only sockets have (TCP, gloo) is left out.
+    Raises ScenarioError for the first file that is wrong, before anything runs.
     """
-    scenarios = [Scenario.load(file) for file in files]
+    found = [(file, Scenario.of(case, file.parent), case.case) for file in files
+             for case in Document.cases(file)]  # fmt: skip
+    scenarios = [place for place in found if _chosen(place[0], place[2], only)]
+    if not scenarios:
+        raise ScenarioError(f"no scenario is called like {only!r}")
 
-    def one(file: Path, scenario: Scenario) -> Case:
+    def one(place: tuple[Path, Scenario, str]) -> Case:
+        scenario = place[1]
         if seed is not None:
             scenario.seed = seed
         for _ in range(retries + 1):
-            case = _run(file, scenario, simulated)
+            case = _run(*place, simulated)
             if case.fidelity is None or case.fidelity.valid:
                 break
         done(case)
         return case
 
     with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(one, files, scenarios))
+        return list(pool.map(one, scenarios))
 
 
-def _run(file: Path, scenario: Scenario, simulated: bool) -> Case:
-    case = Case(scenario.name, file)
+def _chosen(file: Path, case: str, only: str) -> bool:
+    parts = [file.name, *case.split("/")]
+    return all(any(wanted in part for part in parts) for wanted in only.split("/"))
+
+
+def _run(file: Path, scenario: Scenario, variants: str, simulated: bool) -> Case:
+    case = Case(scenario.name, file, variants)
+    if simulated and scenario.lab.carrier != "weft":
+        case.skipped = f"the simulator has no {scenario.lab.carrier}"
+        return case
     began = time.monotonic()
     try:
         if simulated:
@@ -101,6 +127,7 @@ def _run(file: Path, scenario: Scenario, simulated: bool) -> Case:
         case.errors.append(str(error))
     else:
         promised = scenario.expect or [Expectation.parse(DEFAULT, metrics)]
-        case.verdicts = [expectation.check(metrics) for expectation in promised]
+        known = metrics | scenario.constants
+        case.verdicts = [expectation.check(known) for expectation in promised]
     case.seconds = time.monotonic() - began
     return case

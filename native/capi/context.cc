@@ -2,6 +2,7 @@
 
 #include "capi/guard.h"
 #include "capi/handles.h"
+#include "datapath/verbs/sysfs.h"
 
 using weft::Error;
 using weft::capi::guarded;
@@ -88,6 +89,11 @@ weft_status weft_stats(weft_context* context, char* json, size_t* length) {
         weft::capi::need_alive(*context->context);
         weft::capi::hand_out(context->context->stats_json(), true, json, length);
     });
+}
+
+weft_status weft_devices_json(char* json, size_t* length) {
+    return guarded(
+        [&] { weft::capi::hand_out(weft::datapath::verbs::devices_json(), true, json, length); });
 }
 
 weft_status weft_test(weft_request* request) {

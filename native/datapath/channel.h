@@ -182,6 +182,9 @@ class Datapath {
     virtual ~Datapath() = default;
 
     virtual std::string_view name() const noexcept = 0;
+    // Under which name peers list the addresses that this datapath reaches: datapaths of one
+    // protocol understand each other (xdp speaks udp).
+    virtual std::string_view protocol() const noexcept { return name(); }
 
     // What others need to reach this process this way (opaque bytes; goes into the process's
     // address).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fabric/ecmp.h"
 #include "fabric/random.h"
 
 namespace weft::emulator {
@@ -46,10 +47,6 @@ std::uint16_t fold(std::uint64_t total) {
     return static_cast<std::uint16_t>(~total);
 }
 
-std::uint32_t hash(std::uint64_t a, std::uint64_t b) {
-    return static_cast<std::uint32_t>(fabric::mix(fabric::mix(a) + b) >> 32);
-}
-
 // Ports of TCP and UDP, 0 for what has none.
 std::uint32_t ports(ConstBytes frame, FrameView& view, std::size_t transport) {
     const bool has_ports = view.protocol == kProtocolTcp || view.protocol == kProtocolUdp;
@@ -72,7 +69,7 @@ void parse_ipv4(ConstBytes frame, FrameView& view) {
     const bool fragment = (load16(frame, at + 6) & 0x3FFF) != 0;
     const std::uint32_t flow = fragment ? 0 : ports(frame, view, at + header);
     const std::uint64_t addresses = std::uint64_t{load32(frame, at + 12)} << 32 | view.ipv4;
-    view.entropy = hash(addresses, std::uint64_t{flow} << 8 | view.protocol);
+    view.entropy = fabric::flow_entropy(addresses, flow, view.protocol);
 }
 
 void parse_ipv6(ConstBytes frame, FrameView& view) {
@@ -90,7 +87,7 @@ void parse_ipv6(ConstBytes frame, FrameView& view) {
         addresses = fabric::mix(
             addresses ^ (std::uint64_t{load32(frame, at + i)} << 32 | load32(frame, at + i + 4)));
     }
-    view.entropy = hash(addresses, std::uint64_t{flow} << 8 | view.protocol);
+    view.entropy = fabric::flow_entropy(addresses, flow, view.protocol);
     if (view.protocol == kProtocolIcmpv6 && frame.size() >= transport + 24 &&
         frame[transport] == kNeighbourSolicitationType) {
         view.kind = FrameKind::kNeighbourSolicitation;
@@ -123,7 +120,7 @@ FrameView parse(ConstBytes frame) {
             view.kind = FrameKind::kArp;
             break;
         default:
-            view.entropy = hash(load32(frame, 0), load32(frame, 8));
+            view.entropy = fabric::flow_entropy(load32(frame, 0), load32(frame, 8), 0);
             break;
     }
     return view;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "datapath/udp/udp.h"
+#include "datapath/xdp/xdp.h"
 #include "engine/secret.h"
 
 namespace weft::engine {
@@ -109,10 +110,14 @@ Context::Context(ContextOptions options)
             shm_ = shm.get();
             engine_.add(std::move(shm));
         } else if (name == "udp") {
-            auto udp = datapath::UdpOptions::parse(options_.transport, options_.interfaces);
+            auto udp = datapath::UdpOptions::parse(
+                datapath::XdpOptions::without(options_.transport), options_.interfaces);
             engine_.add(std::make_unique<datapath::UdpDatapath>(identity, mesh_, std::move(udp)));
+        } else if (name == "xdp") {
+            auto xdp = datapath::XdpOptions::parse(options_.transport, options_.interfaces);
+            engine_.add(std::make_unique<datapath::XdpDatapath>(identity, mesh_, std::move(xdp)));
         } else {
-            throw Error(WEFT_ERR_INVALID, "no datapath \"" + name + "\"; there are: shm, udp");
+            throw Error(WEFT_ERR_INVALID, "no datapath \"" + name + "\"; there are: shm, udp, xdp");
         }
     }
     engine_.start();

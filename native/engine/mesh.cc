@@ -17,7 +17,7 @@ constexpr std::size_t kMostEarly =
 Address Mesh::address() const {
     Address address{.peer = self_, .entries = {}};
     for (const auto& datapath : engine_.datapaths()) {
-        address.entries.push_back({std::string(datapath->name()), datapath->address()});
+        address.entries.push_back({std::string(datapath->protocol()), datapath->address()});
     }
     return address;
 }
@@ -56,7 +56,7 @@ void Mesh::call_next(Peer& peer, ErrorPtr last_error) {
     const auto& datapaths = engine_.datapaths();
     while (peer.next_entry_ < datapaths.size()) {
         datapath::Datapath& datapath = *datapaths[peer.next_entry_++];
-        const std::string* address = peer.address_.find(datapath.name());
+        const std::string* address = peer.address_.find(datapath.protocol());
         if (address != nullptr && datapath.reaches(*address)) {
             if (peer.channel_) {
                 retired_.push_back(std::move(peer.channel_));

@@ -9,6 +9,7 @@
 
 #include "datapath/udp/interfaces.h"
 #include "datapath/udp/udp.h"
+#include "datapath/xdp/xdp.h"
 #include "nccl/log.h"
 #include "wire/siphash.h"
 
@@ -58,8 +59,11 @@ void Devices::find() {
         return;
     }
     const auto options = engine::ContextOptions::from(nullptr);
-    if (("," + options.datapaths + ",").find(",udp,") != std::string::npos) {
-        const auto udp = datapath::UdpOptions::parse(options.transport, options.interfaces);
+    const std::string datapaths = "," + options.datapaths + ",";
+    if (datapaths.find(",udp,") != std::string::npos ||
+        datapaths.find(",xdp,") != std::string::npos) {
+        const auto udp = datapath::UdpOptions::parse(
+            datapath::XdpOptions::without(options.transport), options.interfaces);
         auto usable = datapath::udp::usable_interfaces(udp.interfaces);
         if (udp.interfaces.empty() && !std::ranges::all_of(usable, is_loopback)) {
             std::erase_if(usable, is_loopback);

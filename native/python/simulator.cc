@@ -247,6 +247,8 @@ void bind_simulator(py::module_& parent) {
             py::arg("node"), py::arg("program"), py::arg("run"), py::arg("outputs"))
         .def_readwrite("overhead", &SimulationOptions::overhead)
         .def_readwrite("warm", &SimulationOptions::warm)
+        .def_readwrite("host_queue", &SimulationOptions::host_queue)
+        .def_readwrite("port", &SimulationOptions::port)
         .def_readwrite("control_first", &SimulationOptions::control_first)
         .def_readwrite("pinning", &SimulationOptions::pinning)
         .def_property(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fabric/ecmp.h"
 #include "fabric/paths.h"
 #include "simulator/ideal.h"
 
@@ -45,6 +46,12 @@ std::vector<bool> links_down_from_the_start(const fabric::Topology& topology,
     return down;
 }
 
+fabric::FabricOptions fabric_options(const SimulationOptions& options) {
+    fabric::FabricOptions chosen = options.fabric;
+    if (options.host_queue > 0) chosen.host_queue_capacity = options.host_queue;
+    return chosen;
+}
+
 }  // namespace
 
 Run::~Run() = default;
@@ -55,7 +62,7 @@ Run::Run(const fabric::Topology& topology, const Workload& workload,
       options_(options),
       progress_(progress),
       successors_(workload),
-      fabric_(topology, options.fabric, *this),
+      fabric_(topology, fabric_options(options), *this),
       random_(fabric::mix(options.fabric.seed ^ 0xC0'FFEEU)),
       hosts_(topology.hosts),
       waits_(workload.messages.size(), 0),
@@ -318,7 +325,7 @@ std::uint32_t Run::next_in_line(Host& host) {
 void Run::pump(fabric::HostId id) {
     const transport::Time now = transport_time(fabric_.now());
     Host& host = hosts_[id];
-    while (fabric_.host_ready(id)) {
+    while (options_.host_queue > 0 || fabric_.host_ready(id)) {
         const std::uint32_t at = next_in_line(host);
         if (at == kNoEndpoint) return;
         if (endpoints_[at].connection->poll_transmit(now, transmit_)) {
@@ -329,6 +336,21 @@ void Run::pump(fabric::HostId id) {
             arm(at, fabric_.now());
         }
     }
+}
+
+// The pair of a caller's socket and a called one's that path p is (native/datapath/udp, Edge); the
+// host of the lower number is taken for the caller.
+std::uint32_t Run::socket_entropy(const Endpoint& from, transport::PathId path) const {
+    constexpr std::uint32_t kFirstAddress = 0x0A00'0001;  // 10.0.0.1
+    constexpr std::uint8_t kUdp = 17;
+    std::uint32_t sockets = 1;
+    while (sockets * sockets < options_.transport.paths) ++sockets;
+    std::uint32_t ours = options_.port + path % sockets;
+    std::uint32_t theirs = options_.port + (path / sockets + path) % sockets;
+    if (from.host > from.peer) std::swap(ours, theirs);
+    const std::uint64_t addresses =
+        std::uint64_t{kFirstAddress + from.host} << 32 | (kFirstAddress + from.peer);
+    return fabric::flow_entropy(addresses, ours << 16 | theirs, kUdp);
 }
 
 std::uint32_t Run::entropy_of(std::uint32_t at, transport::PathId path) {
@@ -347,6 +369,7 @@ std::uint32_t Run::entropy_of(std::uint32_t at, transport::PathId path) {
             return entry->second;
         }
         case Pinning::kNone:
+            if (options_.port != 0) return socket_entropy(from, path);
             break;
     }
     return static_cast<std::uint32_t>(fabric::mix(start) >> 32);

@@ -76,6 +76,7 @@ class Run final : public fabric::Edge {
     std::uint32_t next_in_line(Host& host);
     void pump(fabric::HostId host);
     void send(std::uint32_t endpoint, const transport::Transmit& transmit);
+    std::uint32_t socket_entropy(const Endpoint& from, transport::PathId path) const;
     std::uint32_t entropy_of(std::uint32_t endpoint, transport::PathId path);
     void arm(std::uint32_t endpoint, fabric::Time earliest);
     void sample();

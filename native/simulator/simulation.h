@@ -52,6 +52,13 @@ struct SimulationOptions {
     std::uint32_t overhead = 66;  // bytes around a transport packet on the wire: Ethernet with
                                   // preamble and gap 38, IPv4 20, UDP 8
     bool warm = true;  // connections exist when the run begins; else they shake hands in it
+    // Bytes that a host's interface queues before it drops, as Linux's does: the transport's
+    // packets leave it at once and wait there. 0: they wait in the transport until the interface is
+    // idle.
+    std::uint32_t host_queue = 0;
+    // Without pinning, path p bears the five-tuple that Weft's sockets would give it (docs/udp.md,
+    // `port` and `paths`) between hosts with the lab's addresses. 0: a random one.
+    std::uint16_t port = 0;
     bool control_first = true;  // packets without payload travel in the fabric's class 0
     Pinning pinning = Pinning::kNone;
     std::optional<planner::Strategy> plan;      // of all messages (planned.h); needs pinned paths

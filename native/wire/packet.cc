@@ -304,7 +304,12 @@ DecodeStatus decode(std::span<const std::uint8_t> bytes, Packet& packet,
         return DecodeStatus::kUnknownKind;
     }
     if (bytes.size() - kCommonHeaderSize < *body) {
-        return DecodeStatus::kTruncated;
+        // Of a chunk whose payload is gone, the common header says all that is still to be known.
+        if (!header_only || packet.kind != PacketKind::kData) {
+            return DecodeStatus::kTruncated;
+        }
+        packet.data = {};
+        return (packet.flags & ~kKnownFlags) == 0 ? DecodeStatus::kOk : DecodeStatus::kMalformed;
     }
     const bool sealed = (flags & kFlagChecksum) != 0;
     if (!header_only) {

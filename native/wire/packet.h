@@ -190,8 +190,9 @@ const char* to_string(DecodeStatus status);
 enum class ChecksumRule : std::uint8_t { kIfPresent, kRequired };
 
 // Reads the packet in `bytes` (one datagram) and, on kOk, points `payload` at what follows the
-// header. `header_only` accepts a data packet whose payload a switch has trimmed away (its checksum
-// is then not checked, for it covers the payload).
+// header. `header_only` accepts a data packet whose payload a switch has trimmed away, even into
+// the header (the common header must be whole; what else is not, reads as zero). Its checksum is
+// then not checked, for it covers the payload.
 DecodeStatus decode(std::span<const std::uint8_t> bytes, Packet& packet,
                     std::span<const std::uint8_t>& payload,
                     ChecksumRule checksum = ChecksumRule::kIfPresent, bool header_only = false);

@@ -376,8 +376,8 @@ class Profile:
         self._calls = Calls(switch.ffi, table)
         self.members: dict[int, Action] = {}
         self.groups: dict[int, list[int]] = {}
-        self._slots: dict[int, int] = {}
-        self._group_slots: dict[int, int] = {}
+        self._slots = Slots()
+        self._group_slots = Slots()
 
     def slot(self, member: int) -> int:
         if member not in self._slots:
@@ -386,10 +386,10 @@ class Profile:
 
     def member_of(self, slot: int) -> int:
         """The member in a slot of the runtime."""
-        return next(m for m, s in self._slots.items() if s == slot)
+        return self._slots.owner(slot)
 
     def group_of(self, slot: int) -> int:
-        return next(g for g, s in self._group_slots.items() if s == slot)
+        return self._group_slots.owner(slot)
 
     def group_slot(self, group: int) -> int:
         if group not in self._group_slots:
@@ -399,7 +399,7 @@ class Profile:
     def set_member(self, member: int, action: str, arguments: Arguments = ()) -> None:
         """Makes or changes a member; entries and groups that use it follow."""
         chosen = self._calls.resolve(action, arguments)
-        slot = self._slots.setdefault(member, _free(self._slots))
+        slot = self._slots.take(member)
         call, _data = self._calls.call(chosen)
         lib = self._switch.lib
         self._switch.checked(lib.wf_member(self._switch.handle, self._index, slot, call))
@@ -412,14 +412,15 @@ class Profile:
             raise ControlError(f"member {member} of {self.name} is in group {users[0]}")
         null = self._switch.ffi.NULL
         self._switch.lib.wf_member(self._switch.handle, self._index, slot, null)
-        del self._slots[member], self.members[member]
+        self._slots.free(member)
+        del self.members[member]
 
     def set_group(self, group: int, members: Sequence[int]) -> None:
         """Makes or changes a group. A member that stands twice gets twice the share."""
         if not self.is_selector:
             raise ControlError(f"{self.name} is an action profile; groups need an action selector")
         slots = [self.slot(m) for m in members]
-        place = self._group_slots.setdefault(group, _free(self._group_slots))
+        place = self._group_slots.take(group)
         array = self._switch.ffi.new("uint32_t[]", slots or [0])
         lib = self._switch.lib
         self._switch.checked(
@@ -429,12 +430,38 @@ class Profile:
 
     def remove_group(self, group: int) -> None:
         self.set_group(group, [])
-        del self._group_slots[group], self.groups[group]
+        self._group_slots.free(group)
+        del self.groups[group]
 
 
-def _free(slots: Mapping[int, int]) -> int:
-    used = set(slots.values())
-    return next(i for i in range(len(used) + 1) if i not in used)
+class Slots:
+    """Places in an array of the runtime, by what the control plane calls their owners."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._owners: dict[int, int] = {}
+        self._freed: list[int] = []
+
+    def __contains__(self, owner: int) -> bool:
+        return owner in self._places
+
+    def __getitem__(self, owner: int) -> int:
+        return self._places[owner]
+
+    def owner(self, place: int) -> int:
+        return self._owners[place]
+
+    def take(self, owner: int) -> int:
+        """The owner's place, a free one if it has none yet."""
+        if owner not in self._places:
+            place = self._freed.pop() if self._freed else len(self._places)
+            self._places[owner], self._owners[place] = place, owner
+        return self._places[owner]
+
+    def free(self, owner: int) -> None:
+        place = self._places.pop(owner)
+        del self._owners[place]
+        self._freed.append(place)
 
 
 def profile_tables(tables: Sequence[ir.Table], extern: ir.ExternInstance) -> list[ir.Table]:

@@ -20,7 +20,7 @@ def installed() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_two_ranks_draw_the_same_curve(tmp_path: Path) -> None:
-    arguments = ["--ranks", "2", "--steps", "8", "--deadline", "100", "--json"]
+    arguments = ["--ranks", "2", "--steps", "8", "--no-fabric", "--deadline", "100", "--json"]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
@@ -33,6 +33,57 @@ def test_two_ranks_draw_the_same_curve(tmp_path: Path) -> None:
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "result.json").read_text())["same"]
     assert "gloo" in (tmp_path / "table.txt").read_text()
+
+
+@pytest.mark.usefixtures("installed")
+def test_training_goes_on_when_a_spine_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weft.demo import fabric, report
+    from weft.demo.training import Curve, Settings
+    from weft.emulation.lab import LabError
+
+    monkeypatch.setattr(fabric, "NOTICED_AFTER", 1.0)
+    settings = Settings(ranks=2, steps=10)
+    told: list[tuple[str, int]] = []
+    try:
+        there = fabric.run(settings, 250, lambda name, step: told.append((name, step)))
+    except LabError as error:
+        pytest.skip(f"no lab here: {error}")
+    assert told == [(name, step) for name in ("weft", "gloo") for step in range(1, 11)]
+    for run in there.runs.values():
+        assert run.error is None and run.curve is not None and len(run.curve.losses) == 10
+        assert run.spine.startswith("spine")
+        assert run.times()[4] <= 0 < run.times()[5] or run.times()[5] <= 0 < run.times()[6]
+        assert run.longest > 0
+    outcome = report.Outcome(settings, {n: Curve([1.0], [0.1]) for n in ("gloo", "weft")}, there)
+    assert outcome.same, outcome.difference
+    report.write(outcome, tmp_path)
+    assert "busiest spine dies" in (tmp_path / "table.txt").read_text()
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["fabric"]["backends"]["gloo"]["step_ends"][-1] > 0
+    there.runs["gloo"].curve.losses[9] += 1.0  # type: ignore[union-attr]
+    assert not outcome.same
+
+
+@pytest.mark.usefixtures("installed")
+def test_without_a_lab_the_demo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weft.demo import fabric, job
+    from weft.demo.training import Curve
+    from weft.emulation.lab import LabError
+
+    curves = {name: Curve([2.0, 1.0], [0.1, 0.1], 0.5) for name in ("gloo", "weft")}
+    monkeypatch.setattr(job, "run", lambda *_: curves)
+
+    def refuse(*_: object) -> None:
+        raise LabError("demo: user namespaces are refused here")
+
+    monkeypatch.setattr(fabric, "run", refuse)
+    arguments = ["--ranks", "2", "--steps", "2", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "no emulated fabric here, so no dead spine: demo: user namespaces are refused" in said
 
 
 @pytest.mark.usefixtures("installed")

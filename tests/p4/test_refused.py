@@ -200,7 +200,7 @@ PROGRAMS = {
     ),
     "stack after inference": (
         v1model(types="struct Some<T> { T[3] v; } extern Some<T> make<T>(in T x);", ingress="make(m.x);"),
-        "with these type arguments a stack must be of headers",
+        "with these type arguments, a stack must be of headers",
     ),
     "annotation keys": (v1model(types="@a[x = 1, x = 2] struct A { }"), "key 'x' occurs twice in @a"),
     "annotation values": (v1model(types="@a[nothing] struct A { }"), "'nothing' is not declared"),

@@ -306,7 +306,7 @@ PROGRAMS = {
     ),
     "parser param method": (
         "parser P(packet_in b); extern X { X(); void f(P p); }",
-        "a parameter of a function cannot have type P",
+        "a parameter of an extern cannot have type P",
     ),
     "int<0>": (
         "control c(inout int<0> x) { apply {} }",

@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json as encoder
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from weft.demo.report import Outcome
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -31,11 +36,16 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path(
         "weft-demo"
     ),
+    fabric: Annotated[
+        bool, typer.Option(help="Afterwards on an emulated fabric, one of whose spines dies.")
+    ] = True,
+    fabric_steps: Annotated[int, typer.Option(help="Steps there, per backend.", min=4)] = 60,
     deadline: Annotated[float, typer.Option(help="Seconds until it gives up.", min=1)] = 170,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train a small model with DDP over weft and over gloo, in turn, on scikit-learn's digits:
-    the same loss curve, and the time of a step over each.
+    the same loss curve, and the time of a step over each. Then again on an emulated leaf-spine,
+    where one of four spines dies in the middle.
 
     Exit codes: 0 the curves are the same, 1 they are not or something is missing, 2 wrong usage.
     """
@@ -46,6 +56,7 @@ def demo(
     from weft.demo.job import JobError, run
     from weft.demo.training import Settings
 
+    began = time.monotonic()
     settings = Settings(ranks=ranks, steps=steps, batch=batch, seed=seed)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} steps"))
     bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
@@ -57,6 +68,8 @@ def demo(
         typer.echo(f"weft demo: {error}", err=True)
         raise typer.Exit(1) from None
     outcome = report.Outcome(settings, curves)
+    if fabric:
+        _on_fabric(outcome, fabric_steps, deadline - (time.monotonic() - began))
     picture = report.write(outcome, out)
     if json:
         typer.echo(encoder.dumps({**outcome.record(), "picture": str(picture)}))
@@ -65,6 +78,31 @@ def demo(
         typer.echo(f"written: {picture}, table.txt and result.json beside it")
     if not outcome.same:
         raise typer.Exit(1)
+
+
+def _on_fabric(outcome: Outcome, steps: int, deadline: float) -> None:
+    """The second half, into `outcome`; where there can be no lab, why."""
+    try:
+        from weft.demo import fabric
+        from weft.emulation.lab import LabError
+    except ModuleNotFoundError as error:
+        outcome.without = f"{error.name} is not installed: pip install 'weft[lab]'"
+        return
+    settings = replace(outcome.settings, steps=steps)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} steps"))
+    bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    with bar:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(name: str, step: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(f"{name} on a fabric of 4 spines", total=steps)
+            bar.update(tasks[name], completed=step)
+
+        try:
+            outcome.fabric = fabric.run(settings, deadline, tell)
+        except LabError as error:
+            outcome.without = str(error)
 
 
 Out = Annotated[Path, typer.Option(help="Folder for the numbers and the picture.")]

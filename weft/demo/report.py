@@ -6,12 +6,17 @@ import json
 import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from weft.demo.training import BACKENDS, HELD_OUT, WIDTH, Curve, Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from weft.demo import fabric
 
 # Two sums of the same float32 numbers in different orders differ by a few ulp (6e-8 relative);
 # momentum SGD carries that through a few hundred steps. Another gradient would show at once:
@@ -21,18 +26,28 @@ COLORS = {"gloo": "#9aa5b1", "weft": "#d1495b"}
 WARM_UP = 5  # DDP rebuilds its buckets after the first step
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
-    """Both trainings, and whether they are the same."""
+    """Both trainings, and whether they are the same; on the host, and on an emulated fabric."""
 
     settings: Settings
     curves: dict[str, Curve]
+    fabric: fabric.Outcome | None = None
+    without: str | None = None
+    """Why there is no fabric."""
 
     @property
     def difference(self) -> float:
-        """The largest difference of the two losses at any step."""
-        pairs = zip(*(self.curves[name].losses for name in BACKENDS), strict=True)
-        largest: float = max(abs(gloo - weft) for gloo, weft in pairs)
+        """The largest difference of the two losses at any step, here and on the fabric."""
+        curves = [self.curves]
+        if self.fabric is not None:
+            there = {name: run.curve for name, run in self.fabric.runs.items() if run.curve}
+            curves += [there] if len(there) == len(BACKENDS) else []
+        largest: float = max(
+            abs(gloo - weft)
+            for both in curves
+            for gloo, weft in zip(*(both[name].losses for name in BACKENDS), strict=True)
+        )
         return largest
 
     @property
@@ -65,6 +80,8 @@ class Outcome:
             "max_loss_difference": self.difference,
             "tolerance": TOLERANCE,
             "same": self.same,
+            "fabric": None if self.fabric is None else self.fabric.record(),
+            "no_fabric": self.without,
         }
 
 
@@ -107,16 +124,79 @@ def show(outcome: Outcome, console: Console) -> None:
         f"{verdict}"
     )
     console.print(f"gloo's step takes {record['speedup']:.2f} times as long as weft's (medians)")
+    if outcome.fabric is not None:
+        _show_fabric(outcome.fabric, console)
+    elif outcome.without is not None:
+        console.print(f"no emulated fabric here, so no dead spine: {outcome.without}", markup=False)
+
+
+def _show_fabric(outcome: fabric.Outcome, console: Console) -> None:
+    record = outcome.record()
+    table = Table(
+        title=f"The same on an emulated fabric ({record['fabric']}), whose busiest spine dies "
+        f"after {outcome.settings.steps // 2} of {outcome.settings.steps} steps",
+        title_justify="left",
+    )
+    table.add_column("backend")
+    for column in ("dies", "median before", "median after", "longest after", "last loss"):
+        table.add_column(column, justify="right")
+    for name, run in outcome.runs.items():
+        if run.curve is None:
+            table.add_row(name, run.spine, "gave up:", run.error or "", "", "")
+            continue
+        before, after = run.split(WARM_UP)
+        table.add_row(
+            name,
+            run.spine,
+            f"{1e3 * statistics.median(before):.0f} ms",
+            f"{1e3 * statistics.median(after):.0f} ms",
+            f"{run.longest:.2f} s",
+            f"{run.curve.losses[-1]:.4f}",
+        )
+    console.print(table)
+    fidelity = outcome.fidelity
+    console.print(
+        f"switches route around it after {record['noticed_after']:g} s; frames left the fabric "
+        f"{1e6 * fidelity.late_p99:.0f} us late at the 99th percentile",
+        highlight=False,
+    )
+    for fault in fidelity.faults:
+        console.print(f"[bold red]NOT VALID[/bold red]: {fault}", highlight=False)
 
 
 def draw(outcome: Outcome, path: Path) -> None:
-    """Loss curves on top of each other, and the distribution of step times."""
+    """Loss curves on top of each other and the distribution of step times; below, if there was a
+    fabric, loss and step times before and after the death of the spine."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    rows = 1 if outcome.fabric is None else 2
+    figure, grid = pyplot.subplots(
+        rows, 2, figsize=(11, 4.2 * rows), layout="constrained", squeeze=False
+    )
+    _draw_losses(outcome, grid[0][0])
+    _draw_times(outcome, grid[0][1])
+    if outcome.fabric is not None:
+        _draw_fabric(outcome.fabric, grid[1][0], grid[1][1])
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    settings = outcome.settings
+    below = "" if outcome.fabric is None else f"; below: {outcome.fabric.record()['fabric']}"
+    figure.supxlabel(
+        f"{settings.ranks} ranks on one host, {64 * WIDTH + WIDTH * WIDTH + 12 * WIDTH + 10:,} "
+        f"parameters, digits ({HELD_OUT} images held out), backends stepping in turn{below}, each "
+        "backend alone" * bool(below),
+        fontsize=8,
+        color="#666666",
+    )
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _draw_losses(outcome: Outcome, axes: Axes) -> None:
     styles: dict[str, dict[str, Any]] = {
         "gloo": {"linewidth": 5, "alpha": 0.7},
         "weft": {"linewidth": 1.3},
@@ -124,33 +204,57 @@ def draw(outcome: Outcome, path: Path) -> None:
     for name in BACKENDS:
         losses = outcome.curves[name].losses
         steps = range(1, len(losses) + 1)
-        left.plot(steps, losses, color=COLORS[name], label=name, **styles[name])
-    left.set(xlabel="step", ylabel="loss, mean of all ranks", ylim=(0, None))
-    left.set_title(f"Same curve: at most {outcome.difference:.1e} apart", loc="left")
-    left.legend(frameon=False)
+        axes.plot(steps, losses, color=COLORS[name], label=name, **styles[name])
+    axes.set(xlabel="step", ylabel="loss, mean of all ranks", ylim=(0, None))
+    axes.set_title(f"Same curve: at most {outcome.difference:.1e} apart", loc="left")
+    axes.legend(frameon=False)
+
+
+def _draw_times(outcome: Outcome, axes: Axes) -> None:
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     times = {name: sorted(outcome.step_ms(name)) for name in BACKENDS}
     for name, values in times.items():
         share = [(i + 1) / len(values) for i in range(len(values))]
         median = statistics.median(values)
         label = f"{name}, median {median:.1f} ms"
-        right.step(values, share, color=COLORS[name], linewidth=2.2, where="post", label=label)
-        right.plot([median], [0.5], "o", color=COLORS[name])
-    right.legend(frameon=False, loc="lower right")
-    right.set(xlabel="time of a step, ms", ylabel="share of steps that took no longer")
-    right.set(xscale="log", ylim=(0, 1.02))
-    right.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
-    right.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    right.set_title("Step times", loc="left")
+        axes.step(values, share, color=COLORS[name], linewidth=2.2, where="post", label=label)
+        axes.plot([median], [0.5], "o", color=COLORS[name])
+    axes.legend(frameon=False, loc="lower right")
+    axes.set(xlabel="time of a step, ms", ylabel="share of steps that took no longer")
+    axes.set(xscale="log", ylim=(0, 1.02))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title("Step times", loc="left")
+
+
+def _draw_fabric(outcome: fabric.Outcome, left: Axes, right: Axes) -> None:
+    """Loss and time of each step over the wall clock; the spine dies at 0."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    noticed = outcome.record()["noticed_after"]
+    for name, run in outcome.runs.items():
+        if run.curve is None:
+            right.plot([], [], color=COLORS[name], label=f"{name}: gave up")
+            continue
+        times, curve = run.times(), run.curve
+        style: dict[str, Any] = {"color": COLORS[name], "marker": ".", "linewidth": 1.4}
+        left.plot(times, curve.losses, label=name, **style)
+        label = f"{name}, then up to {run.longest:.2f} s"
+        right.plot(times, curve.seconds, label=label, drawstyle="steps", **style)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    settings = outcome.settings
-    figure.supxlabel(
-        f"{settings.ranks} ranks on one host, {64 * WIDTH + WIDTH * WIDTH + 12 * WIDTH + 10:,} "
-        f"parameters, digits ({HELD_OUT} images held out), backends stepping in turn",
-        fontsize=8,
-        color="#666666",
-    )
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+        axes.axvline(0, color="#222222", linewidth=1.2)
+        axes.axvspan(0, noticed, color="#222222", alpha=0.07, linewidth=0)
+        axes.annotate(
+            f" a spine dies; switches\n notice after {noticed:g} s", (0, 0.99),
+            xycoords=("data", "axes fraction"), va="top", fontsize=8,
+        )  # fmt: skip
+        axes.set_xlabel("seconds since one of four spines died")
+    left.set(ylabel="loss, mean of all ranks", ylim=(0, None))
+    left.set_title("On an emulated leaf-spine: training goes on", loc="left")
+    left.legend(frameon=False, loc="lower left")
+    right.set(ylabel="time of a step, s", yscale="log")
+    right.set_ylim(right.get_ylim()[0], 2.5 * right.get_ylim()[1])
+    right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    right.set_title("What the death costs", loc="left")
+    right.legend(frameon=False, loc="upper left", fontsize="small")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +44,8 @@ class Curve:
     losses: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     accuracy: float = 0.0
+    ends: list[float] = field(default_factory=list)
+    """When each step ended, by time.monotonic."""
 
 
 class Learner:
@@ -66,6 +69,7 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.curve.seconds.append(time.perf_counter() - began)
+        self.curve.ends.append(time.monotonic())
         self.curve.losses.append(loss.item())
 
     def finish(self, images: torch.Tensor, labels: torch.Tensor) -> Curve:
@@ -79,16 +83,36 @@ class Learner:
         return self.curve
 
 
-def train(
-    rank: int, folder: Path, settings: Settings, tell: Callable[[int], None]
-) -> dict[str, Curve]:
-    """Run one rank to its end; `tell(step)` is called after each step. Collective.
+class Images:
+    """Scikit-learn's digits, dealt out by the seed: every rank and every backend sees the same."""
 
-    Raises torch.distributed.DistBackendError, within the time-out, if a peer fails.
-    """
+    def __init__(self, settings: Settings) -> None:
+        digits = load_digits()
+        self._images = torch.from_numpy(digits.data).float() / 16
+        self._labels = torch.from_numpy(digits.target)
+        self._settings = settings
+        self._dealer = torch.Generator().manual_seed(settings.seed)
+        order = torch.randperm(len(self._images), generator=self._dealer)
+        self._unseen, self._seen = order[:HELD_OUT], order[HELD_OUT:]
+
+    def batches(self, rank: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """What one rank sees, step by step: images and labels."""
+        shape = (self._settings.ranks, self._settings.batch)
+        for _ in range(self._settings.steps):
+            chosen = torch.randint(len(self._seen), shape, generator=self._dealer)
+            mine = self._seen[chosen[rank]]
+            yield self._images[mine], self._labels[mine]
+
+    @property
+    def unseen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._images[self._unseen], self._labels[self._unseen]
+
+
+@contextmanager
+def groups(rank: int, folder: Path, settings: Settings) -> Iterator[dict[str, dist.ProcessGroup]]:
+    """One group per backend, of the same ranks. Collective."""
     import weft.collectives.torch  # noqa: F401  (registers the backend)
 
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are on this host
     torch.set_num_threads(1)
     dist.init_process_group(
         "weft",
@@ -101,22 +125,25 @@ def train(
         whole = dist.group.WORLD
         beside = dist.new_group(backend="gloo", timeout=timedelta(seconds=settings.timeout))
         assert whole is not None and beside is not None
-        learners = {"gloo": Learner(beside, settings), "weft": Learner(whole, settings)}
-        digits = load_digits()
-        images = torch.from_numpy(digits.data).float() / 16
-        labels = torch.from_numpy(digits.target)
-        dealer = torch.Generator().manual_seed(settings.seed)
-        order = torch.randperm(len(images), generator=dealer)
-        unseen, seen = order[:HELD_OUT], order[HELD_OUT:]
-        for step in range(settings.steps):
-            chosen = torch.randint(len(seen), (settings.ranks, settings.batch), generator=dealer)[
-                rank
-            ]
-            mine = seen[chosen]
-            # Each goes first every other time, so that neither always finds the caches warm.
-            for name in BACKENDS[:: 1 if step % 2 else -1]:
-                learners[name].step(images[mine], labels[mine])
-            tell(step + 1)
-        return {name: learners[name].finish(images[unseen], labels[unseen]) for name in BACKENDS}
+        yield {"gloo": beside, "weft": whole}
     finally:
         dist.destroy_process_group()
+
+
+def train(
+    rank: int, folder: Path, settings: Settings, tell: Callable[[int], None]
+) -> dict[str, Curve]:
+    """Run one rank to its end; `tell(step)` is called after each step. Collective.
+
+    Raises torch.distributed.DistBackendError, within the time-out, if a peer fails.
+    """
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are on this host
+    with groups(rank, folder, settings) as made:
+        learners = {name: Learner(made[name], settings) for name in BACKENDS}
+        images = Images(settings)
+        for step, batch in enumerate(images.batches(rank)):
+            # Each goes first every other time, so that neither always finds the caches warm.
+            for name in BACKENDS[:: 1 if step % 2 else -1]:
+                learners[name].step(*batch)
+            tell(step + 1)
+        return {name: learners[name].finish(*images.unseen) for name in BACKENDS}

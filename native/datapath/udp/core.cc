@@ -2,18 +2,13 @@
 #include "datapath/udp/core.h"
 
 #include <poll.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <ctime>
 
 namespace weft::datapath::udp {
 namespace {
 
-constexpr std::size_t kSocketsPerRound = 4;  // read in one round of progress
 constexpr std::size_t kMostHalfOpen = 1024;  // calls taken and not yet proved
 constexpr Time kLatestTimer = 10'000'000;  // how late timers may be when datagrams wait to be read
 constexpr Time kCallWait = 50'000;         // how long a call may lie unread while there is no edge
@@ -23,19 +18,13 @@ constexpr Time kLongestGoodbye = 500'000'000;
 
 }  // namespace
 
-Time clock_now() noexcept {
-    timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return Time{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
-}
-
 // ---------------------------------------------------------------- opening edges
 
 bool Core::reaches(std::string_view peer_address) const {
     const std::vector<LocalAddress> remote = decode_addresses(peer_address);
     return std::ranges::any_of(remote, [&](const LocalAddress& r) {
         return std::ranges::any_of(
-            local_, [&](const LocalAddress& l) { return compatible(l.address, r.address); });
+            local(), [&](const LocalAddress& l) { return compatible(l.address, r.address); });
     });
 }
 
@@ -87,7 +76,7 @@ void Core::on_hello(Time now, Socket& socket, const Arrived& datagram) {
     }
     if (const auto known = by_hello_.find(hello.handshake.source_connection);
         known != by_hello_.end()) {
-        known->second->on_packet(now, hello, payload, false);
+        known->second->on_packet(now, hello, payload, {});
         return;
     }
     const Way way{&socket, datagram.from};
@@ -177,22 +166,14 @@ bool Core::receive(Time now) {
         return false;
     }
     next_look_ = now + kCallWait;
-    std::array<epoll_event, kSocketsPerRound> ready;
-    const int count = epoll_wait(poll_fd_, ready.data(), static_cast<int>(ready.size()), 0);
-    bool moved = false;
-    more_waits_ = count == static_cast<int>(ready.size());
-    for (int i = 0; i < count; ++i) {
-        Socket& socket = *sockets_[ready[static_cast<std::size_t>(i)].data.u64];
-        if (const std::size_t trains = in_.receive(socket); trains > 0) {
-            moved = true;
-            more_waits_ = more_waits_ || trains == ReceiveBatch::kTrains;
-            in_.for_each([&](const Arrived& datagram) { dispatch(datagram.at, socket, datagram); });
-        }
-    }
-    return moved;
+    const Carrier::Harvest harvest = carrier_->receive(now, *this);
+    more_waits_ = harvest.more;
+    return harvest.moved;
 }
 
-void Core::dispatch(Time now, Socket& socket, const Arrived& datagram) {
+// A datagram is dated by its arrival at this host: see Arrived::at.
+void Core::arrived(Socket& socket, const Arrived& datagram) {
+    const Time now = datagram.at;
     if (const auto note = decode_note(datagram.bytes)) [[unlikely]] {
         on_note(now, socket, datagram, *note);
         return;
@@ -216,11 +197,26 @@ void Core::dispatch(Time now, Socket& socket, const Arrived& datagram) {
     const auto rule =
         options_.checksum ? wire::ChecksumRule::kRequired : wire::ChecksumRule::kIfPresent;
     if (const auto status = wire::decode(datagram.bytes, packet, payload, rule);
-        status != wire::DecodeStatus::kOk) {
-        edge->on_undecodable(status);
+        status != wire::DecodeStatus::kOk) [[unlikely]] {
+        if (status == wire::DecodeStatus::kTruncated && recognise_trimmed(datagram.bytes, packet)) {
+            edge->on_packet(now, packet, {}, {.marked = datagram.marked, .trimmed = true});
+        } else {
+            edge->on_undecodable(status);
+        }
         return;
     }
-    edge->on_packet(now, packet, payload, datagram.marked);
+    edge->on_packet(now, packet, payload, {.marked = datagram.marked});
+}
+
+// Whether this is a data packet whose payload a switch cut off, lengths mended: its header tells
+// the sender what to send again, and that the path lives (NDP, SIGCOMM 2017). Where packets are
+// sealed the seal covers what is gone, so that such a header proves nothing: timers find the loss.
+bool Core::recognise_trimmed(std::span<const std::uint8_t> bytes, wire::Packet& packet) const {
+    std::span<const std::uint8_t> rest;
+    return !options_.checksum &&
+           wire::decode(bytes, packet, rest, wire::ChecksumRule::kIfPresent, true) ==
+               wire::DecodeStatus::kOk &&
+           (packet.flags & wire::kFlagChecksum) == 0;
 }
 
 void Core::mark_dirty(Edge& edge) {
@@ -231,7 +227,7 @@ void Core::mark_dirty(Edge& edge) {
 }
 
 bool Core::pump(Time now) {
-    if (out_.waits() && !flush(now)) {
+    if (carrier_->waits() && !flush(now)) {
         return false;
     }
     bool moved = false;
@@ -247,21 +243,9 @@ bool Core::pump(Time now) {
 }
 
 bool Core::flush(Time now) {
-    const bool empty = out_.flush();
+    const bool empty = carrier_->flush();
     retry_at_ = empty ? kNever : now + kRetryInterval;
-    if (empty == awaits_writable_) {
-        watch_writable(!empty);
-    }
     return empty;
-}
-
-void Core::watch_writable(bool on) {
-    awaits_writable_ = on;
-    for (std::size_t i = 0; i < sockets_.size(); ++i) {
-        const bool blocked = on && out_.waits_for(*sockets_[i]);
-        epoll_event event{.events = blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, .data = {.u64 = i}};
-        epoll_ctl(poll_fd_, EPOLL_CTL_MOD, sockets_[i]->fd(), &event);
-    }
 }
 
 void Core::run_timers(Time now) {
@@ -279,14 +263,14 @@ Time Core::next_wakeup() const noexcept {
     if (closed_) {
         return kNever;
     }
-    if (out_.waits()) {
+    if (carrier_->waits()) {
         return std::min(retry_at_, earliest_wake_);
     }
     return dirty_.empty() ? earliest_wake_ : 0;
 }
 
 bool Core::arm() {
-    return closed_ || dirty_.empty() || out_.waits();
+    return closed_ || dirty_.empty() || carrier_->waits();
 }
 
 // Deletes edges that nobody needs. Those that still have something to say wait for another round.
@@ -296,18 +280,6 @@ void Core::sweep() {
     std::erase_if(by_connection_, [&](const auto& entry) { return gone(entry.second); });
     std::erase_if(by_hello_, [&](const auto& entry) { return gone(entry.second); });
     std::erase_if(edges_, [&](const auto& edge) { return gone(edge.get()); });
-}
-
-void Core::send_now(const Way& way, std::span<const std::uint8_t> bytes) {
-    io_.send_calls += 1;
-    if (sendto(way.socket->fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL, way.to.data(),
-               way.to.size()) >= 0) {
-        io_.datagrams_sent += 1;
-    } else if (errno == EMSGSIZE) {
-        io_.too_large += 1;
-    } else {
-        io_.unreachable += 1;
-    }
 }
 
 void Core::send_note(const Way& way, const Note& note, std::size_t size) {
@@ -339,7 +311,7 @@ void Core::shut_down() {
                 break;
             }
             const Time wait = std::clamp<Time>(std::min(next_wakeup(), until) - now, 0, 10'000'000);
-            pollfd ready{poll_fd_, POLLIN, 0};
+            pollfd ready{wait_fd(), POLLIN, 0};
             ::poll(&ready, 1, static_cast<int>((wait + 999'999) / 1'000'000));
         }
     }
@@ -349,14 +321,9 @@ void Core::shut_down() {
 void Core::abandon() noexcept {
     closed_ = true;
     acceptor_ = nullptr;
-    out_.clear();
+    carrier_->close();  // first: nothing may leave any more
     for (const auto& edge : edges_) {
         edge->drop();
-    }
-    sockets_.clear();
-    if (poll_fd_ >= 0) {
-        ::close(poll_fd_);
-        poll_fd_ = -1;
     }
 }
 

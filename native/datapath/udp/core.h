@@ -1,41 +1,46 @@
-// What all edges of the process share: the sockets, the two batches, the table by which datagrams
+// What all edges of the process share: the carrier of their datagrams, the table by which datagrams
 // find their edge, and the loop that drives it all. Bounded work per round: some datagrams from
-// some sockets, some packets from some edges.
+// the carrier, some packets from some edges.
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "datapath/channel.h"
+#include "datapath/clock.h"
+#include "datapath/edge/channel.h"
 #include "datapath/udp/address.h"
+#include "datapath/udp/carrier.h"
 #include "datapath/udp/edge.h"
-#include "datapath/udp/socket.h"
 #include "datapath/udp/udp.h"
 #include "transport/config.h"
 
 namespace weft::datapath::udp {
 
-Time clock_now() noexcept;
+// Makes the carrier once the options were found good.
+using MakeCarrier = std::function<std::unique_ptr<Carrier>(const UdpOptions&)>;
 
-class Core : public std::enable_shared_from_this<Core> {
+class Core : public std::enable_shared_from_this<Core>, private Sink {
   public:
-    Core(const Identity& identity, Acceptor& acceptor, UdpOptions options);
-    ~Core();
+    Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
+         const MakeCarrier& make_carrier);
     Core(const Core&) = delete;
     Core& operator=(const Core&) = delete;
 
     // --- For the datapath
-    std::string address() const { return encode_addresses(local_); }
+    std::string_view name() const noexcept { return carrier_->name(); }
+    std::string address() const { return encode_addresses(local()); }
     bool reaches(std::string_view peer_address) const;
     std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address,
                                      ChannelOwner& owner, Time deadline);
     bool progress(Time now);
     Time next_wakeup() const noexcept;
     bool arm();
-    int wait_fd() const noexcept { return poll_fd_; }
+    int wait_fd() const noexcept { return carrier_->wait_fd(); }
     std::string stats_json() const;
     void shut_down();
     void abandon() noexcept;
@@ -46,12 +51,8 @@ class Core : public std::enable_shared_from_this<Core> {
     // Null once the datapath goes away.
     Acceptor* acceptor() noexcept { return acceptor_; }
     const transport::Key& key() const noexcept { return key_; }
-    const std::vector<LocalAddress>& local() const noexcept { return local_; }
-    Socket& socket(std::size_t local, std::size_t index) {
-        return *sockets_[local * sockets_per_address_ + index];
-    }
-    std::size_t sockets_per_address() const noexcept { return sockets_per_address_; }
-    SendBatch& out() noexcept { return out_; }
+    const std::vector<LocalAddress>& local() const noexcept { return carrier_->local(); }
+    Carrier& carrier() noexcept { return *carrier_; }
     // False when the kernel has no room: the edge stays dirty and is pumped again later.
     bool flush(Time now);
     bool closed() const noexcept { return closed_; }
@@ -59,13 +60,15 @@ class Core : public std::enable_shared_from_this<Core> {
     void mark_dirty(Edge& edge);
     void sweep_soon() noexcept { sweep_due_ = true; }
     void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
-    void send_now(const Way& way, std::span<const std::uint8_t> bytes);
+    void send_now(const Way& way, std::span<const std::uint8_t> bytes) {
+        carrier_->send_now(*way.socket, way.to, bytes);
+    }
     void send_note(const Way& way, const Note& note, std::size_t size = kNoteSize);
     // What both sides of a connection have in common; the epoch names the life of the process that
     // was called.
     transport::Config config(PeerId called, std::uint32_t packet_size) const;
     std::unique_ptr<Channel> make_channel(Edge& edge) {
-        return std::make_unique<UdpChannel>(shared_from_this(), edge);
+        return std::make_unique<EdgeChannel>(shared_from_this(), edge);
     }
 
   private:
@@ -79,15 +82,14 @@ class Core : public std::enable_shared_from_this<Core> {
         std::uint64_t calls_made = 0, calls_taken = 0;
     };
 
-    void open_sockets();
     bool receive(Time now);
-    void dispatch(Time now, Socket& socket, const Arrived& datagram);
+    void arrived(Socket& socket, const Arrived& datagram) override;
+    bool recognise_trimmed(std::span<const std::uint8_t> bytes, wire::Packet& packet) const;
     void on_hello(Time now, Socket& socket, const Arrived& datagram);
     void on_note(Time now, Socket& socket, const Arrived& datagram, const Note& note);
     bool pump(Time now);
     void run_timers(Time now);
     void sweep();
-    void watch_writable(bool on);
     Edge& add(std::unique_ptr<Edge> edge);
     Edge* find(std::uint64_t connection) noexcept;
     Edge* find_opening(PeerId peer, bool calls) noexcept;
@@ -98,17 +100,10 @@ class Core : public std::enable_shared_from_this<Core> {
     transport::Config config_;  // but for what differs from edge to edge
     const UdpOptions options_;
     Acceptor* acceptor_;
-    std::vector<LocalAddress> local_;
-    std::vector<std::unique_ptr<Socket>> sockets_;  // address-major
-    std::size_t sockets_per_address_ = 1;
+    std::unique_ptr<Carrier> carrier_;
     std::uint64_t window_bytes_ = 0;  // that may be in flight on one edge
-    int poll_fd_ = -1;
-    SocketCounters io_;
-    SendBatch out_{io_};
-    ReceiveBatch in_{io_};
-    Time retry_at_ = kNever;  // the kernel had no room and will not tell when it has
-    bool awaits_writable_ = false;
-    bool more_waits_ = false;  // the last round left datagrams in the sockets
+    Time retry_at_ = kNever;          // the kernel had no room and will not tell when it has
+    bool more_waits_ = false;         // the last round left datagrams with the carrier
     bool closed_ = false;
     Counters counters_;
     std::array<std::uint64_t, 32> random_{};

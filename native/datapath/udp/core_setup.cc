@@ -1,22 +1,16 @@
-// The making of the core: options checked, sockets opened, and what a connection is told of both.
-#include <sys/epoll.h>
+// The making of the core: options checked, the carrier made, and what a connection is told of both.
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cmath>
 #include <cstring>
 
 #include "datapath/udp/core.h"
-#include "datapath/udp/interfaces.h"
 #include "transport/credit_pacer.h"
 
 namespace weft::datapath::udp {
 namespace {
 
 constexpr std::uint32_t kDefaultMtu = 9000;
-constexpr std::size_t kMostAddresses = 16;
 constexpr std::uint32_t kMaxTrainPayload = 64'000;
 // In flight on one edge at most: more than any host's bandwidth times delay.
 constexpr std::uint64_t kMostInFlight = 16 << 20;
@@ -36,11 +30,6 @@ std::uint32_t chunk_size_for(std::uint32_t packet_size) {
     return static_cast<std::uint32_t>(payload / 64 * 64);
 }
 
-std::size_t sockets_for(const UdpOptions& options) {
-    return options.sockets != 0 ? options.sockets
-                                : static_cast<std::size_t>(std::ceil(std::sqrt(options.paths)));
-}
-
 void check_ranges(const UdpOptions& options) {
     const auto require = [](const char* key, std::uint64_t value, std::uint64_t low,
                             std::uint64_t high) {
@@ -57,9 +46,27 @@ void check_ranges(const UdpOptions& options) {
     require("port + sockets", options.port + sockets_for(options), 0, 65536);
 }
 
+// What the user chose of a connection's timers and counts, in the place of what we would.
+void take_choices(const UdpOptions& options, transport::Config& config) {
+    const auto take = [](auto& value, auto chosen) {
+        if (chosen != 0) value = static_cast<std::remove_reference_t<decltype(value)>>(chosen);
+    };
+    take(config.ack_every, options.ack_every);
+    take(config.max_attempts, options.attempts);
+    take(config.path_timeouts, options.path_timeouts);
+    take(config.ack_delay, options.ack_delay);
+    take(config.rto_min, options.rto_min);
+    take(config.rto_max, options.rto_max);
+    take(config.probe_interval, options.probe_interval);
+    config.rto_max = std::max(config.rto_max, config.rto_min);
+    config.rto_initial = std::clamp(config.rto_initial, config.rto_min, config.rto_max);
+    take(config.rto_initial, options.rto_initial);
+}
+
 }  // namespace
 
-Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
+Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
+           const MakeCarrier& make_carrier)
     : identity_(identity), options_(std::move(options)), acceptor_(&acceptor) {
     check_ranges(options_);
     std::copy(std::begin(identity.key), std::end(identity.key), key_.begin());
@@ -70,6 +77,7 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
     config_.peer_timeout = identity_.peer_timeout;
     config_.rto_min = kLeastTimeout;
     config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
+    take_choices(options_, config_);
     config_.link_rate = options_.link_gbit * 1e9 / 8;
     config_.credit_pacer = std::make_shared<transport::CreditPacer>(config_.link_rate);
     config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
@@ -81,59 +89,9 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options)
     } catch (const transport::ConfigError& error) {
         throw Error(WEFT_ERR_INVALID, error.what());
     }
-    poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
-    if (poll_fd_ < 0) {
-        throw Error(WEFT_ERR_RESOURCES, std::string("udp: epoll_create1 failed: ") +
-                                            std::strerror(errno) +
-                                            "; raise the limit on open files (ulimit -n)");
-    }
-    try {
-        open_sockets();
-    } catch (...) {
-        ::close(poll_fd_);
-        throw;
-    }
-}
-
-Core::~Core() {
-    if (poll_fd_ >= 0) {
-        ::close(poll_fd_);
-    }
-}
-
-void Core::open_sockets() {
-    sockets_per_address_ = sockets_for(options_);
-    std::vector<Interface> interfaces = usable_interfaces(options_.interfaces);
-    interfaces.resize(std::min(interfaces.size(), kMostAddresses));
-    std::vector<std::uint32_t> devices;
-    for (const Interface& interface : interfaces) {
-        const auto device = std::ranges::find(devices, interface.index) - devices.begin();
-        if (static_cast<std::size_t>(device) == devices.size()) {
-            devices.push_back(interface.index);
-        }
-        LocalAddress address{interface.address,
-                             static_cast<std::uint8_t>(device),
-                             interface.prefix,
-                             interface.mtu,
-                             {}};
-        for (std::size_t i = 0; i < sockets_per_address_; ++i) {
-            Endpoint local = interface.address;
-            local.set_port(options_.port == 0 ? std::uint16_t{0}
-                                              : static_cast<std::uint16_t>(options_.port + i));
-            sockets_.push_back(std::make_unique<Socket>(
-                local, SocketSettings{options_.buffer, options_.gso, options_.gro}));
-            address.ports.push_back(sockets_.back()->local().port());
-            epoll_event event{.events = EPOLLIN, .data = {.u64 = sockets_.size() - 1}};
-            if (epoll_ctl(poll_fd_, EPOLL_CTL_ADD, sockets_.back()->fd(), &event) != 0) {
-                throw Error(WEFT_ERR_SYSTEM,
-                            std::string("udp: epoll_ctl failed: ") + std::strerror(errno));
-            }
-        }
-        local_.push_back(std::move(address));
-    }
-    // No more may be on its way to us than the kernel keeps for us: it drops the rest.
-    const std::uint64_t kept = sockets_per_address_ * sockets_.front()->receive_buffer();
-    window_bytes_ = std::min(kept, kMostInFlight);
+    carrier_ = make_carrier(options_);
+    // No more may be on its way to us than is kept for us: the rest is dropped.
+    window_bytes_ = std::min(carrier_->window_bytes(), kMostInFlight);
 }
 
 std::uint64_t Core::random() {
@@ -153,7 +111,7 @@ transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
     transport::Config config = config_;
     config.epoch = fold(called);
     if (packet_size == 0) {  // the caller has found out what fits; we only say what we would take
-        for (const LocalAddress& address : local_) {
+        for (const LocalAddress& address : local()) {
             packet_size = std::max(
                 packet_size, std::min(address.mtu, options_.mtu != 0 ? options_.mtu : kDefaultMtu));
         }
@@ -162,9 +120,13 @@ transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
     config.eager_limit = kEagerLimit / config.chunk_size * config.chunk_size;
     config.window = static_cast<std::uint32_t>(
         std::clamp<std::uint64_t>(window_bytes_ / config.chunk_size, 64, 4096));
+    if (options_.window != 0) config.window = std::min(config.window, options_.window);
+    config.ack_every = std::min(config.ack_every, config.window / 2);
     const auto train =
         static_cast<std::uint32_t>(kMaxTrainPayload / (config.chunk_size + wire::kDataHeaderSize));
     config.max_burst = std::max(train, 1u) * config.chunk_size;
+    if (options_.burst != 0)
+        config.max_burst = std::clamp(options_.burst, config.chunk_size, config.max_burst);
     return config;
 }
 

@@ -22,111 +22,19 @@ std::string Edge::describe_paths(const transport::Failure& failure) const {
                        : "");
 }
 
-ErrorPtr Edge::explain(const transport::Failure& failure) const {
-    using transport::FailureReason;
-    using transport::RejectReason;
-    const std::string who = "udp: peer " + hex(peer_);
-    const std::string where = finder_ ? describe(finder_->remote()) : ways_.front().to.to_string();
-    switch (failure.reason) {
-        case FailureReason::kHandshakeTimeout:
-            return make_error(
-                WEFT_ERR_UNREACHABLE,
-                who + " can be reached at " + where +
-                    ", but did not complete the handshake in time: it does not want this "
-                    "process, is busy, or has another `checksum` option",
-                peer_);
-        case FailureReason::kRejected:
-            switch (static_cast<RejectReason>(failure.code)) {
-                case RejectReason::kProof:
-                    return make_error(WEFT_ERR_AUTH,
-                                      who + " at " + where +
-                                          " refused this process: the two have different secrets; "
-                                          "start both with the same `secret` (WEFT_SECRET)",
-                                      peer_);
-                case RejectReason::kEpoch:
-                    return make_error(
-                        WEFT_ERR_UNREACHABLE,
-                        who + " is no longer at " + where + ": another process answers there",
-                        peer_);
-                case RejectReason::kVersion:
-                    return make_error(WEFT_ERR_UNSUPPORTED,
-                                      who + " at " + where +
-                                          " speaks another version of the protocol; install the "
-                                          "same Weft on both",
-                                      peer_);
-                case RejectReason::kOptions:
-                    return make_error(
-                        WEFT_ERR_INVALID,
-                        who + " at " + where + " refused the transport options of this process",
-                        peer_);
-            }
-            break;
-        case FailureReason::kRetryBudget:
-        case FailureReason::kPeerSilent:
-        case FailureReason::kPeerAborted:
-        case FailureReason::kAborted:
-        case FailureReason::kNone:
-            break;
-    }
-    return make_error(
-        failure.reason == FailureReason::kAborted ? WEFT_ERR_ABORTED : WEFT_ERR_PEER_DEAD,
-        who + ": " + failure.to_string() + "; last state of its paths: " + describe_paths(failure),
-        peer_);
-}
-
 std::string Edge::stats_json() const {
-    static constexpr const char* kPhases[] = {"checking", "connecting", "open",  "left",
-                                              "closing",  "ended",      "failed"};
-    std::string json =
-        "{\"state\":\"" + std::string(kPhases[static_cast<std::size_t>(phase_)]) + "\"";
-    const auto number = [&json](const char* key, auto value) {
-        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("unmatched_messages", unmatched_.size());
-    number("posted_receives", posted_.size());
-    number("mismatches", mismatches_);
-    number("refused_bindings", refused_bindings_);
+    std::string json = "{\"state\":" + phase_json() + connection_json() +
+                       ",\"refused_bindings\":" + std::to_string(refused_bindings_);
     if (!connection_) {
         return json + "}";
     }
     const transport::Stats stats = connection_->stats();
-    number("chunk_size", stats.chunk_size);
-    number("rtt_ns", stats.rtt.smoothed());
-    number("congestion_window", stats.congestion_window);
-    number("in_flight", stats.in_flight);
-    number("messages_sent", stats.messages_sent);
-    number("messages_received", stats.messages_received);
-    number("bytes_sent", stats.bytes_sent);
-    number("bytes_received", stats.bytes_received);
-    number("chunks_sent", stats.chunks_sent);
-    number("chunks_received", stats.chunks_received);
-    number("retransmitted", stats.retransmitted);
-    number("fast_retransmits", stats.fast_retransmits);
-    number("timeouts", stats.timeouts);
-    number("tail_probes", stats.tail_probes);
-    number("spurious", stats.spurious);
-    number("acks_sent", stats.acks_sent);
-    number("acks_received", stats.acks_received);
-    number("marks", stats.marks);
-    number("probes_sent", stats.probes_sent);
-    json += ",\"drops\":{";
-    for (std::size_t i = 0; i < stats.drops.size(); ++i) {
-        json += (i > 0 ? ",\"" : "\"") +
-                std::string(transport::to_string(static_cast<transport::Drop>(i))) +
-                "\":" + std::to_string(stats.drops[i]);
-    }
-    json += "},\"paths\":[";
+    json += ",\"paths\":[";
     for (std::size_t i = 0; i < std::min(stats.paths.size(), ways_.size()); ++i) {
-        const transport::Path& path = stats.paths[i];
         json += std::string(i > 0 ? "," : "") + "{\"local\":\"" +
                 ways_[i].socket->local().to_string() + "\",\"remote\":\"" +
                 ways_[i].to.to_string() + "\",\"bound\":" + (ways_[i].bound ? "true" : "false") +
-                ",\"health\":\"" + transport::to_string(path.health) +
-                "\",\"rtt_ns\":" + std::to_string(path.rtt.smoothed()) +
-                ",\"in_flight\":" + std::to_string(path.in_flight) +
-                ",\"sent\":" + std::to_string(path.chunks_sent) +
-                ",\"lost\":" + std::to_string(path.chunks_lost) +
-                ",\"marks\":" + std::to_string(path.marks) + "}";
+                path_json(stats.paths[i]) + "}";
     }
     return json + "]}";
 }
@@ -148,32 +56,7 @@ std::string Core::stats_json() const {
     number("malformed", counters_.malformed);
     number("unknown_connection", counters_.unknown_connection);
     number("misdirected_checks", counters_.misdirected_checks);
-    number("send_calls", io_.send_calls);
-    number("receive_calls", io_.receive_calls);
-    number("empty_receives", io_.empty_receives);
-    number("trains_sent", io_.trains_sent);
-    number("datagrams_sent", io_.datagrams_sent);
-    number("bytes_sent", io_.bytes_sent);
-    number("trains_received", io_.trains_received);
-    number("datagrams_received", io_.datagrams_received);
-    number("bytes_received", io_.bytes_received);
-    number("send_blocked", io_.blocked);
-    number("unreachable", io_.unreachable);
-    number("too_large", io_.too_large);
-    number("forbidden", io_.forbidden);
-    number("send_failed", io_.failed);
-    number("gso_refused", io_.gso_refused);
-    number("truncated", io_.truncated);
-    json += ",\"sockets\":[";
-    for (const auto& socket : sockets_) {
-        json += std::string(json.back() == '[' ? "" : ",") + "{\"local\":\"" +
-                socket->local().to_string() + "\",\"gso\":" + (socket->gso() ? "true" : "false") +
-                ",\"gro\":" + (socket->gro() ? "true" : "false");
-        number("send_buffer", socket->send_buffer());
-        number("receive_buffer", socket->receive_buffer());
-        json += "}";
-    }
-    return json + "]}";
+    return json + "," + carrier_->stats_json() + "}";
 }
 
 }  // namespace weft::datapath::udp

@@ -6,9 +6,20 @@
 namespace weft::datapath {
 
 UdpDatapath::UdpDatapath(const Identity& identity, Acceptor& acceptor, UdpOptions options)
-    : core_(std::make_shared<udp::Core>(identity, acceptor, std::move(options))) {}
+    : UdpDatapath(std::make_shared<udp::Core>(
+          identity, acceptor, std::move(options), [](const UdpOptions& checked) {
+              return std::make_unique<udp::Carrier>(checked,
+                                                    udp::usable_interfaces(checked.interfaces));
+          })) {}
+
+UdpDatapath::UdpDatapath(std::shared_ptr<udp::Core> core) : core_(std::move(core)) {}
+
 UdpDatapath::~UdpDatapath() {
     core_->shut_down();
+}
+
+std::string_view UdpDatapath::name() const noexcept {
+    return core_->name();
 }
 std::string UdpDatapath::address() const {
     return core_->address();
@@ -40,49 +51,4 @@ std::string UdpDatapath::stats_json() const {
     return core_->stats_json();
 }
 
-namespace udp {
-
-UdpChannel::UdpChannel(std::shared_ptr<Core> core, Edge& edge)
-    : core_(std::move(core)), edge_(edge) {
-    edge.attach(*this);
-}
-UdpChannel::~UdpChannel() {
-    edge_.channel_gone();
-}
-PeerId UdpChannel::peer() const noexcept {
-    return edge_.peer();
-}
-Channel::State UdpChannel::state() const noexcept {
-    return edge_.state();
-}
-std::uint16_t UdpChannel::paths() const noexcept {
-    return edge_.paths();
-}
-
-const ErrorPtr& UdpChannel::error() const noexcept {
-    return edge_.error();
-}
-void UdpChannel::send(Transfer& transfer) {
-    edge_.send(transfer);
-}
-void UdpChannel::recv(Transfer& transfer) {
-    edge_.recv(transfer);
-}
-void UdpChannel::cancel(Transfer& transfer) {
-    edge_.cancel(transfer);
-}
-void UdpChannel::forget_group(std::uint64_t group) {
-    edge_.forget_group(group);
-}
-void UdpChannel::watch(bool on) {
-    edge_.watch(on);
-}
-void UdpChannel::close() {
-    edge_.close();
-}
-std::string UdpChannel::stats_json() const {
-    return edge_.stats_json();
-}
-
-}  // namespace udp
 }  // namespace weft::datapath

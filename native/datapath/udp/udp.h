@@ -43,6 +43,13 @@ struct UdpOptions {
     std::string scheduler = "least_in_flight";
     std::string congestion = "swift";
     std::string recovery = "selective_repeat";
+    // Of every connection; 0 (path_timeouts, attempts too): this datapath's own, docs/udp.md.
+    std::uint32_t burst = 0;          // bytes that follow one decision of the scheduler
+    std::uint32_t window = 0;         // packets in flight or out of order, 64..4096
+    std::uint32_t ack_every = 0;      // packets per acknowledgement
+    std::uint32_t attempts = 0;       // transmissions of one packet before the edge fails, ..255
+    std::uint32_t path_timeouts = 0;  // in a row, that make a path suspect, ..255
+    Time ack_delay = 0, rto_initial = 0, rto_min = 0, rto_max = 0, probe_interval = 0;  // ns
     // Knobs of the policies, as their headers list them: {"target", 50000}.
     std::vector<std::pair<std::string, double>> scheduler_parameters;
     std::vector<std::pair<std::string, double>> congestion_parameters;
@@ -53,8 +60,8 @@ struct UdpOptions {
 
     // From the key=value pairs of weft_context_options.transport: the members above by name;
     // "scheduler.KNOB=NUMBER" (and so for congestion and recovery); checksum=none|crc32c; gso,
-    // gro=on|off. `interfaces` is a comma-separated list. Throws Error INVALID, which names the
-    // key, the value and what would do.
+    // gro=on|off; times as whole microseconds, "rto_min_us=50000". `interfaces` is a
+    // comma-separated list. Throws Error INVALID, which names the key, the value and what would do.
     static UdpOptions parse(const std::map<std::string, std::string>& pairs,
                             std::string_view interfaces = {});
 };
@@ -85,7 +92,7 @@ class Core;
 //  - Errors of channels: UNREACHABLE (nobody answered; names the addresses), AUTH (a secret that
 //  differs), PEER_DEAD (with
 //    the retry count and the last path states).
-class UdpDatapath final : public Datapath {
+class UdpDatapath : public Datapath {
   public:
     // Opens the sockets. Throws Error: INVALID (an option out of range, an unknown interface or
     // policy), RESOURCES (port in use, no descriptors), UNSUPPORTED (no address to use), SYSTEM.
@@ -96,7 +103,8 @@ class UdpDatapath final : public Datapath {
     UdpDatapath(const UdpDatapath&) = delete;
     UdpDatapath& operator=(const UdpDatapath&) = delete;
 
-    std::string_view name() const noexcept override { return "udp"; }
+    std::string_view name() const noexcept override;
+    std::string_view protocol() const noexcept override { return "udp"; }
     std::string address() const override;
     bool reaches(std::string_view peer_address) const override;
     std::unique_ptr<Channel> connect(PeerId peer, std::string_view peer_address,
@@ -112,6 +120,10 @@ class UdpDatapath final : public Datapath {
     // calls, datagrams, drops by reason (foreign, malformed, unknown connection, wrong secret,
     // ...).
     std::string stats_json() const override;
+
+  protected:
+    // With another carrier of the same datagrams: datapath/xdp.
+    explicit UdpDatapath(std::shared_ptr<udp::Core> core);
 
   private:
     std::shared_ptr<udp::Core> core_;

@@ -127,6 +127,13 @@ WEFT_API weft_status weft_context_address(weft_context* context, void* address, 
  * weft_context_address; the text is NUL-terminated. */
 WEFT_API weft_status weft_stats(weft_context* context, char* json, size_t* length);
 
+/* The RDMA devices of this machine as one JSON object: {"library": can libibverbs be opened,
+ * "reason": why not, "devices": [{"name", "driver", "pci", "numa_node", "ports": [{"number",
+ * "active", "link_layer", "gbit", "mtu", "lid", "gids": [{"index", "gid", "type",
+ * "interface"}]}]}]}. Same length protocol as weft_stats. Needs no context, no privileges and no
+ * RDMA. */
+WEFT_API weft_status weft_devices_json(char* json, size_t* length);
+
 /* ---------------------------------------------------------------- requests */
 
 typedef struct weft_request weft_request;

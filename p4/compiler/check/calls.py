@@ -16,7 +16,7 @@ from weft.p4.compiler.check.arguments import Pairs, choose, pair
 from weft.p4.compiler.check.conversions import Bound, unify, unify_blocks
 from weft.p4.compiler.check.members import SIZE_METHODS
 from weft.p4.compiler.check.scope import ResolvedCall, Where
-from weft.p4.compiler.check.wellformed import flaw
+from weft.p4.compiler.check.wellformed import flaw, parameter_flaw
 from weft.p4.compiler.source import Location
 
 if TYPE_CHECKING:
@@ -261,11 +261,10 @@ class CallChecker:
         arguments = self.bind(e.location, kind, pairs, free, bound)
         if arguments is None:
             return None
-        for type_ in (result, *(p.type for p in parameters)):
-            problem = flaw(t.substitute(type_, bound))
-            if problem:
-                self._c.error(e.location, f"with these type arguments {problem}")
-                return None
+        problem = self._specialised_flaw(kind, parameters, result, bound)
+        if problem:
+            self._c.error(e.location, f"with these type arguments, {problem}")
+            return None
         if kind == "extern_function" and isinstance(target, ast.ExternFunction):
             named: ast.Node | str = target
             if target.name == "static_assert":
@@ -275,6 +274,20 @@ class CallChecker:
         return ResolvedCall(
             kind, named, t.substitute(result, bound), arguments, bound, free, receiver
         )
+
+    @staticmethod
+    def _specialised_flaw(
+        kind: str, parameters: Sequence[ast.Parameter], result: t.Type, bound: Bound
+    ) -> str:
+        """What type arguments make of a result and parameters."""
+        owner = {"function": "function", "extern_function": "extern", "method": "extern"}.get(kind)
+        problem = flaw(t.substitute(result, bound))
+        for p in parameters:
+            type_ = t.substitute(p.type, bound)
+            problem = problem or flaw(type_)
+            if owner is not None and type_ != p.type:
+                problem = problem or parameter_flaw(type_, p.direction, owner)
+        return problem
 
     def bind(
         self,
@@ -316,6 +329,14 @@ class CallChecker:
             if type_ is None:
                 self._c.error(
                     location, f"cannot infer type argument '{parameter.name}'; give it: <...>"
+                )
+                return False
+            strangers = [v for v in t.variables(type_) if self._c.scope.lookup(v.name) != [v]]
+            if strangers:
+                self._c.error(
+                    location,
+                    f"cannot infer type argument '{parameter.name}', which depends on "
+                    f"'{strangers[0].name}'; give it: <...>",
                 )
                 return False
             if _has_int(type_):

@@ -14,6 +14,7 @@ from weft.p4.compiler import types as t
 from weft.p4.compiler.check.arguments import choose, pair
 from weft.p4.compiler.check.conversions import Bound
 from weft.p4.compiler.check.scope import ResolvedCall
+from weft.p4.compiler.check.wellformed import flaw
 from weft.p4.compiler.source import Location
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ class ConstructorChecker:
     def expression(self, e: ast.ConstructorCall) -> ast.Expression:
         e.is_static = True
         e.type, e.resolved = self.construct(e.target, e.arguments, e.location)
+        methods = e.type.declaration.methods if isinstance(e.type, t.Extern) else []
+        for method in methods:
+            if method.is_abstract:
+                self._c.error(
+                    e.location,
+                    f"abstract method '{method.name}' of {e.type} is not implemented; only an "
+                    "instance with a name can do that",
+                    ("declared here", method.location),
+                )
         return e
 
     def construct(
@@ -69,6 +79,10 @@ class ConstructorChecker:
             type_ = t.Extern(declaration, made)
         else:
             type_ = t.Block(declaration, made)
+        problem = flaw(type_)
+        if problem:
+            self._c.error(location, f"with these type arguments, {problem}")
+            return t.UNKNOWN, None
         resolved = ResolvedCall(
             "constructor", declaration, type_, values, bound, free, None, location
         )

@@ -15,7 +15,7 @@ from weft.p4.compiler.check.conversions import unify
 from weft.p4.compiler.check.keysets import scalars
 from weft.p4.compiler.check.scope import Place, Where
 from weft.p4.compiler.check.statements import terminates
-from weft.p4.compiler.check.wellformed import field_fits, storable
+from weft.p4.compiler.check.wellformed import field_fits, parameter_flaw, storable
 
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
@@ -56,7 +56,7 @@ class DeclarationChecker:
             case ast.ExternType():
                 self._extern_type(d)
             case ast.ExternFunction():
-                self._prototype(d.prototype)
+                self._prototype(d.prototype, "extern")
                 self._c.declare(d.name, d, d.name_location)
             case ast.Function():
                 self._function(d)
@@ -163,8 +163,6 @@ class DeclarationChecker:
         if d.is_new:
             inner = t.resolve_new(target)
             fits = isinstance(inner, t.Bits | t.Unknown | t.Variable) or inner == t.BOOL
-            if isinstance(inner, t.Enum):
-                fits = inner.underlying is not None
             if not fits:
                 self._c.error(d.location, f"'type' cannot be made of {target}")
                 target = t.UNKNOWN
@@ -184,8 +182,8 @@ class DeclarationChecker:
 
     # -------------------------------------------------------------------------- signatures
 
-    def _parameters(self, parameters: Sequence[ast.Parameter], what: str) -> None:
-        """Types, directions and defaults; `what` is whose parameters they are."""
+    def _parameters(self, parameters: Sequence[ast.Parameter], owner: str) -> None:
+        """Types, directions and defaults; `owner` as in `parameter_flaw`."""
         seen: dict[str, ast.Parameter] = {}
         for p in parameters:
             p.type = self._c.types.resolve(p.type_ref)
@@ -195,7 +193,9 @@ class DeclarationChecker:
                     ("first here", seen[p.name].name_location),
                 )  # fmt: skip
             seen[p.name] = p
-            self._parameter_type(p, what)
+            problem = parameter_flaw(p.type, p.direction, owner)
+            if problem:
+                self._c.error(p.location, problem)
             if p.default is not None:
                 if p.direction == "out" or p.direction == "inout":
                     self._c.error(p.location, f"an {p.direction} parameter cannot have a default")
@@ -212,36 +212,35 @@ class DeclarationChecker:
             return default
         return self._c.expressions.coerce(default, p.type, f"the default of '{p.name}'")
 
-    def _parameter_type(self, p: ast.Parameter, what: str) -> None:
-        type_ = p.type
-        if type_ in (t.VOID, t.MATCH_KIND) or isinstance(type_, t.Table):
-            self._c.error(p.location, f"a parameter cannot have type {type_}")
-        elif p.direction and (
-            isinstance(type_, t.Extern | t.Block | t.Int | t.List) or type_ == t.STRING
-        ):
-            self._c.error(p.location, f"a parameter of type {type_} cannot have a direction")
-        elif isinstance(type_, t.Block) and what != "constructor":
-            self._c.error(p.location, f"a parameter of a {what} cannot have type {type_}")
-        elif what == "action" and not storable(type_):
-            self._c.error(p.location, f"a parameter of an action cannot have type {type_}")
+    def _result_type(self, d: ast.Prototype, is_extern: bool) -> t.Type:
+        """Calls give values with a width; extern functions may also make an extern object."""
+        type_ = self._c.types.resolve(d.result)
+        objects = t.Block if is_extern else t.Block | t.Extern
+        if isinstance(type_, objects | t.Int):
+            self._c.error(d.result.location, f"'{d.name}' cannot return {type_}")
+            return t.UNKNOWN
+        return type_
 
     def _signature(self, d: ast.BlockType) -> None:
         self._type_parameters(d.type_parameters)
-        self._parameters(d.parameters, "constructor" if d.kind == "package" else "block")
+        self._parameters(d.parameters, d.kind)
 
-    def _prototype(self, d: ast.Prototype) -> None:
+    def _prototype(self, d: ast.Prototype, owner: str) -> None:
         with self._c.nested():
             self._type_parameters(d.type_parameters)
-            self.result_types[d] = self._c.types.resolve(d.result)
-            self._parameters(d.parameters, "function")
+            self.result_types[d] = self._result_type(d, owner == "extern")
+            self._parameters(d.parameters, owner)
 
     def _extern_type(self, d: ast.ExternType) -> None:
         self._c.declare(d.name, d, d.name_location)
         with self._c.nested():
             self._type_parameters(d.type_parameters)
             for index, method in enumerate(d.methods):
-                if method.is_constructor and method.name != d.name:
-                    self._c.error(method.location, f"a constructor must be named '{d.name}'")
+                if method.is_constructor != (method.name == d.name):
+                    self._c.error(
+                        method.location,
+                        f"'{d.name}' is the name of constructors, which have no result type",
+                    )
                 for other in d.methods[:index]:
                     fixed = other.is_abstract or method.is_abstract
                     if other.name == method.name and (
@@ -257,11 +256,9 @@ class DeclarationChecker:
                         self._c.error(
                             parameter.location, f"'{parameter.name}' hides that of '{d.name}'"
                         )
-                with self._c.nested():
-                    self._type_parameters(method.type_parameters)
-                    self.result_types[method] = self._c.types.resolve(method.result)
-                    what = "constructor" if method.is_constructor else "function"
-                    self._parameters(method.parameters, what)
+                self._prototype(
+                    method, "constructor of an extern" if method.is_constructor else "extern"
+                )
 
     # ------------------------------------------------------------------- constants, objects
 
@@ -339,7 +336,8 @@ class DeclarationChecker:
                 self._c.error(p.location, f"parameter '{p.name}' cannot be @optional here")
 
     def _function(self, d: ast.Function, this: t.Extern | None = None) -> None:
-        self._prototype(d.prototype)
+        # An abstract method has what its declaration has.
+        self._prototype(d.prototype, "function" if this is None else "extern")
         self._none_optional(d.prototype.parameters)
         result = self.result_types[d.prototype]
         place = Place(Where.FUNCTION, result, name=d.name, this=this)
@@ -373,7 +371,8 @@ class DeclarationChecker:
         """Signature and constructor parameters, in a scope that was just opened."""
         self._signature(d.signature)
         self._none_optional(d.signature.parameters)
-        self._parameters(d.constructor_parameters, "constructor")
+        self._parameters(d.constructor_parameters, f"constructor of a {d.signature.kind}")
+        self._none_optional(d.constructor_parameters)
         self.constructor_parameters |= set(d.constructor_parameters)
         for parameter in (*d.signature.parameters, *d.constructor_parameters):
             if parameter.direction and parameter in self.constructor_parameters:
@@ -405,6 +404,11 @@ class DeclarationChecker:
                         )  # fmt: skip
                 for state in d.states:
                     self._state(state, states)
+                if "start" in states and not _ends(states):
+                    self._c.error(
+                        d.name_location, f"parser '{d.name}' never ends: no way from its state "
+                        "'start' leads to accept or reject",
+                    )  # fmt: skip
         self._c.declare(d.name, d, d.name_location)
 
     def _states(self, d: ast.Parser) -> dict[str, ast.State]:
@@ -451,7 +455,7 @@ class DeclarationChecker:
                 self._select_key(item)
         elif isinstance(inner, t.Int):
             self._c.error(key.location, "give this value a width; int is for constants only")
-        elif not isinstance(inner, t.Bits | t.Enum | t.Unknown | t.Varbit) and inner not in (
+        elif not isinstance(inner, t.Bits | t.Enum | t.Unknown) and inner not in (
             t.BOOL,
             t.ERROR,
         ):
@@ -474,6 +478,30 @@ class DeclarationChecker:
             if not fits:
                 self._c.error(d.location, f"a value set cannot hold {part}")
         self._c.declare(d.name, d, d.name_location)
+
+
+def _ends(states: dict[str, ast.State]) -> bool:
+    """Does some way from 'start' lead out? A select that nothing need match leads to reject."""
+    seen: set[str] = set()
+    ahead = ["start"]
+    while ahead:
+        name = ahead.pop()
+        if name not in states:  # accept, reject, or undeclared, which was reported
+            return True
+        if name in seen:
+            continue
+        seen.add(name)
+        transition = states[name].transition
+        if transition is None:
+            return True
+        if transition.target is not None:
+            ahead.append(transition.target)
+            continue
+        last = transition.cases[-1].keyset if transition.cases else None
+        if not isinstance(last, ast.Default | ast.DontCare):
+            return True
+        ahead += [case.target for case in transition.cases]
+    return False
 
 
 def _depth(type_: t.Type) -> int:

@@ -157,7 +157,14 @@ class OperatorChecker:
         elif (
             isinstance(
                 left,
-                t.Extern | t.Block | t.Table | t.Set | t.ApplyResult | t.InvalidHeader | t.Variable,
+                t.Extern
+                | t.Block
+                | t.Table
+                | t.Set
+                | t.ApplyResult
+                | t.ActionList
+                | t.InvalidHeader
+                | t.Variable,
             )
             or left == t.VOID
         ):
@@ -274,6 +281,9 @@ class OperatorChecker:
         ):
             target = self._c.calls.infer_struct(target, operand)
             e.type = target
+        if isinstance(target, t.Struct | t.Stack | t.Tuple) and operand.type == target:
+            self._c.error(e.location, f"{target} is cast from lists of values only")
+            return e
         problems = len(self._c.diagnostics.messages)
         converted = convert(operand, target, self._c.diagnostics)
         del self._c.diagnostics.messages[problems:]  # an explicit cast may truncate silently

@@ -48,6 +48,7 @@ class StatementChecker:
                 if s.otherwise is not None:
                     self._nested(s.otherwise)
             case ast.Variable():
+                self._hides_parameter(s)
                 self.variable(s)
             case ast.Constant():
                 self._c.declarations.constant(s)
@@ -110,6 +111,15 @@ class StatementChecker:
                 v.initializer, v.type, f"the initializer of '{v.name}'"
             )
         self._c.declare(v.name, v, v.name_location)
+
+    def _hides_parameter(self, v: ast.Variable) -> None:
+        """Among statements a parameter's name stays the parameter's, as in p4c."""
+        found = self._c.scope.lookup(v.name)
+        if found and isinstance(found[0], ast.Parameter):
+            self._c.error(
+                v.name_location, f"variable '{v.name}' would hide the parameter of this name",
+                ("declared here", found[0].location),
+            )  # fmt: skip
 
     def _return(self, s: ast.Return) -> None:
         place = self._c.place
@@ -175,7 +185,7 @@ class StatementChecker:
     # ------------------------------------------------------------------------------ switch
 
     def _switch(self, s: ast.Switch) -> None:
-        self._only(s, "switch", {Where.CONTROL, Where.ACTION, Where.FUNCTION})
+        self._only(s, "switch", {Where.CONTROL})  # section 12.7
         s.subject = self._c.expressions.check(s.subject)
         type_ = s.subject.type
         inner = t.resolve_new(type_)

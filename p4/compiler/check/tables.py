@@ -24,6 +24,7 @@ class TableChecker:
         self._c = checker
 
     def table(self, table: ast.Table) -> None:
+        self._order(table)
         with self._c.nested(Place(Where.CONTROL, name=table.name)):
             for key in table.keys or []:  # evaluated where the table is applied
                 self._key(key)
@@ -33,7 +34,19 @@ class TableChecker:
                 self._property(table, property_)
             if table.entries is not None:
                 self._entries(table, table.entries)
+            if "default_action" not in table.order:
+                self._no_action(table)
         self._c.declare(table.name, table, table.name_location)
+
+    def _order(self, table: ast.Table) -> None:
+        """What a property refers to stands before it (sections 14.2.1.3 and 14.2.1.4)."""
+        for later, earlier in (
+            ("default_action", "actions"), ("entries", "actions"), ("entries", "keys")
+        ):  # fmt: skip
+            order = table.order
+            if later in order and earlier in order and order.index(later) < order.index(earlier):
+                name = "key" if earlier == "keys" else earlier
+                self._c.error(table.location, f"'{later}' must come after '{name}'")
 
     def _key(self, key: ast.KeyElement) -> None:
         check_annotations(key.annotations, self._c)
@@ -180,6 +193,16 @@ class TableChecker:
             if delta is not None and delta <= 0:
                 self._c.error(p.value.location, "priority_delta must be positive")
 
+    def _no_action(self, table: ast.Table) -> None:
+        """Tables without a default action have core.p4's NoAction (section 14.2.1.3)."""
+        found = self._c.globals.lookup("NoAction")
+        if not (found and isinstance(found[0], ast.Action) and not found[0].parameters):
+            self._c.error(
+                table.location,
+                f"table '{table.name}' has no default action, and there is no action NoAction() "
+                "to be it: include core.p4",
+            )
+
     def _as_reference(self, p: ast.Property) -> ast.ActionReference | None:
         value = p.value
         match value:
@@ -218,8 +241,35 @@ class TableChecker:
             entry.keyset = self._c.keysets.check(entry.keyset, types)
             self._patterns(entry, keys)
             self._chosen(table, entry.action, "the action of an entry")
+        self._priorities(table, entries, keys)
         if all(k.match_kind == "exact" for k in keys):
             self._distinct(entries)
+
+    def _priorities(
+        self, table: ast.Table, entries: ast.Entries, keys: list[ast.KeyElement]
+    ) -> None:
+        """Entries without a priority take the one before and a step (section 14.2.1.4)."""
+        first = next((e for e in entries.entries if e.priority is not None), None)
+        if first is None or entries.is_const:
+            return
+        if all(k.match_kind in ("exact", "lpm") for k in keys):
+            self._c.error(first.location, "entries matched by exact and lpm keys have no priority")
+            return
+        given = {p.name: p.value.value for p in table.properties}
+        delta = given.get("priority_delta", 1)
+        step = delta if isinstance(delta, int) else 1
+        if given.get("largest_priority_wins", True) is not False:
+            step = -step
+        last = 0
+        for entry in entries.entries:
+            number = None if entry.priority is None else entry.priority.value
+            last = number if isinstance(number, int) else last + step
+            if last < 0 and entry.priority is None:
+                self._c.error(
+                    entry.location,
+                    f"the priority of this entry would be {last}; raise that of the entries before",
+                )
+                return
 
     def _distinct(self, entries: ast.Entries) -> None:
         """Where all keys are exact, each lookup matches at most one entry (section 14.2.1.4)."""

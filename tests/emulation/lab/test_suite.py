@@ -24,7 +24,6 @@ from weft.emulation.document import Document
 from weft.emulation.lab import FabricDied, Lab, LabError, clean, run
 from weft.emulation.lab import cli as lab_cli
 from weft.emulation.lab import compare as compare_cli
-from weft.emulation.lab.run import packets_of
 from weft.emulation.lab.shell import Shell
 from weft.emulation.lab.topo import Topo, load_class
 from weft.emulation.suite import cli as suite_cli
@@ -58,8 +57,10 @@ def scenario(text: str = PAIR) -> Scenario:
     return Scenario.of(Document.parse(text))
 
 
-@pytest.mark.parametrize("carrier", ["weft", "tcp"])
+@pytest.mark.parametrize("carrier", ["weft", "tcp", "gloo"])
 def test_a_scenario_runs_with_real_processes(carrier: str) -> None:
+    if carrier == "gloo":
+        pytest.importorskip("torch", reason="gloo comes with torch")
     outcome = run(scenario(PAIR + f'[lab]\ncarrier = "{carrier}"\n'))
     assert outcome.errors == [] and outcome.result.unfinished == 0
     assert outcome.result.end >= outcome.result.ideal_bound
@@ -147,16 +148,10 @@ def test_mistakes_name_line_and_key() -> None:
         run(scenario(PAIR.replace('limit = "20s"', 'limit = "20s"\nmode = "flow"')))
 
 
-def test_the_simulator_gets_the_sockets_packets() -> None:
-    for carrier, wire in (("weft", 1500 + 38), ("tcp", 1500 + 38)):
-        same = packets_of(scenario(PAIR + f'[lab]\ncarrier = "{carrier}"\n')).transport
-        assert same.chunk_size + same.packet_overhead == wire
-
-
 class Checker(HTMLParser):
     """Balanced tags, and no reference to anything outside the page."""
 
-    VOID = frozenset({"meta", "link", "img", "br", "line", "rect", "circle"})
+    VOID = frozenset({"meta", "link", "img", "br"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +194,7 @@ def test_suites_pass_fail_and_are_written_down(tmp_path: Path) -> None:
     assert {p.get("name") for p in root.iter("property")} >= {"slowdown", "p99"}
     checker = Checker()
     checker.feed(page.read_text())
-    assert {"svg", "line", "img", "table"} <= checker.seen and "script" not in checker.seen
+    assert {"svg", "line", "path", "table"} <= checker.seen and "script" not in checker.seen
     assert "too &lt;fast&gt;" in page.read_text()
 
 
@@ -210,13 +205,30 @@ def test_suites_refuse_what_is_wrong(tmp_path: Path) -> None:
     assert done.exit_code == 2 and re.search(r"typo\.toml:\d+: fabric\.k", done.output)
 
 
-@pytest.mark.parametrize(
-    "file", sorted((Path(__file__).parents[3] / "examples" / "suites").glob("*.toml")),
-    ids=lambda file: file.stem,
-)  # fmt: skip
-def test_our_own_suite_holds_in_virtual_time(file: Path) -> None:
-    done = CliRunner().invoke(suite_cli.app, [str(file), "--sim"])
+OURS = Path(__file__).parents[3] / "examples" / "suites"
+
+
+def test_our_own_suite_holds_in_virtual_time() -> None:
+    done = CliRunner().invoke(suite_cli.app, [str(OURS), "--sim"])
     assert done.exit_code == 0, done.output
+    assert "144 of 144 passed, 78 left out" in " ".join(done.output.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    ["permutation/dead_spine/weft", "incast/healthy/tcp", "all_reduce_ring/loss/reps",
+     "training/partition/weft"],
+)  # fmt: skip
+def test_a_selection_of_it_holds_in_the_lab(case: str, tmp_path: Path) -> None:
+    """Four of 222 cases; all of them take a quiet machine some ten minutes."""
+    xml = tmp_path / "results.xml"
+    arguments = [str(OURS), "--only", case, "--junit", str(xml)]
+    done = CliRunner().invoke(suite_cli.app, arguments)
+    text = "".join(f.text or "" for f in ElementTree.parse(xml).iter("failure"))
+    if done.exit_code and "not valid" in text:  # the evidence says that it proves nothing
+        pytest.skip(f"the machine was too busy: {text}")
+    assert done.exit_code == 0 and "1 of 1 passed" in done.output, done.output
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "datapath/udp/udp.h"
+#include "datapath/xdp/xdp.h"
 
 namespace weft::datapath::test {
 
@@ -57,13 +58,23 @@ inline UdpOptions loopback(const char* address = "127.0.0.1") {
 
 struct Node final : ChannelOwner, Acceptor {
     explicit Node(PeerId id, UdpOptions options = loopback(), const char* secret = "secret",
-                  Time peer_timeout = 1'500'000'000) {
+                  Time peer_timeout = 1'500'000'000)
+        : id_(id) {
+        udp = std::make_unique<UdpDatapath>(identity(secret, peer_timeout), *this,
+                                            std::move(options));
+    }
+    Node(PeerId id, XdpOptions options, const char* secret = "secret",
+         Time peer_timeout = 1'500'000'000)
+        : id_(id) {
+        udp = std::make_unique<XdpDatapath>(identity(secret, peer_timeout), *this,
+                                            std::move(options));
+    }
+    Identity identity(const char* secret, Time peer_timeout) const {
         Identity identity;
-        identity.id = id;
+        identity.id = id_;
         identity.peer_timeout = peer_timeout;
         std::memcpy(identity.key, secret, std::min(std::strlen(secret), sizeof identity.key));
-        id_ = id;
-        udp = std::make_unique<UdpDatapath>(identity, *this, std::move(options));
+        return identity;
     }
 
     void channel_open(Channel&) override { ++opened; }
@@ -152,6 +163,35 @@ inline std::vector<std::byte> blank(std::size_t size) {
     return std::vector<std::byte>(size);
 }
 
+// Sends one message each way and checks the bytes.
+inline void exchange(Node& a, Node& b, std::size_t size, std::uint64_t seed = 1) {
+    const Tag tag{seed, size};
+    Op from_a(tag, random_bytes(size, seed)), from_b(tag, random_bytes(size, seed + 1));
+    Op to_a(tag, blank(size)), to_b(tag, blank(size));
+    b.channel().recv(to_b.transfer);
+    a.channel().recv(to_a.transfer);
+    a.channel().send(from_a.transfer);
+    b.channel().send(from_b.transfer);
+    REQUIRE(run_until({&a, &b},
+                      [&] { return from_a.ended + from_b.ended + to_a.ended + to_b.ended == 4; }));
+    REQUIRE(from_a.done());
+    REQUIRE(from_b.done());
+    REQUIRE(to_a.done());
+    REQUIRE(to_b.done());
+    REQUIRE(to_b.data == from_a.data);
+    REQUIRE(to_a.data == from_b.data);
+}
+
+// Both say goodbye while both listen, which saves each of them the wait for an answer.
+inline void part(Node& a, Node& b) {
+    a.channel().close();
+    b.channel().close();
+    const auto ended = [](Node& node) {
+        return node.channel().stats_json().find("\"ended\"") != std::string::npos;
+    };
+    run_until({&a, &b}, [&] { return ended(a) && ended(b); }, kSecond);
+}
+
 // Two nodes with an open edge between them; `a` has called.
 struct Pair {
     explicit Pair(UdpOptions options = loopback(), Time peer_timeout = 1'500'000'000)
@@ -159,33 +199,8 @@ struct Pair {
         a.connect(b);
         REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
     }
-    // Both say goodbye while both listen, which saves each of them the wait for an answer.
-    ~Pair() {
-        a.channel().close();
-        b.channel().close();
-        const auto ended = [](Node& node) {
-            return node.channel().stats_json().find("\"ended\"") != std::string::npos;
-        };
-        run_until({&a, &b}, [&] { return ended(a) && ended(b); }, kSecond);
-    }
-    // Sends one message each way and checks the bytes.
-    void exchange(std::size_t size, std::uint64_t seed = 1) {
-        const Tag tag{seed, size};
-        Op from_a(tag, random_bytes(size, seed)), from_b(tag, random_bytes(size, seed + 1));
-        Op to_a(tag, blank(size)), to_b(tag, blank(size));
-        b.channel().recv(to_b.transfer);
-        a.channel().recv(to_a.transfer);
-        a.channel().send(from_a.transfer);
-        b.channel().send(from_b.transfer);
-        REQUIRE(run_until(
-            {&a, &b}, [&] { return from_a.ended + from_b.ended + to_a.ended + to_b.ended == 4; }));
-        REQUIRE(from_a.done());
-        REQUIRE(from_b.done());
-        REQUIRE(to_a.done());
-        REQUIRE(to_b.done());
-        REQUIRE(to_b.data == from_a.data);
-        REQUIRE(to_a.data == from_b.data);
-    }
+    ~Pair() { part(a, b); }
+    void exchange(std::size_t size, std::uint64_t seed = 1) { test::exchange(a, b, size, seed); }
     Node a, b;
 };
 

@@ -7,8 +7,8 @@
 #include "datapath/udp/check.h"
 #include "datapath/udp/interfaces.h"
 #include "datapath/udp/path_finder.h"
-#include "datapath/udp/slab.h"
-#include "datapath/udp/tag_queue.h"
+#include "datapath/edge/slab.h"
+#include "datapath/edge/tag_queue.h"
 #include "node.h"
 
 namespace weft::datapath::test {
@@ -47,6 +47,9 @@ TEST_CASE("options are read from text, and refused by name") {
                                                   {"checksum", "crc32c"},
                                                   {"gso", "off"},
                                                   {"scheduler", "round_robin"},
+                                                  {"burst", "4096"},
+                                                  {"ack_every", "4"},
+                                                  {"rto_min_us", "2500"},
                                                   {"congestion.base_target_us", "12.5"}},
                                                  " eth0, 10.0.0.1,,");
     CHECK(options.paths == 32);
@@ -56,6 +59,10 @@ TEST_CASE("options are read from text, and refused by name") {
     CHECK(options.checksum);
     CHECK_FALSE(options.gso);
     CHECK(options.gro);
+    CHECK(options.burst == 4096);
+    CHECK(options.ack_every == 4);
+    CHECK(options.rto_min == 2'500'000);
+    CHECK(options.rto_max == 0);
     CHECK(options.scheduler == "round_robin");
     CHECK(options.congestion_parameters ==
           std::vector<std::pair<std::string, double>>{{"base_target_us", 12.5}});
@@ -70,6 +77,10 @@ TEST_CASE("options are read from text, and refused by name") {
                                                                        {"checksum", "md5"},
                                                                        {"congestion.beta", "x"},
                                                                        {"congestion.", "1"},
+                                                                       {"burst", "1"},
+                                                                       {"window", "63"},
+                                                                       {"ack_delay_us", "0"},
+                                                                       {"rto_max_us", "2000001"},
                                                                        {"buffer", "-1"}}) {
         CAPTURE(key);
         const std::string message =
@@ -295,7 +306,7 @@ TEST_CASE("a search without an answer goes on, ever less often") {
 TEST_CASE("a tag queue gives out the oldest of a tag") {
     std::mt19937_64 random(3);
     std::vector<Transfer> nodes(500);
-    udp::TagQueue<Transfer> queue;
+    TagQueue<Transfer> queue;
     std::vector<Transfer*> model;
     for (int step = 0; step < 20'000; ++step) {
         Transfer& node = nodes[random() % nodes.size()];
@@ -331,7 +342,7 @@ TEST_CASE("a handle dies with its record") {
         std::uint64_t handle = 0;
         void reset() {}
     };
-    udp::Slab<Record> slab;
+    Slab<Record> slab;
     std::mt19937_64 random(4);
     std::vector<std::uint64_t> live, dead;
     for (int step = 0; step < 20'000; ++step) {

@@ -1,6 +1,6 @@
-// A bad network between two datapaths: a relay of datagrams that loses, doubles, delays and
-// corrupts them by a seed, or drops those that are too large. The caller is given the relay's ports
-// in place of the called side's.
+// A bad network between two datapaths: a relay of datagrams that loses, doubles, delays,
+// trims and corrupts them by a seed, or drops those that are too large. The caller is given the
+// relay's ports in place of the called side's.
 #pragma once
 
 #include <poll.h>
@@ -18,6 +18,8 @@ namespace weft::datapath::test {
 
 struct Weather {
     double loss = 0, duplication = 0, delay = 0, corruption = 0;  // probabilities per datagram
+    double trimming = 0;                                          // likewise, of large ones
+    std::size_t trimmed = 80;                                     // bytes that are left of those
     std::size_t largest = 65535;                                  // bytes of payload that pass
 };
 
@@ -86,6 +88,8 @@ class Relay {
     }
 
   private:
+    static constexpr std::size_t kTrimmable = 512;  // nothing but payload is as large
+
     struct Socket {
         int fd;
         udp::Endpoint local;
@@ -140,6 +144,10 @@ class Relay {
         if (happens(weather_.corruption)) {
             ++harmed_;
             bytes[random_() % bytes.size()] ^= static_cast<std::uint8_t>(1u << random_() % 8);
+        }
+        if (bytes.size() > kTrimmable && happens(weather_.trimming)) {
+            ++harmed_;
+            bytes.resize(weather_.trimmed);
         }
         if (happens(weather_.duplication)) {
             ++harmed_;

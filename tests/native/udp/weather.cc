@@ -60,6 +60,9 @@ TEST_CASE("every byte arrives once through loss, duplication, disorder and corru
     SUBCASE("corruption of 5 %") {
         weather.corruption = 0.05;
     }
+    SUBCASE("trimming of 10 %") {
+        weather.trimming = 0.1;
+    }
     SUBCASE("all of it") {
         weather = {.loss = 0.05, .duplication = 0.05, .delay = 0.1, .corruption = 0.02};
     }
@@ -116,6 +119,44 @@ TEST_CASE("every byte arrives once through loss, duplication, disorder and corru
     }
     CHECK(link.relay.harmed() > 0);
     MESSAGE("datagrams passed " << link.relay.passed() << ", harmed " << link.relay.harmed());
+}
+
+// As a switch does that cuts payloads off rather than drop (NDP, SIGCOMM 2017): what is left of a
+// packet tells the receiver, which tells the sender, which need not wait for a timer.
+TEST_CASE("what a switch has trimmed is reported, and sent again without waiting") {
+    UdpOptions options = loopback();
+    options.mtu = 1500;
+    Weather weather{.trimming = 0.2};
+    SUBCASE("to its whole header") {}
+    SUBCASE("to less than that, on IPv6 over a switch that keeps 128 bytes of a frame") {
+        weather.trimmed = 66;
+    }
+    Link link(weather, 7, options);
+    constexpr std::size_t kSize = 2'000'000;
+    Op out({1, 1}, random_bytes(kSize, 1)), in({1, 1}, blank(kSize));
+    link.b.channel().recv(in.transfer);
+    link.a.channel().send(out.transfer);
+    REQUIRE(link.run([&] { return in.ended + out.ended == 2; }));
+    REQUIRE(in.done());
+    CHECK(in.data == out.data);
+    const auto chunks = kSize / link.a.channel_stat("chunk_size");
+    CHECK(link.b.channel_stat("trimmed") > chunks / 10);
+    CHECK(link.a.channel_stat("trims") > chunks / 10);
+    CHECK(link.b.channel_stat("malformed") == 0);
+}
+
+TEST_CASE("where packets are sealed, nothing is believed of a trimmed one") {
+    UdpOptions options = loopback();
+    options.mtu = 1500;
+    options.checksum = true;
+    Link link({.trimming = 0.1}, 7, options);
+    Op out({1, 1}, random_bytes(300'000, 1)), in({1, 1}, blank(300'000));
+    link.b.channel().recv(in.transfer);
+    link.a.channel().send(out.transfer);
+    REQUIRE(link.run([&] { return in.done() && out.done(); }));
+    CHECK(in.data == out.data);
+    CHECK(link.a.channel_stat("trims") == 0);
+    CHECK(link.b.channel_stat("trimmed") == 0);
 }
 
 TEST_CASE("a path that swallows large datagrams is used with small ones") {

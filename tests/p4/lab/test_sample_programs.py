@@ -53,6 +53,12 @@ def lab_of(tmp_path: Path) -> Callable[[Topology, list[Program]], Lab]:
     return make
 
 
+def ports(topology: Topology, switch: str) -> list[int]:
+    """What node each port of a switch leads to, in the ports' order."""
+    node = topology.node(switch)
+    return [a if b == node else b for a, b in topology.ends if node in (a, b)]
+
+
 def connects(lab: Lab, a: str, b: str, port: int) -> bool:
     """Does a TCP connection from one host to the other open within a second?"""
     with lab[b].socket() as listener, lab[a].socket() as caller:
@@ -72,8 +78,7 @@ def test_router(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path
     left, right = topology.switches
     programs = []
     for switch, own in ((left, (0, 1)), (right, (2, 3))):
-        node = topology.node(switch)
-        ends = [a if b == node else b for a, b in topology.ends if node in (a, b)]
+        ends = ports(topology, switch)
         neck = next(i for i, end in enumerate(ends) if end >= topology.hosts)
         lines = [
             line for host in range(4)
@@ -147,6 +152,90 @@ def test_load_balancer(lab_of: Callable[[Topology, list[Program]], Lab], tmp_pat
         assert heard == 48
         assert all(len(servers) == 1 for servers in flows.values())
         assert len(set().union(*flows.values())) >= 2
+
+
+def test_telemetry(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
+    """Records of both switches arrive before the payload; told to, the last takes them off."""
+    topology = Topology.dumbbell(left=1, right=1, **FAST)
+    programs = []
+    for number, switch in enumerate(topology.switches):
+        ends = ports(topology, switch)
+        neck = next(i for i, end in enumerate(ends) if end >= topology.hosts)
+        lines = [f"table_set_default self identify {number + 1}"]
+        for host in (0, 1):
+            port = ends.index(host) if host in ends else neck
+            lines.append(f"table_add destinations forward 10.0.0.{host + 1}&&&0xffffffff => "
+                         f"{port} 0 1")  # fmt: skip
+        programs.append(Program(switch, PROGRAMS / "telemetry.p4", commands(tmp_path, lines)))
+    with lab_of(topology, programs) as lab:
+        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None
+        assert lab.iperf("h0", "h1", seconds=1.0) > 10e6
+        sent = bytes([0, 4]) + (7000).to_bytes(2, "big") + b"data"
+        with lab["h1"].socket(kind=socket.SOCK_DGRAM) as receiver:
+            receiver.bind((lab["h1"].ip, 5000))
+            receiver.settimeout(5.0)
+            with lab["h0"].socket(kind=socket.SOCK_DGRAM) as sender:
+                sender.sendto(sent, receiver.getsockname())
+            heard = receiver.recv(256)
+            assert heard[:4] == bytes([2, 2]) + sent[2:4] and heard[44:] == b"data"
+            switches = [int.from_bytes(heard[i : i + 4], "big") for i in (4, 24)]
+            assert switches == [2, 1]  # the last one in front
+            stamps = [int.from_bytes(heard[i + 12 : i + 18], "big") for i in (4, 24)]
+            assert stamps[0] >= stamps[1] > 0
+        last = topology.switches[1]
+        port = ports(topology, last).index(1)
+        lab.p4(last, "table_clear destinations",
+               f"table_add destinations forward 10.0.0.2&&&0xffffffff => {port} 1 1")  # fmt: skip
+        with lab["h1"].socket(kind=socket.SOCK_DGRAM) as receiver:
+            receiver.bind((lab["h1"].ip, 7000))
+            receiver.settimeout(5.0)
+            with lab["h0"].socket(kind=socket.SOCK_DGRAM) as sender:
+                sender.sendto(sent, (lab["h1"].ip, 5000))
+            assert receiver.recv(256) == b"data"
+
+
+def test_vxlan(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
+    """Hosts at two tunnel end points are in one network; another network's hosts are not."""
+    topology = Topology.dumbbell(left=2, right=2, **FAST)
+    networks = {0: 100, 1: 200, 2: 100, 3: 300}
+    programs = []
+    for number, switch in enumerate(topology.switches):
+        ends = ports(topology, switch)
+        neck = next(i for i, end in enumerate(ends) if end >= topology.hosts)
+        lines = []
+        for host, network in networks.items():
+            if host in ends:
+                lines.append(f"table_add ports network {ends.index(host)} => {network}")
+                action = f"local {network} {mac(host)} => {ends.index(host)}"
+            else:
+                action = (
+                    f"tunnel {network} {mac(host)} => {neck} 0x020000aa000{number} "
+                    f"0x020000aa000{1 - number} 172.16.0.{number} 172.16.0.{1 - number}"
+                )
+            lines.append(f"table_add macs {action}")
+        programs.append(Program(switch, PROGRAMS / "vxlan.p4", commands(tmp_path, lines)))
+    with lab_of(topology, programs) as lab:
+        for a, b in ((0, 2), (2, 0), (1, 3), (3, 1), (0, 1)):  # no host asks by itself
+            lab[f"h{a}"].cmd(
+                f"ip neigh add {lab[f'h{b}'].ip} lladdr 02:00:00:00:00:0{b + 1} dev eth0"
+            )
+        for host in lab.hosts:  # what a tunnel adds must fit the wire's 1500 bytes
+            host.cmd("ip link set eth0 mtu 1450")
+        assert lab.ping("h0", "h2", timeout=3.0)[0] is not None
+        assert lab.ping("h1", "h3", timeout=0.5) == [None]
+        assert lab.ping("h0", "h1", timeout=0.5) == [None]
+        assert lab.iperf("h0", "h2", seconds=1.0) > 10e6
+
+
+@pytest.mark.parametrize("program", ["pruning/all.p4", "aggregation/allreduce.p4"])
+def test_in_network_computing_routes_the_rest(
+    lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path, program: str
+) -> None:
+    """What is no query and no sum passes through switches that prune and add."""
+    lines = [f"table_add routes forward 10.0.0.{h + 1}/32 => {h}" for h in range(2)]
+    with lab_of(star(2), [Program("s", PROGRAMS / program, commands(tmp_path, lines))]) as lab:
+        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None
+        assert lab.iperf("h0", "h1", seconds=1.0) > 10e6
 
 
 def test_what_cannot_be_is_said_first(tmp_path: Path) -> None:

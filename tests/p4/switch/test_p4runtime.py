@@ -319,8 +319,10 @@ sh.teardown()
 
 
 def test_p4runtime_shell() -> None:
-    """The shell pins an old protobuf, so it runs in an interpreter of its own choice."""
-    python = os.environ.get("WEFT_P4RUNTIME_SHELL", sys.executable)
+    """The shell pins an old protobuf, so it runs in the interpreter that make installs it into."""
+    installed = Path(__file__).parents[3] / "build" / "p4runtime-shell" / "bin" / "python"
+    default = installed if installed.exists() else sys.executable
+    python = os.environ.get("WEFT_P4RUNTIME_SHELL", str(default))
     environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
     environment.pop("PYTHONPATH", None)
     probe = subprocess.run(
@@ -330,7 +332,8 @@ def test_p4runtime_shell() -> None:
     if probe.returncode:
         last = (probe.stderr.strip().splitlines() or ["unknown"])[-1]
         pytest.skip(f"p4runtime-shell cannot be imported by {python} ({last}); "
-                    "WEFT_P4RUNTIME_SHELL may name a Python that has it")  # fmt: skip
+                    "make build/p4runtime-shell/.installed installs it, "
+                    "or WEFT_P4RUNTIME_SHELL names a Python that has it")  # fmt: skip
     with Switch.load(ROUTER) as switch:
         server = Server(switch)
         port = server.start("127.0.0.1:0")
