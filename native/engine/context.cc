@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "datapath/policies.h"
 #include "datapath/udp/udp.h"
 #include "datapath/verbs/verbs.h"
 #include "datapath/xdp/xdp.h"
@@ -154,6 +155,38 @@ void Context::retire() {
 
 std::string Context::address() {
     return engine_.call([this] { return mesh_.address().encode(); });
+}
+
+void Context::set_policies(const std::string& pairs) {
+    const transport::PolicyChange change = datapath::policy_change(key_values(pairs));
+    engine_.call([&] {
+        bool any = false;
+        for (const auto& datapath : engine_.datapaths()) {
+            any = datapath->set_policies(change) || any;
+        }
+        if (!any) {
+            throw Error(WEFT_ERR_UNSUPPORTED, "none of the context's datapaths (" +
+                                                  options_.datapaths +
+                                                  ") has policies to exchange");
+        }
+    });
+}
+
+datapath::Channel& Context::open_channel(datapath::PeerId id) {
+    Peer* peer = mesh_.find(id);
+    if (peer == nullptr || peer->state() != Peer::State::kOpen) {
+        throw Error(WEFT_ERR_STATE, "the edge to peer " + datapath::hex(id) + " is not open", id);
+    }
+    return peer->channel();
+}
+
+void Context::set_policies(datapath::PeerId peer, const std::string& pairs) {
+    const transport::PolicyChange change = datapath::policy_change(key_values(pairs));
+    engine_.call([&] { open_channel(peer).set_policies(change); });
+}
+
+void Context::deny_path(datapath::PeerId peer, std::uint16_t path, bool denied) {
+    engine_.call([&] { open_channel(peer).deny_path(path, denied); });
 }
 
 std::string Context::stats_json() {
