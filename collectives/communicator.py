@@ -62,7 +62,8 @@ class Communicator:
             name: for messages and statistics.
             timeout: default deadline of the group's operations, seconds.
             connect_timeout: how long to wait for members, seconds (30).
-            algorithms: overrides of the tuner, e.g. `{"all_reduce": "ring"}`.
+            algorithms: overrides of the tuner, e.g. `{"all_reduce": "ring"}`; `{"innet":
+                "10.0.0.5:22354"}` is the controller of a switch that adds up (docs/innet.md).
 
         Raises InvalidArgument, Unreachable (names the rank that never came), Unauthorized.
         """

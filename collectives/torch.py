@@ -57,7 +57,8 @@ secret: str -- what proves that a peer belongs to the job; "" takes $WEFT_SECRET
 datapaths: str -- "shm,udp", in order of preference.
 interfaces: str -- addresses or interface names for UDP, comma-separated.
 transport: str -- "key=value,...", e.g. "paths=16,scheduler=least_in_flight,congestion=swift".
-algorithms: str -- "all_reduce=ring,...", overrides the tuner.
+algorithms: str -- "all_reduce=ring,...", overrides the tuner; "innet=host:port" is the controller
+    of a switch that adds up (docs/innet.md).
 peer_timeout: timedelta -- silence after which a peer counts as dead.
 """
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from weft.emulation import htsim, report
-from weft.emulation.document import Document, ScenarioError
+from weft.emulation.document import Document, ScenarioError, file_of
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import simulate
 from weft.emulation.sweep import Axis, Point, scenarios, sweep, sweep_on_ray
@@ -89,7 +89,7 @@ def _points(
         raise ScenarioError("give a scenario file, or both --cm and --topo")
     folder = Path()
     if file is not None:
-        source, folder = Document.read(file), file.parent
+        source, folder = Document.read(file), file_of(file).parent
     else:
         source = Document.parse(_INTERCHANGE, str(cm))
     if topo is not None:

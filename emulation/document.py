@@ -26,6 +26,11 @@ class ScenarioError(ValueError):
     """A scenario file says something impossible; the text names file, line and key."""
 
 
+def file_of(path: Path) -> Path:
+    """The file of "FILE.toml#CASE"."""
+    return Path(str(path).partition("#")[0])
+
+
 def _lines_of_keys(text: str) -> dict[tuple[str | int, ...], int]:
     """Line (from 1) of every table and key; items of arrays of tables are numbered from 0."""
     lines: dict[tuple[str | int, ...], int] = {}
@@ -79,8 +84,7 @@ class Document:
         ScenarioError when it cannot be read or is not TOML."""
         from weft.emulation import matrix
 
-        file, _, case = str(path).partition("#")
-        return matrix.choose_case(cls._whole(Path(file)), case)
+        return matrix.choose_case(cls._whole(file_of(path)), str(path).partition("#")[2])
 
     @classmethod
     def cases(cls, path: Path) -> list[Document]:

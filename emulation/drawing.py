@@ -19,6 +19,8 @@ BLUE, RED, INK = "#2b6cb0", "#b00020", "#2b4a6f"
 SHARES = ("#2b4a6f", "#3f7cac", "#74a9cf", "#a8c9e0", "#c9a66b", "#d98e4a", "#b6562c", "#7d3c1e")
 MANY = 120
 """Nodes from which on names would hide the drawing."""
+DRAWN_LINKS = 4000
+"""More are no drawing any more."""
 
 
 def _svg(height: float, label: str, body: str, width: int = WIDTH) -> str:
@@ -41,8 +43,11 @@ def _colour(load: float) -> str:
 
 
 def topology(result: Result) -> str:
-    """Every link has a tooltip with its load both ways; what an event concerned is dashed."""
+    """Every link has a tooltip with its load both ways; what an event concerned is dashed. Empty
+    for a fabric that is too large to be drawn."""
     fabric = result.scenario.topology
+    if len(fabric.ends) > DRAWN_LINKS:
+        return ""
     rows: dict[int, list[int]] = {}
     for node in range(fabric.hosts + len(fabric.switches)):
         tier = 0 if node < fabric.hosts else fabric.tiers[node - fabric.hosts] + 1

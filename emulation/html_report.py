@@ -13,9 +13,6 @@ from weft.emulation import drawing, plots
 from weft.emulation.sweep import Point
 from weft.emulation.units import show_size, show_time
 
-DRAWN_LINKS = 4000
-"""More are no drawing any more."""
-
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
        padding: 0 1rem; color: #222 }
@@ -85,16 +82,16 @@ def _events(points: Sequence[Point]) -> str:
 
 
 def _drawings(points: Sequence[Point]) -> str:
-    """Of a single run that is small enough to be drawn."""
-    result = points[0].result
-    if len(points) > 1 or len(result.scenario.topology.ends) > DRAWN_LINKS:
+    """Of a single run."""
+    if len(points) > 1:
         return ""
-    shares = drawing.path_shares(result, drawing.WIDTH)
-    ways = f"<h2>Share of each way up</h2>{shares}" if shares else ""
-    return (
-        f"<h2>Fabric</h2>{drawing.topology(result)}<h2>Time line</h2>{drawing.timeline(result)}"
-        f"{ways}"
-    )
+    result = points[0].result
+    parts = {
+        "Fabric": drawing.topology(result),
+        "Time line": drawing.timeline(result),
+        "Share of each way up": drawing.path_shares(result, drawing.WIDTH),
+    }
+    return "".join(f"<h2>{title}</h2>{drawn}" for title, drawn in parts.items() if drawn)
 
 
 def write(points: Sequence[Point], folder: Path) -> Path:

@@ -171,10 +171,14 @@ class LabOptions:
     """Slows all rates and delays, so that two cores can carry a fast fabric."""
     trains: bool = False
     """Segmentation offloads cross the fabric whole."""
+    fabric: str = "weft"
+    """What joins the hosts: "weft" (our model by the wall clock), or "kernel" (tbf, routes and
+    eBPF: no delay)."""
     tolerance: float = 1e-3
     """Seconds that departures may be late at the 99th percentile before a run is invalid."""
 
 
+FABRICS = ("weft", "kernel")
 CARRIERS = ("weft", "tcp", "gloo")
 
 

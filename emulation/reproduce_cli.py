@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from weft.emulation import generated
 from weft.emulation.papers import FOLDER, MEASURES, Paper, Reproduction, papers, reproduce
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -58,7 +59,9 @@ def command(
         for result in results:
             _show(result, console if console.is_terminal else Console(width=140))
     if write is not None:
-        write.write_text(page(results), encoding="utf-8")
+        others = generated.parts(write)
+        text = page(results) + (f"\n{others}\n" if others else "")
+        write.write_text(text, encoding="utf-8")
     if not all(result.holds for result in results):
         raise typer.Exit(1)
 
@@ -142,7 +145,8 @@ connections at both ends of every flow, and puts our figures beside the paper's.
 equal: fabrics, congestion controls and packet formats differ, and each section says how. What must
 hold are the claims, which are ratios; `weft reproduce --short` checks them on smaller runs, and a
 test does so on every change. Where several seeds were run, medians are compared. A figure that we
-do not have from the paper is a dash.
+do not have from the paper is a dash. Parts between marks are made by the commands that the marks
+name.
 """
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import weft._native._core as _core
 from weft.emulation import events, expectations, htsim, workload
-from weft.emulation.document import Document, ScenarioError, Table
+from weft.emulation.document import Document, ScenarioError, Table, file_of
 from weft.emulation.expectations import Expectation
 from weft.emulation.policy import (
     CARRIERS,
+    FABRICS,
     HOST_KINDS,
     PINNINGS,
     HostOptions,
@@ -65,7 +66,7 @@ class Scenario:
     def load(cls, path: Path) -> Scenario:
         """Read a file, or one case of its matrix ("FILE.toml#CASE"). Raises ScenarioError, which
         names file, line and key."""
-        return cls.of(Document.read(path), path.parent)
+        return cls.of(Document.read(path), file_of(path).parent)
 
     @classmethod
     def of(cls, source: Document, folder: Path = Path()) -> Scenario:
@@ -156,10 +157,14 @@ def _topology(table: Table, folder: Path) -> Topology:
 
 
 def _graph_links(table: Table) -> list[LinkSpec]:
-    links = []
+    links: list[LinkSpec] = []
     for link in table.tables("links"):
         a, b = _ends(link)
-        links.append(LinkSpec(a, b, link.rate("rate", 100e9), link.seconds("delay", 1e-6)))
+        rate, delay = link.rate("rate", 100e9), link.seconds("delay", 1e-6)
+        spec = LinkSpec(a, b, rate, delay, link.integer("bundle", 1, 1, 64))
+        if any({a, b} == {other.a, other.b} for other in links):
+            raise link.error("between", f"the link {a} - {b} is given twice; bundle = 2 makes two")
+        links.append(spec)
         link.finish()
     return links
 
@@ -294,6 +299,7 @@ def _lab(table: Table) -> LabOptions:
         "mtu": table.integer("mtu", plain.mtu, 576, 9000),
         "dilation": table.number("dilation", plain.dilation, 0.01, 1e6),
         "trains": table.flag("trains", plain.trains),
+        "fabric": table.text("fabric", plain.fabric, FABRICS),
         "tolerance": table.seconds("tolerance", plain.tolerance),
     }
     table.finish()

@@ -8,7 +8,7 @@ bit/s or strings like "100Gbit/s"; times seconds or strings like "1us".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,29 +35,33 @@ def _cable(rate: Rate, delay: Duration) -> object:
 
 @dataclass(frozen=True)
 class LinkSpec:
-    """A link of an arbitrary graph: the names of its ends, its rate and one-way delay."""
+    """A link of an arbitrary graph: the names of its ends, its rate and one-way delay; `bundle`:
+    how many of them, side by side."""
 
     a: str
     b: str
     rate: Rate = DEFAULT_RATE
     delay: Duration = DEFAULT_DELAY
+    bundle: int = 1
 
 
 _LINK = ("a", "b", "rate", "delay", "loss", "corruption", "jitter", "weight")
 
 
 def _restore(
-    name: str, hosts: int, switches: list[str], tiers: list[int], links: list[dict[str, Any]]
+    name: str, hosts: list[str], switches: list[str], tiers: list[int], links: list[dict[str, Any]]
 ) -> Topology:
     native = _fabric.Topology()
-    native.hosts = hosts
+    native.hosts = len(hosts)
     for switch, tier in zip(switches, tiers, strict=True):
         native.add_switch(switch, tier)
     for index, link in enumerate(links):
         native.add_link(link["a"], link["b"], link["rate"], link["delay"])
         for key in _LINK[4:]:
             setattr(native.link(index), key, link[key])
-    return Topology(native, name)
+    topology = Topology(native, name)
+    topology.rename_hosts(hosts)
+    return topology
 
 
 class Topology:
@@ -73,8 +77,9 @@ class Topology:
         self.hosts: int = core.hosts
         self.switches: list[str] = [switch.name for switch in core.switches]
         self.tiers: list[int] = [switch.tier for switch in core.switches]
-        self._nodes = {f"h{host}": host for host in range(self.hosts)}
-        self._nodes |= {name: self.hosts + i for i, name in enumerate(self.switches)}
+        self.host_names = [f"h{host}" for host in range(self.hosts)]
+        self._nodes: dict[str, int] = {}
+        self._number()
         self.ends: list[tuple[int, int]] = []
         """Nodes (hosts first, then switches) at both ends of every link."""
         self._between: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -90,7 +95,7 @@ class Topology:
         for index in range(len(self.ends)):
             link = native.link(index)
             links.append({name: getattr(link, name) for name in _LINK})
-        return _restore, (self.name, self.hosts, self.switches, self.tiers, links)
+        return _restore, (self.name, self.host_names, self.switches, self.tiers, links)
 
     # --- Shapes
 
@@ -212,11 +217,20 @@ class Topology:
         return cls(native, "torus " + " x ".join(str(extent) for extent in shape))
 
     @classmethod
-    def graph(cls, hosts: int, switches: Iterable[str], links: Iterable[LinkSpec]) -> Topology:
-        """Any graph. Hosts must be joined to switches, not to each other."""
+    def graph(
+        cls, hosts: int | Sequence[str], switches: Iterable[str], links: Iterable[LinkSpec]
+    ) -> Topology:
+        """Any graph. `hosts`: their number, or names for them. Hosts must be joined to switches,
+        not to each other."""
+        names = [f"h{host}" for host in range(hosts)] if isinstance(hosts, int) else list(hosts)
         native = _fabric.Topology()
-        native.hosts = hosts
-        nodes = {f"h{host}": host for host in range(hosts)}
+        native.hosts = len(names)
+        nodes: dict[str, int] = {}
+        joined: set[frozenset[str]] = set()
+        for number, name in enumerate(names):
+            if name in nodes:
+                raise ValueError(f"the name {name!r} is given twice")
+            nodes[name] = number
         for name in switches:
             if name in nodes:
                 raise ValueError(f"the name {name!r} is given twice")
@@ -225,26 +239,56 @@ class Topology:
             for end in (spec.a, spec.b):
                 if end not in nodes:
                     raise ValueError(f"a link ends at {end!r}, which does not exist")
-            native.add_link(
-                nodes[spec.a],
-                nodes[spec.b],
-                units.bits_per_second(spec.rate),
-                picoseconds(spec.delay),
-            )
+            if frozenset((spec.a, spec.b)) in joined:
+                raise ValueError(
+                    f"the link between {spec.a} and {spec.b} is given twice; for several side by "
+                    "side say bundle = 2"
+                )
+            joined.add(frozenset((spec.a, spec.b)))
+            for _ in range(spec.bundle):
+                native.add_link(
+                    nodes[spec.a],
+                    nodes[spec.b],
+                    units.bits_per_second(spec.rate),
+                    picoseconds(spec.delay),
+                )
         native.check()
-        return cls(native, f"graph of {hosts} hosts")
+        topology = cls(native, f"graph of {len(names)} hosts")
+        topology.rename_hosts(names)
+        return topology
 
     # --- Parts
+
+    def rename_hosts(self, names: Sequence[str]) -> None:
+        """Other names than h0, h1, ... Raises ValueError if two nodes would share one."""
+        if len(names) != self.hosts:
+            raise ValueError(f"{len(names)} names for {self.hosts} hosts")
+        before, self.host_names = self.host_names, list(names)
+        try:
+            self._number()
+        except ValueError:
+            self.host_names = before
+            raise
+
+    def _number(self) -> None:
+        nodes: dict[str, int] = {}
+        for number, name in enumerate([*self.host_names, *self.switches]):
+            if name in nodes:
+                raise ValueError(f"the name {name!r} is given twice")
+            nodes[name] = number
+        self._nodes = nodes
 
     def node(self, name: str) -> int:
         """Number of a node (hosts first, then switches). Raises ValueError if there is none."""
         if name not in self._nodes:
-            examples = ", ".join([f"h0 .. h{self.hosts - 1}", *self.switches[:3]])
+            examples = ", ".join(
+                [f"{self.host_names[0]} .. {self.host_names[-1]}", *self.switches[:3]]
+            )
             raise ValueError(f"there is no node {name!r} in this fabric (it has {examples}, ...)")
         return self._nodes[name]
 
     def node_name(self, node: int) -> str:
-        return f"h{node}" if node < self.hosts else self.switches[node - self.hosts]
+        return self.host_names[node] if node < self.hosts else self.switches[node - self.hosts]
 
     def links_between(self, a: str, b: str) -> list[int]:
         """Numbers of the links that join two nodes. Raises ValueError if there are none."""

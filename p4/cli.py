@@ -208,3 +208,22 @@ def _compile(source: Path, include: list[Path] | None, define: list[str] | None)
         )
     except CompileError as problem:
         raise _fail(problem) from None
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def pruning(context: typer.Context) -> None:
+    """Queries through a pruning switch: measurements."""
+    try:
+        from weft.p4.pruning.cli import app as queries
+    except ModuleNotFoundError as problem:
+        if problem.name is None or problem.name.partition(".")[0] == "weft":
+            raise
+        typer.echo(
+            f"weft p4 pruning needs {problem.name}, which is not installed: "
+            "pip install 'weft[pruning]'", err=True,
+        )  # fmt: skip
+        raise typer.Exit(1) from None
+    queries(args=context.args, prog_name="weft p4 pruning")

@@ -19,6 +19,10 @@ from weft.transport.buffers import buffer_of
 from weft.transport.errors import DeadlineExceeded, WrongState
 
 
+def _pairs(values: dict[str, Any]) -> str:
+    return ",".join(f"{key}={value}" for key, value in values.items())
+
+
 class Context:
     """One engine: its sockets, shared memory and progress thread. Use as a context manager, or
     `close()` it; what was made from it must have been closed before.
@@ -61,13 +65,10 @@ class Context:
             keep.append(ffi.new("char[]", value.encode()))
             return keep[-1]
 
-        def pairs(values: dict[str, Any]) -> str:
-            return ",".join(f"{key}={value}" for key, value in values.items())
-
         options.secret = text(secret)
         options.datapaths = text(None if datapaths is None else ",".join(datapaths))
         options.interfaces = text(None if interfaces is None else ",".join(interfaces))
-        options.transport = text(None if transport is None else pairs(transport))
+        options.transport = text(None if transport is None else _pairs(transport))
         options.timeout_ns = _c.nanoseconds(timeout, 0)
         options.peer_timeout_ns = _c.nanoseconds(peer_timeout, 0)
         options.spin_ns = _c.nanoseconds(spin, -1)
@@ -93,6 +94,17 @@ class Context:
         _, lib = _c.load()
         text = _c.text_of(lib.weft_stats, self.handle)
         return dict(json.loads(text.rstrip(b"\0")))
+
+    def set_policies(self, policies: dict[str, Any]) -> None:
+        """Exchanges policies of the transport while it runs, for all connections, living and to
+        come: `{"scheduler": "reps", "scheduler.freeze_us": 500}`. What is not named stays; what is
+        named starts anew. All or nothing.
+
+        Raises InvalidArgument (a name or parameter that does not exist, with those that do),
+        Unsupported (no datapath of the context has policies: shared memory has none).
+        """
+        _, lib = _c.load()
+        _c.check(lib.weft_set_policies(self.handle, _pairs(policies).encode()))
 
     def connect(self, address: bytes, timeout: float | None = None) -> Peer:
         """Opens, or finds, the connection to the process with this address.
@@ -242,6 +254,18 @@ class Peer:
     def read(self, memory: Any, region: bytes, offset: int = 0, notify: int = 0) -> Work:
         """Fills `memory` from `offset` bytes into the peer's region."""
         return self._access("weft_read", memory, region, offset, notify, writable=True)
+
+    def set_policies(self, policies: dict[str, Any]) -> None:
+        """As `Context.set_policies`, for the connection to this peer. Raises also WrongState (it
+        is not open)."""
+        _, lib = _c.load()
+        _c.check(lib.weft_peer_set_policies(self._handle, _pairs(policies).encode()))
+
+    def deny_path(self, path: int, denied: bool = True) -> None:
+        """Takes a path of the connection out of use, or back into it (`denied=False`). Paths are
+        numbered as in `Context.stats()`. Raises InvalidArgument: no such path, or the last good."""
+        _, lib = _c.load()
+        _c.check(lib.weft_peer_deny_path(self._handle, path, denied))
 
     def _access(
         self, call: str, memory: Any, region: bytes, offset: int, notify: int, *, writable: bool

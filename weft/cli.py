@@ -78,6 +78,7 @@ class Mounted:
 
 
 MOUNTED: tuple[Mounted, ...] = (
+    Mounted("devices", "RDMA devices, network cards, GPUs near them.", "weft.devices.cli", "dev"),
     Mounted("explain", "Which algorithm would run, and why.", "weft.collectives.cli", "dev"),
     Mounted("sim", "Run a scenario in the packet-level simulator.", "weft.emulation.cli", "lab"),
     Mounted("plan", "Which bytes of which flow take which path.", "weft.transport.cli", "dev"),

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import socket
+import statistics
 import struct
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +26,11 @@ WIRE = 24
 """Preamble, check sequence and gap."""
 SO_TIMESTAMPING, SO_TIMESTAMPNS, MSG_ERRQUEUE = 37, 35, 0x2000
 TX_SOFTWARE, REPORT_SOFTWARE, NUMBERED, STAMP_ONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
-IP_RECVERR, IP_RECVTOS = 11, 13
+IP_RECVERR, IP_RECVTOS, UDP_SEGMENT = 11, 13, 103
+WINDOW = 32
+"""Packets between two looks at the clock, of which a rate is made."""
+TRAIN = 8
+"""Packets per system call where a program must be faster than a link."""
 ROOM = 8 << 20
 QUIET = 0.5
 """Seconds without a packet after which none is expected."""
@@ -123,15 +129,21 @@ def delays(lab: Lab, a: str, b: str, count: int, per_second: float, size: int = 
 
 
 def rate(lab: Lab, a: str, b: str, offered: float, seconds: float, size: int = 1400) -> float:
-    """Bit/s on the wire at which `b` gets what `a` sends at `offered` bit/s."""
+    """Bit/s on the wire at which `b` gets what `a` sends at `offered` bit/s, in small trains.
+
+    The median over windows: in some of them the sender, for want of a CPU, may have sent nothing.
+    """
     wire = size + HEADERS + WIRE
     with datagrams(lab, a, b) as (sender, receiver):
-        per_second = offered / 8 / wire
-        send(sender, round(seconds * per_second), size, per_second)
+        sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 0)  # nobody reads them
+        sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+        per_second = offered / 8 / wire / TRAIN
+        send(sender, round(seconds * per_second), size * TRAIN, per_second)
         came = arrivals(receiver)
-    if len(came) < 2:
-        raise RuntimeError(f"{len(came)} packets arrived")
-    return (len(came) - 1) * wire * 8 / (came[-1].at - came[0].at)
+    if len(came) <= 2 * WINDOW:
+        raise RuntimeError(f"{len(came)} packets arrived, which is too few to tell a rate")
+    pairs = zip(came, came[WINDOW:], strict=False)
+    return WINDOW * wire * 8 / statistics.median(last.at - first.at for first, last in pairs)
 
 
 def lost(lab: Lab, a: str, b: str, count: int, per_second: float) -> int:
@@ -147,6 +159,60 @@ def first_marked(lab: Lab, a: str, b: str, count: int, size: int = 1000) -> int 
         send(sender, count, size, math.inf)
         marked = [arrival.number for arrival in arrivals(receiver) if arrival.ecn == 3]
     return min(marked, default=None)
+
+
+def tcp_shares(lab: Lab, flows: int, seconds: float) -> list[float]:
+    """Bit/s of payload that each of hosts 1 .. flows gets through to host 0 in the second half."""
+    stop = threading.Event()
+    counts = [0] * flows
+    with lab["h0"].socket() as listener:
+        listener.bind((lab["h0"].ip, 0))
+        listener.listen(flows)
+        listener.settimeout(10)
+        ends = []
+        for number in range(flows):
+            sender = lab[f"h{number + 1}"].socket()
+            sender.settimeout(10)
+            sender.connect(listener.getsockname())
+            receiver, _ = listener.accept()
+            receiver.settimeout(10)
+            ends.append((sender, receiver))
+
+    def push(sender: socket.socket) -> None:
+        block = bytes(1 << 16)
+        try:
+            while not stop.is_set():
+                sender.send(block)
+        except OSError:
+            pass  # the other end was closed
+
+    def pull(number: int, receiver: socket.socket) -> None:
+        buffer = bytearray(1 << 16)
+        try:
+            while not stop.is_set():
+                counts[number] += receiver.recv_into(buffer)
+        except OSError:
+            pass
+
+    threads = [
+        threading.Thread(target=body, args=args, daemon=True)
+        for number, (sender, receiver) in enumerate(ends)
+        for body, args in ((push, (sender,)), (pull, (number, receiver)))
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait(seconds / 2)
+    before = list(counts)
+    stop.wait(seconds / 2)
+    after = list(counts)
+    stop.set()
+    for pair in ends:
+        for end in pair:
+            end.shutdown(socket.SHUT_RDWR)
+            end.close()
+    for thread in threads:
+        thread.join(10)
+    return [(b - a) * 8 / (seconds / 2) for a, b in zip(before, after, strict=True)]
 
 
 def jain(shares: Sequence[float]) -> float:

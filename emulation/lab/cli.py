@@ -17,6 +17,7 @@ from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
 from weft.emulation.lab.run import run as run_scenario
 from weft.emulation.lab.shell import Shell
+from weft.emulation.lab.workers import inventory
 from weft.emulation.scenario import Scenario
 from weft.emulation.sweep import Point
 from weft.emulation.topology import Topology
@@ -29,6 +30,11 @@ app = typer.Typer(
 
 Rootless = Annotated[
     bool | None, typer.Option("--rootless/--root", help="Default: rootless only if need be.")
+]
+
+
+Workers = Annotated[
+    Path | None, typer.Option(help="Inventory (TOML) of machines on which the hosts live.")
 ]
 
 
@@ -65,6 +71,13 @@ def show_fidelity(fidelity: Fidelity, console: Console) -> None:
         f"TCP {fidelity.tcp_congestion}",
         highlight=False,
     )
+    for doubt in fidelity.doubts:
+        console.print(f"[yellow]doubtful[/yellow]    {doubt}", highlight=False)
+    for name, round_trip in fidelity.tunnels.items():
+        console.print(
+            f"[dim]worker[/dim]      {name}: {show_time(round_trip)} there and back",
+            highlight=False,
+        )
     for fault in fidelity.faults:
         console.print(f"[bold red]NOT VALID[/bold red]: {fault}", highlight=False)
 
@@ -75,6 +88,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Instead of the file's.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for pictures and report.html.")] = None,
     rootless: Rootless = None,
+    workers: Workers = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a scenario with real processes, and measure what `weft sim` measures.
@@ -84,8 +98,8 @@ def run(
     """
     scenario = load("lab run", file, seed)
     try:
-        outcome = run_scenario(scenario, rootless)
-    except LabError as error:
+        outcome = run_scenario(scenario, rootless, inventory.load(workers) if workers else ())
+    except (LabError, ScenarioError) as error:
         fail("lab run", error, 2)
     if json:
         typer.echo(encoder.dumps(outcome.record(), default=float))
@@ -115,26 +129,32 @@ def shell(
     rate: str = "1Gbit/s",
     delay: str = "50us",
     rootless: Rootless = None,
+    workers: Workers = None,
 ) -> None:
     """A prompt over a fabric: `h0 ping h1`, `link leaf0 spine1 down`, `pingall`, `iperf h0 h1`."""
     try:
+        machines = inventory.load(workers) if workers else ()
         if file is not None:
             scenario = Scenario.load(file)
             lab = Lab(
                 scenario.topology, queues=scenario.queues, seed=scenario.seed,
                 mtu=scenario.lab.mtu, dilation=scenario.lab.dilation, trains=scenario.lab.trains,
-                name=scenario.name, rootless=rootless,
+                name=scenario.name, rootless=rootless, workers=machines,
             )  # fmt: skip
         elif topo is not None:
             from weft.emulation.lab.topo import load_class
 
-            lab = Lab(load_class(topo).topology(), rootless=rootless)
+            written = load_class(topo)
+            lab = Lab(
+                written.topology(), queues=written.queues, rootless=rootless, workers=machines
+            )
         else:
             lab = Lab(
                 Topology.leaf_spine(
                     leaves=leaves, spines=spines, hosts_per_leaf=hosts, rate=rate, delay=delay
                 ),
                 rootless=rootless,
+                workers=machines,
             )
         with lab:
             Shell(lab).cmdloop()

@@ -22,7 +22,8 @@ COMMAND_DEADLINE = 60.0
 
 class Host:
     """One network namespace. Programs in it are ordinary processes of this machine: they see the
-    same files, and as their network only lo and eth0.
+    same files, and as their network only lo and eth0. On a worker it is the same there: `popen`
+    returns the process that runs the command there (ssh, say), with its streams and exit code.
 
     Or a virtual machine: programs see the files of this machine as they were when it started and
     write to none of them; their processes are known here by a process that stands for them, with
@@ -68,6 +69,14 @@ class Host:
         if not words:
             raise LabError(f"{self.name}: there is no command to run")
         self.lab.check()
+        if (there := self.lab.worker(self.number)) is not None:
+            if options.get("pass_fds"):
+                raise LabError(f"{self.name}: no file descriptor can pass to {there.worker.name}")
+            added = {"WEFT_LAB_HOST": self.name, **(env or {})}
+            remote: subprocess.Popen[Any] = subprocess.Popen(
+                there.command(self.number, words, added), **options
+            )
+            return remote
         environment = {
             **os.environ,
             "WEFT_LAB_HOST": self.name,
@@ -130,6 +139,11 @@ class Host:
         protocol: int = 0,
     ) -> socket.socket:
         """A socket of this host for use in this very process: a test can be both ends."""
+        if (there := self.lab.worker(self.number)) is not None:
+            raise LabError(
+                f"{self.name}: it lives on worker {there.worker.name}, and so do its sockets; use "
+                "popen"
+            )
         if self.machine is not None:
             raise LabError(f"{self.name}: a virtual machine's sockets stay inside; use popen")
         return self.lab.fabric.ask_for_socket(self.number, family, kind, protocol)
@@ -142,9 +156,12 @@ class Host:
 
     def read(self, path: str) -> str:
         """A file below /proc/net or /proc/sys/net as this host sees it."""
-        text: str = self.lab.fabric.ask("read", self.number, path)
+        there = self.lab.worker(self.number)
+        ask = self.lab.fabric.ask if there is None else there.ask
+        text: str = ask("read", self.number, path)
         return text
 
     def kill(self) -> None:
         """End all processes of this host; a virtual machine is switched off."""
-        self.lab.fabric.ask("kill", self.number)
+        there = self.lab.worker(self.number)
+        (self.lab.fabric.ask if there is None else there.ask)("kill", self.number)

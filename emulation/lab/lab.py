@@ -22,13 +22,18 @@ from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
 from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
 from weft.emulation.lab.host import Host
+from weft.emulation.lab.kernel import HONEST_RATE, routes
 from weft.emulation.lab.machine import Image, Machine, MachineOptions
 from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
-from weft.emulation.policy import Queues
+from weft.emulation.lab.workers import inventory
+from weft.emulation.lab.workers.inventory import Worker
+from weft.emulation.lab.workers.remote import Remotes, RemoteWorker
+from weft.emulation.policy import FABRICS, Queues
 from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
+KERNEL_FABRIC = "kernel: veth, routes, tbf, eBPF (tcx)"
 MTU_RANGE = (576, 9000)
 PINGS_AT_ONCE = 2048
 SPIN = 8e-6
@@ -46,7 +51,10 @@ class Lab:
     user namespace; None: only if this process is not privileged enough to do without.
     `programs`: P4 programs, which decide in place of routing at the switches that they name; `p4`
     changes their tables later.
+    `workers`: machines on which hosts live (workers/inventory.py); the fabric stays here.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
+    `fabric`: "weft", our own model by the wall clock, or "kernel": tbf, routes and eBPF, which have
+    no delay and no clock, but need no process of ours.
     `machines`: hosts that are virtual machines with an RDMA device (soft-RoCE) instead of network
     namespaces, made as `machine` says.
 
@@ -70,6 +78,8 @@ class Lab:
         tolerance: float = LATE_TOLERANCE,
         machines: Iterable[str] = (),
         machine: MachineOptions | None = None,
+        fabric: str = "weft",
+        workers: Sequence[Worker] = (),
         name: str = "lab",
     ) -> None:
         if not MTU_RANGE[0] <= mtu <= MTU_RANGE[1]:
@@ -78,8 +88,11 @@ class Lab:
             raise LabError(f"{name}: dilation must be a positive number, not {dilation}")
         if programs and trains:
             raise LabError(f"{name}: P4 programs see single packets; leave trains off")
+        if workers and trains:
+            raise LabError(f"{name}: tunnels to workers carry single packets; leave trains off")
         try:
             check_programs(programs, topology)
+            self._placed = inventory.place(workers, topology)
         except ValueError as error:
             raise LabError(f"{name}: {error}") from None
         self.topology = topology
@@ -105,8 +118,24 @@ class Lab:
         self._machine_options = machine or MachineOptions()
         self._machine_hosts = sorted({self._number(name) for name in machines})
         self._machines: dict[int, Machine] = {}
+        if fabric not in FABRICS:
+            raise LabError(f"{name}: fabric must be one of {', '.join(FABRICS)}, not {fabric!r}")
+        self._kernel = fabric == "kernel"
+        if self._kernel and self._placed:
+            raise LabError(f"{name}: the kernel fabric is of one machine: it takes no workers")
+        if both := [host for host in self._machine_hosts if host in self._placed]:
+            raise LabError(
+                f"{name}: {self.hosts[both[0]].name} is a virtual machine, and those stay here; "
+                f"take it from worker {self._placed[both[0]].name}"
+            )
         self._spec = self._make_spec(host_queue)
+        if self._kernel and (found := routes.refusals(self._spec)):
+            raise LabError(
+                f"{name}: the kernel fabric cannot do this: {'; '.join(found[:5])}. This needs "
+                'fabric = "weft"; in the kernel, delays would need netem'
+            )
         self._fabric: Fabric | None = None
+        self._remotes: Remotes | None = None
         self._began = (0.0, 0.0, 0.0, 0)
 
     # --- Life
@@ -117,9 +146,12 @@ class Lab:
             raise LabError(f"{self.name}: it has been started already")
         image = Image.prepare() if self._machine_hosts else None
         self._fabric = Fabric(self._spec, self._rootless, self.name)
-        if image is not None:
+        if image is not None or self._placed:
             try:
-                self._boot(image)
+                if image is not None:
+                    self._boot(image)
+                if self._placed:
+                    self._remotes = Remotes(self, self._placed)
             except BaseException:
                 self.stop()
                 raise
@@ -134,6 +166,9 @@ class Lab:
         for machine in self._machines.values():
             machine.close()
         self._machines.clear()
+        if self._remotes is not None:
+            self._remotes.close()
+            self._remotes = None
         if self._fabric is not None:
             inodes = set(self._fabric.facts["inodes"])
             self._fabric.close()
@@ -177,6 +212,12 @@ class Lab:
         """Raises FabricDied if the fabric process is gone."""
         if not self.fabric.alive():
             raise FabricDied(f"{self.name}: the fabric process has died; nothing can be reached")
+        if self._remotes is not None:
+            self._remotes.check()
+
+    def worker(self, host: int) -> RemoteWorker | None:
+        """The worker on which a host lives; None: here."""
+        return None if self._remotes is None else self._remotes.of(host)
 
     def enter(self, host: int) -> list[str]:
         """The words in front of a command that shall run in a host's namespace."""
@@ -282,25 +323,29 @@ class Lab:
             return _ping_inside(source, address, count, interval, timeout)
         deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
         asked = [(source.number, address)]
-        times: list[list[float | None]] = self.fabric.ask(
+        there = self.worker(source.number)
+        ask = self.fabric.ask if there is None else there.ask
+        times: list[list[float | None]] = ask(
             "ping", asked, count, interval, timeout, deadline=deadline
         )
         return times[0]
 
     def ping_all(self, timeout: float = 1.0) -> dict[tuple[str, str], float | None]:
         """An echo between every pair of hosts in both directions: seconds, None for lost ones."""
-        answers: dict[tuple[str, str], float | None] = {}
         pairs = []
+        answers: dict[tuple[str, str], float | None] = {}
         for a, b in itertools.permutations(self.hosts, 2):
             if a.machine is None:
                 pairs.append((a, b))
             else:
                 answers[a.name, b.name] = self.ping(a, b, timeout=timeout)[0]
-        for at in range(0, len(pairs), PINGS_AT_ONCE):
-            some = pairs[at : at + PINGS_AT_ONCE]
-            asked = [(a.number, b.ip) for a, b in some]
-            times = self.fabric.ask("ping", asked, 1, 0.0, timeout)
-            answers |= {(a.name, b.name): t[0] for (a, b), t in zip(some, times, strict=True)}
+        pairs.sort(key=lambda pair: ((w := self.worker(pair[0].number)) and w.worker.name) or "")
+        for there, group in itertools.groupby(pairs, lambda pair: self.worker(pair[0].number)):
+            ask = self.fabric.ask if there is None else there.ask
+            for some in _blocks(list(group), PINGS_AT_ONCE):
+                asked = [(a.number, b.ip) for a, b in some]
+                times = ask("ping", asked, 1, 0.0, timeout)
+                answers |= {(a.name, b.name): t[0] for (a, b), t in zip(some, times, strict=True)}
         return answers
 
     def iperf(self, a: Host | str, b: Host | str, seconds: float = 2.0) -> float:
@@ -352,7 +397,7 @@ class Lab:
         idle, total = processes.cpu_times()
         kernel, congestion = kernel_facts()
         return Fidelity(
-            fabric="weft fabric over AF_PACKET",
+            fabric=KERNEL_FABRIC if self._kernel else "weft fabric over AF_PACKET",
             seed=self.seed,
             dilation=self.dilation,
             rootless=self.fabric.rootless,
@@ -374,6 +419,12 @@ class Lab:
             cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
             tolerance=self.tolerance,
             machines=len(self._machine_hosts),
+            kernel_fabric=self._kernel,
+            hidden_congestion=self._kernel
+            and "elsewhere" not in self.fabric.facts["scheduling"]
+            and max(link.rate for link in self._spec.links) > HONEST_RATE,
+            tunnels={} if self._remotes is None else self._remotes.round_trips(),
+            tunnel_drops=0 if self._remotes is None else self._remotes.drops(),
         )
 
     def _make_spec(self, host_queue: int | None) -> Spec:
@@ -400,6 +451,7 @@ class Lab:
             mtu=self.mtu,
             trains=self.trains,
             trimmed_bytes=128,
+            kernel=self._kernel,
             spin=picoseconds(SPIN),
             programs=[
                 (
@@ -412,6 +464,11 @@ class Lab:
             ],
             machines=self._machine_hosts,
         )
+
+
+def _blocks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
 
 
 def _ping_inside(

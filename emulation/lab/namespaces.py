@@ -59,6 +59,11 @@ def current_network() -> int:
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def enter(namespace: int) -> None:
+    """Move this thread into a network namespace."""
+    _call("setns", namespace, CLONE_NEWNET)
+
+
 @contextmanager
 def inside(namespace: int, home: int) -> Iterator[None]:
     """Be in a namespace for a while, then back home."""
@@ -84,13 +89,14 @@ def _sysfs() -> int | None:
         os.close(context)
 
 
-def steer(cpus: int) -> bool:
-    """Let these CPUs (a bit each) do what eth0's frames cost their receiver; False if refused."""
+def steer(cpus: int, interface: str = HOST_INTERFACE) -> bool:
+    """Let these CPUs (a bit each) do what an interface's frames cost their receiver; False if
+    refused."""
     sysfs = _sysfs()
     if sysfs is None:
         return False
     try:
-        path = f"class/net/{HOST_INTERFACE}/queues/rx-0/rps_cpus"
+        path = f"class/net/{interface}/queues/rx-0/rps_cpus"
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=sysfs)
         try:
             os.write(file, f"{cpus:x}".encode())
@@ -103,7 +109,8 @@ def steer(cpus: int) -> bool:
     return True
 
 
-def _sysctl(key: str, value: str) -> None:
+def sysctl(key: str, value: str) -> None:
+    """Set a value below net/ in this namespace, where the kernel has it."""
     with suppress(OSError):  # kernels without IPv6
         Path("/proc/sys/net", key).write_text(value, encoding="ascii")
 
@@ -152,19 +159,20 @@ class Site:
         """
         new_network()
         site = cls(current_network(), steered=receivers != 0)
-        _sysctl("ipv6/conf/default/disable_ipv6", "1")  # ports have no addresses of their own
-        _sysctl("ipv6/conf/all/disable_ipv6", "1")
+        sysctl("ipv6/conf/default/disable_ipv6", "1")  # ports have no addresses of their own
+        sysctl("ipv6/conf/all/disable_ipv6", "1")
         try:
-            for host, address in enumerate(addresses):
-                new_network()
-                namespace = current_network()
-                site.hosts.append(namespace)
-                site.inodes.append(os.fstat(namespace).st_ino)
-                if host in machines:
-                    continue
-                site._join(host, address, mtu, trains)
-                if receivers and site.steered:
-                    site.steered = steer(receivers)
+            with netlink.open_channel() as home:
+                for host, address in enumerate(addresses):
+                    new_network()
+                    namespace = current_network()
+                    site.hosts.append(namespace)
+                    site.inodes.append(os.fstat(namespace).st_ino)
+                    if host in machines:
+                        continue
+                    site._join(host, address, mtu, trains, home)
+                    if receivers and site.steered:
+                        site.steered = steer(receivers)
         finally:
             _call("setns", site.home, CLONE_NEWNET)
         site.taps = {host: _tap(f"h{host}") for host in machines}
@@ -172,21 +180,30 @@ class Site:
         tap = netlink.attribute(netlink.IFLA_MTU, mtu)
         tap += netlink.attribute(netlink.IFLA_TXQLEN, TAP_QUEUE)
         batch = Batch()
-        for host, port in enumerate(site.ports):
-            batch.up(port, attributes=tap if host in site.taps else b"")
+        for host in site.taps:
+            batch.up(site.ports[host], attributes=tap)
         batch.send()
         return site
 
-    def _join(self, host: int, address: Address, mtu: int, trains: bool) -> None:
-        """In the host's namespace: a cable to the fabric, addresses, routes."""
-        _sysctl("ipv6/conf/default/accept_dad", "0")  # it would cost each address a second
-        _sysctl("ipv6/conf/default/router_solicitations", "0")
-        _sysctl("ipv4/conf/all/rp_filter", "0")
-        _sysctl("ipv4/conf/default/rp_filter", "0")
-        _sysctl("ipv4/ping_group_range", "0 0")  # a group that every user namespace has
+    def _join(
+        self, host: int, address: Address, mtu: int, trains: bool, home: socket.socket
+    ) -> None:
+        """In the host's namespace: a cable to the fabric, addresses, routes. `home`: the channel of
+        the fabric's namespace."""
+        sysctl("ipv6/conf/default/accept_dad", "0")  # it would cost each address a second
+        sysctl("ipv6/conf/default/router_solicitations", "0")
+        sysctl("ipv4/conf/all/rp_filter", "0")
+        sysctl("ipv4/conf/default/rp_filter", "0")
+        sysctl("ipv4/ping_group_range", "0 0")  # a group that every user namespace has
+        # The fabric's end goes up first: the host's then sends from its first moment on.
+        cable, port = Batch(), host + FIRST_PORT_INDEX
+        cable.veth(
+            HOST_INTERFACE, HOST_INDEX, (f"h{host}", port, self.home), mtu, address.mac,
+            namespace=self.hosts[host],
+        )  # fmt: skip
+        cable.up(port)
+        cable.send(home)
         batch = Batch()
-        port = host + FIRST_PORT_INDEX
-        batch.veth(HOST_INTERFACE, HOST_INDEX, (f"h{host}", port, self.home), mtu, address.mac)
         batch.up(LOOPBACK_INDEX)
         if trains:
             offload = netlink.attribute(netlink.IFLA_GSO_MAX_SIZE, TRAIN_BYTES)

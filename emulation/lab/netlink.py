@@ -11,19 +11,26 @@ import errno
 import os
 import socket
 import struct
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 NETLINK_ROUTE = 0
 REQUEST, ACK, CREATE, EXCLUSIVE = 0x1, 0x4, 0x400, 0x200
-NEWLINK, NEWADDR, NEWROUTE, ERROR = 16, 20, 24, 2
+REPLACE, DUMP = 0x100, 0x300
+GETLINK, NEWLINK, NEWADDR, NEWROUTE, NEWQDISC, GETQDISC = 18, 16, 20, 24, 36, 38
+ERROR, DONE = 2, 3
 IFF_UP, IFF_NOARP = 0x1, 0x80
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_TXQLEN, IFLA_LINKINFO = 1, 3, 4, 13, 18
 IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 28, 31, 32
 IFLA_GSO_MAX_SEGS, IFLA_GSO_MAX_SIZE = 40, 41
 INFO_KIND, INFO_DATA, VETH_INFO_PEER = 1, 2, 1
-IFA_ADDRESS, IFA_LOCAL = 1, 2
-RTA_OIF = 4
+IFA_ADDRESS, IFA_LOCAL, NO_DETECTION = 1, 2, 0x02
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH, ON_LINK = 1, 4, 5, 9, 4
+ANY_GATEWAY = socket.inet_pton(socket.AF_INET6, "fe80::2")
+TCA_KIND, TCA_OPTIONS, TCA_STATS2, STATS_BASIC, STATS_QUEUE = 1, 2, 7, 1, 3
+TBF_PARAMETERS, TBF_RATE64, TBF_BURST = 1, 4, 6
+ROOT, ETHERNET_LAYER = 0xFFFFFFFF, 1
 MAIN_TABLE, BOOT_PROTOCOL, UNICAST, LINK_SCOPE = 254, 3, 1, 253
 AF_INET6_MISSING = (errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 """What the kernel answers to IPv6 where it was left out or switched off."""
@@ -50,6 +57,51 @@ def link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
 
 
+def open_channel() -> socket.socket:
+    """A socket to the kernel's network, of the namespace that the calling thread is in now."""
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
+    channel.settimeout(ANSWER_DEADLINE)
+    return channel
+
+
+def hardware(mac: str) -> bytes:
+    """A MAC address' six bytes."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """What attribute() packed, by kind."""
+    found: dict[int, bytes] = {}
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        found[kind & 0x3FFF] = data[at + 4 : at + length]
+        at += (length + 3) // 4 * 4
+    return found
+
+
+def queue_counters() -> dict[int, tuple[int, int, int, int]]:
+    """Of tbf at every device of this namespace: bytes, packets, drops, bytes that wait."""
+    found: dict[int, tuple[int, int, int, int]] = {}
+    with open_channel() as channel:
+        body = struct.pack("=BxxxiIII", socket.AF_UNSPEC, 0, 0, 0, 0)
+        channel.send(struct.pack("=IHHII", 16 + len(body), GETQDISC, REQUEST | DUMP, 0, 0) + body)
+        while True:
+            data, at = channel.recv(ANSWERS), 0
+            while at < len(data):
+                length, kind = struct.unpack_from("=IH", data, at)
+                if kind == DONE:
+                    return found
+                (index,) = struct.unpack_from("=i", data, at + 20)
+                told = attributes(data[at + 36 : at + length])
+                if told.get(TCA_KIND, b"").startswith(b"tbf"):
+                    stats = attributes(told[TCA_STATS2])
+                    sent, packets = struct.unpack_from("=QI", stats[STATS_BASIC])
+                    _, backlog, drops = struct.unpack_from("=III", stats[STATS_QUEUE])
+                    found[index] = sent, packets, drops, backlog
+                at += (length + 3) // 4 * 4
+
+
 @dataclass
 class Batch:
     """Requests that wait to be sent together, each with what it is for."""
@@ -65,19 +117,31 @@ class Batch:
         self.requests.append((head + body + bytes(-len(body) % 4), what, pardoned))
 
     def veth(
-        self, name: str, index: int, peer: tuple[str, int, int], mtu: int, mac: str | None = None
+        self,
+        name: str,
+        index: int,
+        peer: tuple[str, int, int],
+        mtu: int,
+        mac: str | None = None,
+        *,
+        namespace: int | None = None,
+        peer_mac: str | None = None,
     ) -> None:
         """A pair with one queue each; `peer`: its name, number, and namespace (a descriptor)."""
         queues = attribute(IFLA_NUM_TX_QUEUES, 1) + attribute(IFLA_NUM_RX_QUEUES, 1)
         common = attribute(IFLA_MTU, mtu) + queues
-        peer_name, peer_index, namespace = peer
+        peer_name, peer_index, far_namespace = peer
         far = link(peer_index) + attribute(IFLA_IFNAME, peer_name)
-        far += attribute(IFLA_NET_NS_FD, namespace) + common
+        far += attribute(IFLA_NET_NS_FD, far_namespace) + common
+        if peer_mac is not None:
+            far += attribute(IFLA_ADDRESS, hardware(peer_mac))
         info = attribute(INFO_KIND, "veth")
         info += attribute(INFO_DATA, attribute(VETH_INFO_PEER, far))
         body = link(index) + attribute(IFLA_IFNAME, name) + common
         if mac is not None:
-            body += attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+            body += attribute(IFLA_ADDRESS, hardware(mac))
+        if namespace is not None:
+            body += attribute(IFLA_NET_NS_FD, namespace)
         body += attribute(IFLA_LINKINFO, info)
         self.add(NEWLINK, body, f"making {name} and {peer_name}", CREATE | EXCLUSIVE)
 
@@ -88,9 +152,10 @@ class Batch:
         self.add(NEWLINK, body, f"switching device {index} on")
 
     def address(self, index: int, family: int, address: str, prefix: int) -> None:
-        """Give a device an address."""
+        """Give a device an address; nobody is asked whether another has it (RFC 4862)."""
         packed = socket.inet_pton(family, address)
-        body = struct.pack("=BBBBI", family, prefix, 0, 0, index)
+        flags = NO_DETECTION if family == socket.AF_INET6 else 0
+        body = struct.pack("=BBBBI", family, prefix, flags, 0, index)
         body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
         pardoned = AF_INET6_MISSING if family == socket.AF_INET6 else ()
         self.add(NEWADDR, body, f"address {address}", CREATE | EXCLUSIVE, pardoned)
@@ -101,17 +166,53 @@ class Batch:
         body = struct.pack("=BBBBBBBBI", *route) + attribute(RTA_OIF, index)
         self.add(NEWROUTE, body, "the route to everybody", CREATE | EXCLUSIVE)
 
-    def send(self) -> None:
-        """Let the kernel do it all, in the calling thread's namespace, in order.
+    def route(self, family: int, address: str, through: list[int]) -> None:
+        """The way to one address: out of one device, or of several in turn by a flow's hash."""
+        packed = socket.inet_pton(family, address)
+        scope = LINK_SCOPE if family == socket.AF_INET else 0
+        head = (family, 8 * len(packed), 0, 0, MAIN_TABLE, BOOT_PROTOCOL, scope, UNICAST, 0)
+        body = struct.pack("=BBBBBBBBI", *head) + attribute(RTA_DST, packed)
+        if len(through) == 1:
+            body += attribute(RTA_OIF, through[0])
+        else:
+            # IPv6 wants a gateway for each of several ways; without ARP any will do.
+            gate = b"" if family == socket.AF_INET else attribute(RTA_GATEWAY, ANY_GATEWAY)
+            hop = 8 + len(gate)
+            flags = ON_LINK if gate else 0
+            hops = (struct.pack("=HBBi", hop, flags, 0, index) + gate for index in through)
+            body += attribute(RTA_MULTIPATH, b"".join(hops))
+        pardoned = AF_INET6_MISSING if family == socket.AF_INET6 else ()
+        self.add(NEWROUTE, body, f"a route to {address}", CREATE | EXCLUSIVE, pardoned)
+
+    def shape(self, index: int, rate: float, burst: int, limit: int, overhead: int) -> None:
+        """tbf at a device: bytes per second, bytes at once, bytes that wait, bytes more a packet.
+        Replaces the one before."""
+        number = round(rate)
+        spec = struct.pack("=BBHhHI", 0, ETHERNET_LAYER, overhead, 0, 0, min(number, 2**32 - 1))
+        options = attribute(TBF_PARAMETERS, spec + bytes(12) + struct.pack("=III", limit, 0, 0))
+        options += attribute(TBF_BURST, burst)
+        if number >= 2**32:
+            options += attribute(TBF_RATE64, struct.pack("=Q", number))
+        body = struct.pack("=BxxxiIII", socket.AF_UNSPEC, index, 1 << 16, ROOT, 0)
+        body += attribute(TCA_KIND, "tbf") + attribute(TCA_OPTIONS, options)
+        self.add(NEWQDISC, body, f"tbf at device {index} (sch_tbf)", CREATE | REPLACE)
+
+    def settle(self, index: int) -> None:
+        """Wait until a device that has its carrier also sends: until the kernel has looked, what
+        leaves by it is lost in silence (net/core/link_watch.c)."""
+        self.add(GETLINK, link(index), f"looking at device {index}")
+
+    def send(self, channel: socket.socket | None = None) -> None:
+        """Let the kernel do it all, in order: in the calling thread's namespace, or in that where
+        the `channel` was opened.
 
         Raises OSError with what the first refused request was for.
         """
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as channel:
-            channel.settimeout(ANSWER_DEADLINE)
+        with open_channel() if channel is None else nullcontext(channel) as through:
             for at in range(0, len(self.requests), BATCH):
                 batch = self.requests[at : at + BATCH]
-                channel.send(b"".join(request for request, _, _ in batch))
-                self._answers(channel, len(batch))
+                through.send(b"".join(request for request, _, _ in batch))
+                self._answers(through, len(batch))
         self.requests.clear()
 
     def _answers(self, channel: socket.socket, count: int) -> None:

@@ -45,3 +45,7 @@ class Played:
     ended: dict[int, float] = field(default_factory=dict)
     error: str | None = None
     stats: dict[str, Any] = field(default_factory=dict)
+    waited: float = 0.0
+    """Share of the time in which the program could have run, but had no CPU."""
+    computed: float = 0.0
+    """Share of a CPU that it took."""

@@ -12,7 +12,10 @@ import os
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from weft.emulation.lab.carriers import Carrier, TcpCarrier, WeftCarrier
 from weft.emulation.lab.parts import Part, Played
@@ -42,7 +45,8 @@ def main() -> int:
         carrier.connect(part.host, lab.recv(), part.peers)
         answers.send("ready")
         start = lab.recv()
-        play(part, carrier, start + (time.monotonic() if part.own_clock else 0.0), played)
+        with measured(played):
+            play(part, carrier, start + (time.monotonic() if part.own_clock else 0.0), played)
         played.stats = carrier.stats()
     except EOFError:
         return 1
@@ -52,6 +56,28 @@ def main() -> int:
     # Others may still need our acknowledgements: the lab hangs up when all are done.
     lab.poll(part.limit)
     return 0
+
+
+@contextmanager
+def measured(played: Played) -> Iterator[None]:
+    """Note how long this program's threads ran meanwhile, and how long they waited for a CPU."""
+    began, (ran, waited) = time.monotonic(), _scheduled()
+    try:
+        yield
+    finally:
+        took = max(time.monotonic() - began, 1e-9)
+        now_ran, now_waited = _scheduled()
+        played.computed, played.waited = (now_ran - ran) / took, (now_waited - waited) / took
+
+
+def _scheduled() -> tuple[float, float]:
+    """Seconds on a CPU, seconds of waiting for one: of all threads (proc(5), schedstat)."""
+    ran = waited = 0
+    for file in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # kernels without it; threads that end meanwhile
+            on, off, _ = map(int, file.read_text(encoding="ascii").split())
+            ran, waited = ran + on, waited + off
+    return ran * 1e-9, waited * 1e-9
 
 
 def play(part: Part, carrier: Carrier, start: float, played: Played) -> None:

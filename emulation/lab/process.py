@@ -22,6 +22,7 @@ from typing import Any
 
 import weft._native._core as _core
 from weft.emulation.lab import echo, reaper
+from weft.emulation.lab.kernel import fabric as kernel
 from weft.emulation.lab.namespaces import Site, inside
 from weft.emulation.lab.place import Place
 from weft.emulation.lab.spec import Spec
@@ -65,16 +66,23 @@ class FabricProcess:
 
     def __init__(self, spec: Spec) -> None:
         place = Place.find()
-        self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others, spec.machines)
-        self.scheduling = place.text + (", receivers elsewhere" if self.site.steered else "")
-        self.emulator = _emulator(spec, self.site)
+        self.emulator: Any
+        if spec.kernel:
+            self.site, self.emulator = kernel.build(spec, place.others)
+            self.scheduling = "softirq" + (", switches elsewhere" if self.site.steered else "")
+            place = Place(None, 0, "")
+        else:
+            machines = spec.machines
+            self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others, machines)
+            self.scheduling = place.text + (", receivers elsewhere" if self.site.steered else "")
+            self.emulator = _emulator(spec, self.site)
         self._thread = threading.Thread(target=self._run, args=(place,), daemon=True)
         self._thread.start()
         self._switches = _programs(spec, self.emulator)
         self._requests: dict[str, Callable[..., Any]] = {
             "report": self.emulator.report,
             "port_stats": self.emulator.port_stats,
-            "schedule": self._schedule,
+            "schedule": self.emulator.schedule if spec.kernel else self._schedule,
             "capture": self.emulator.capture,
             "end_capture": self.emulator.end_capture,
             "ping": self._ping,
@@ -153,9 +161,7 @@ class FabricProcess:
 
     def _p4(self, switch: str, commands: list[str]) -> list[str]:
         """simple_switch_CLI commands for a running program, and what they say."""
-        from weft.p4.switch.commands import CommandLine
-
-        line = CommandLine(self._switches[switch])
+        line = self._switches[switch]
         return [text for command in commands for text in line.run(command)]
 
     def _kill(self, host: int) -> None:
@@ -181,20 +187,21 @@ class FabricProcess:
 
 
 def _programs(spec: Spec, emulator: Any) -> dict[str, Any]:
-    """Compiles the P4 programs, fills their tables and puts them into the running fabric."""
+    """Compiles the P4 programs, fills their tables and puts them into the running fabric. Returns
+    their command lines, which know groups and nodes from one command to the next."""
     if not spec.programs:
         return {}
     from weft.p4.switch import Switch
     from weft.p4.switch.commands import CommandLine
 
-    switches = {}
+    lines = {}
     for node, name, source, commands in spec.programs:
         switch = Switch.load(source)
+        lines[name] = CommandLine(switch)
         if commands is not None:
-            CommandLine(switch).run_file(Path(commands))
+            lines[name].run_file(Path(commands))
         emulator.run_program(node, *switch.entry_points())
-        switches[name] = switch
-    return switches
+    return lines
 
 
 def _emulator(spec: Spec, site: Site) -> Any:

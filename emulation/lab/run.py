@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
@@ -24,15 +25,17 @@ import numpy as np
 import weft
 import weft._native._core as _core
 from weft.emulation.events import Event
-from weft.emulation.lab.errors import FabricDied, LabError
+from weft.emulation.lab.errors import LabError
 from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
 from weft.emulation.lab.machine import MachineOptions
 from weft.emulation.lab.parts import Item, Part, Played
 from weft.emulation.lab.sockets import as_on_sockets, socket_options
+from weft.emulation.lab.workers.inventory import Worker
 from weft.emulation.scenario import Scenario
 from weft.emulation.simulation import Result
 
+PLAYER = "weft.emulation.lab.player"
 UP_DEADLINE = 60.0
 LEAD = 0.2
 """Seconds between the last process' readiness and the common start."""
@@ -56,7 +59,9 @@ class Outcome:
         return self.result.record() | {"fidelity": self.fidelity.record(), "errors": self.errors}
 
 
-def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
+def run(
+    scenario: Scenario, rootless: bool | None = None, workers: Sequence[Worker] = ()
+) -> Outcome:
     """Bring the fabric up, start one process per host, play the workload, look at it.
 
     Raises LabError when it cannot be, FabricDied when the fabric process dies meanwhile; both bear
@@ -72,7 +77,7 @@ def run(scenario: Scenario, rootless: bool | None = None) -> Outcome:
     with Lab(
         scenario.topology, queues=scenario.queues, seed=scenario.seed, mtu=options.mtu,
         dilation=options.dilation, trains=options.trains, name=scenario.name, rootless=rootless,
-        tolerance=options.tolerance,
+        tolerance=options.tolerance, fabric=options.fabric, workers=workers,
         machines=[scenario.topology.node_name(n) for n in range(hosts)] if host.machines else [],
         machine=MachineOptions(host.cpus, host.memory >> 20),
     ) as lab:  # fmt: skip
@@ -144,10 +149,12 @@ class _Run:
 
     def _start(self, host: int) -> None:
         ours, theirs = socket.socketpair()
+        there = self.lab.worker(host)
         with theirs:
             self.processes[host] = self.lab.hosts[host].popen(
-                [sys.executable, "-m", "weft.emulation.lab.player"], stdin=theirs, stdout=theirs
-            )
+                [sys.executable if there is None else there.worker.python, "-m", PLAYER],
+                stdin=theirs, stdout=theirs,
+            )  # fmt: skip
         self.ends[host] = Connection(ours.detach())
         part = dataclasses.replace(self.parts[host], ip=self.lab.hosts[host].ip)
         self.ends[host].send(part)
@@ -159,8 +166,7 @@ class _Run:
         missing = {self.ends[host]: host for host in hosts}
         while missing:
             ready = wait(list(missing), timeout=0.5)
-            if not self.lab.fabric.alive():
-                raise FabricDied(f"{self.scenario.name}: the fabric process has died")
+            self.lab.check()
             for end in ready:
                 host = missing.pop(cast(Connection, end))
                 try:
@@ -184,8 +190,12 @@ class _Run:
         self.base = self.lab.port_stats()
         start = time.monotonic() + LEAD
         for host in hosts:
-            # A virtual machine has a clock of its own: it counts from when it hears of it.
-            self.ends[host].send(LEAD if self.scenario.host.machines else start)
+            if self.scenario.host.machines:
+                # It has a clock of its own, and counts from when it hears of it.
+                self.ends[host].send(LEAD)
+            else:
+                there = self.lab.worker(host)
+                self.ends[host].send(start + (0.0 if there is None else there.offset))
         time.sleep(max(0.0, start - time.monotonic()))
         if self.scenario.events:
             self.lab.play(*_slowed(self.scenario, slower))
@@ -199,8 +209,7 @@ class _Run:
                     self.played[host] = self.ends[host].recv()
                 except EOFError:
                     self.errors.append(f"h{host}: its process ended before its time")
-            if not self.lab.fabric.alive():
-                raise FabricDied(f"{self.scenario.name}: the fabric process has died")
+            self.lab.check()
             self.samples.append(((time.monotonic() - start) / slower, self.lab.port_stats()))
         for host in sorted(missing.values()):
             self.errors.append(f"h{host}: did not end within the limit")
@@ -228,7 +237,8 @@ class _Run:
             same.transport.packet_overhead,
         )  # fmt: skip
         counts = self.lab.counts()
-        fidelity = self.lab.fidelity()
+        waited = max((part.waited for part in self.played.values()), default=0.0)
+        fidelity = dataclasses.replace(self.lab.fidelity(), hosts_waited=waited)
         result = Result(
             scenario,
             started=started,

@@ -53,10 +53,14 @@ class Shell(cmd.Cmd):
             process.wait()
 
     def _ping(self, name: str, words: list[str]) -> None:
-        if not words:
-            raise ValueError("usage: h0 ping h1 [COUNT]")
-        count = int(words[1]) if len(words) > 1 else 3
-        for number, seconds in enumerate(self.lab.ping(name, words[0], count)):
+        count = "3"
+        if words[:1] == ["-c"]:
+            count, words = "".join(words[1:2]), words[2:]
+        if len(words) > 1:
+            count = words[1]
+        if not words or len(words) > 2 or not count.isdecimal():
+            raise ValueError("usage: h0 ping [-c COUNT] h1 [COUNT]")
+        for number, seconds in enumerate(self.lab.ping(name, words[0], int(count))):
             answer = "lost" if seconds is None else show_time(seconds)
             self.stdout.write(f"{name} -> {words[0]} {number + 1}: {answer}\n")
 
@@ -97,8 +101,8 @@ class Shell(cmd.Cmd):
         self.stdout.write(f"{len(answers) - len(lost)} of {len(answers)} answered\n")
 
     def do_iperf(self, line: str) -> None:
-        """iperf h0 h1 [SECONDS]: what one TCP stream carries"""
-        words = line.split()
+        """iperf [h0 h1 [SECONDS]]: what one TCP stream carries; default: first to last host"""
+        words = line.split() or [self.lab.hosts[0].name, self.lab.hosts[-1].name]
         if len(words) < 2:
             raise ValueError("usage: iperf h0 h1 [SECONDS]")
         rate = self.lab.iperf(words[0], words[1], float(words[2]) if len(words) > 2 else 2.0)
@@ -118,12 +122,41 @@ class Shell(cmd.Cmd):
             raise ValueError("usage: switch NAME up|down")
         (self.lab.switch_up if words[1] == "up" else self.lab.switch_down)(words[0])
 
+    def do_links(self, line: str) -> None:
+        """links: rate, delay, loss and queue of every link"""
+        for link, (a, b) in enumerate(self.lab.topology.ends):
+            native = self.lab.topology.native.link(link)  # type: ignore[attr-defined]
+            loss = f", {100 * native.loss:g} % lost" if native.loss else ""
+            self.stdout.write(
+                f"{self.lab.topology.node_name(a)} <-> {self.lab.topology.node_name(b)} "
+                f"{show_rate(native.rate)}, {show_time(native.delay * 1e-12)}{loss}\n"
+            )
+
+    def do_py(self, line: str) -> None:
+        """py EXPRESSION: Python, which knows `lab` and every host by its name"""
+        names = {"lab": self.lab, **{host.name: host for host in self.lab.hosts}}
+        try:
+            self.stdout.write(f"{eval(line, names)!r}\n")  # the user's own prompt
+        except Exception as error:
+            self.stdout.write(f"{type(error).__name__}: {error}\n")
+
+    def completenames(self, text: str, *ignored: object) -> list[str]:
+        hosts = [name for name in self.lab if name.startswith(text)]
+        return [*super().completenames(text, *ignored), *hosts]
+
+    def completedefault(self, *ignored: object) -> list[str]:
+        text = str(ignored[0])
+        known = [*self.lab, *self.lab.topology.switches]
+        return [name for name in known if name.startswith(text)]
+
     def do_pcap(self, line: str) -> None:
         """pcap h0 [FILE]: record what crosses all links of a node; pcap stop FILE ends it"""
         words = line.split()
         if not words:
             raise ValueError("usage: pcap NODE [FILE]")
         if words[0] == "stop":
+            if len(words) != 2:
+                raise ValueError("usage: pcap stop FILE")
             self.lab.end_pcap(words[1])
             return
         path = words[1] if len(words) > 1 else f"{words[0]}.pcap"

@@ -107,3 +107,5 @@ class Spec:
     """P4 programs: node, its name, the source file, and a command file."""
     machines: list[int] = field(default_factory=list)
     """Hosts that are virtual machines."""
+    kernel: bool = False
+    """The fabric is made of kernel parts (emulation/lab/kernel), not of ours."""

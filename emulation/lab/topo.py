@@ -6,9 +6,8 @@
             for n in (1, 2):
                 self.addLink(self.addHost(f"h{n}"), s1, bw=10, delay="5ms")
 
-Hosts are renamed h0, h1, ... in the order of `addHost`, since that is how the lab counts them;
-`names` says which is which. Any graph with loops works: the fabric routes, no spanning tree is
-needed.
+Names stay, addresses are dealt out in the order of `addHost`. Any graph with loops works: the
+fabric routes, no spanning tree is needed.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from weft.emulation.policy import Queues
 from weft.emulation.topology import LinkSpec, Topology
 
 MEGABIT = 1e6
@@ -70,45 +70,36 @@ class Topo:
         if name in self.nodes():
             raise ValueError(f"the name {name!r} is given twice")
 
-    @property
-    def names(self) -> dict[str, str]:
-        """The topology's names of hosts, by the lab's."""
-        return {f"h{number}": name for number, name in enumerate(self._hosts)}
-
     def topology(self) -> Topology:
         """The fabric. Raises ValueError for a link to nowhere, or given twice."""
-        lab = {name: f"h{number}" for number, name in enumerate(self._hosts)}
-        # A switch may bear the name that a host gets.
-        lab |= {name: f"sw_{name}" if name in lab.values() else name for name in self._switches}
         specs, seen = [], set()
         for a, b, options in self._links:
             for end in (a, b):
-                if end not in lab:
+                if end not in self.nodes():
                     raise ValueError(f"a link ends at {end!r}, which does not exist")
             if frozenset((a, b)) in seen:
                 raise ValueError(f"the link between {a} and {b} is given twice")
             seen.add(frozenset((a, b)))
             rate = float(options.get("bw") or UNLIMITED) * MEGABIT
-            specs.append(LinkSpec(lab[a], lab[b], rate, options.get("delay") or 0.0))
-        switches = [lab[name] for name in self._switches]
-        topology = Topology.graph(len(self._hosts), switches, specs)
+            specs.append(LinkSpec(a, b, rate, options.get("delay") or 0.0))
+        topology = Topology.graph(self._hosts, self._switches, specs)
         for a, b, options in self._links:
             topology.set_link(
-                lab[a], lab[b], loss=float(options.get("loss") or 0) / 100,
+                a, b, loss=float(options.get("loss") or 0) / 100,
                 jitter=options.get("jitter") or 0.0,
             )  # fmt: skip
         return topology
 
     @property
-    def queue_capacity(self) -> int | None:
-        """Bytes that the largest `max_queue_size` comes to at 1500 bytes a packet."""
+    def queues(self) -> Queues:
+        """Of the whole fabric, as large as the largest `max_queue_size` at 1500 bytes a packet."""
         sizes = [int(o["max_queue_size"]) for _, _, o in self._links if o.get("max_queue_size")]
-        return max(sizes) * 1500 if sizes else None
+        return Queues(capacity=max(sizes) * 1500) if sizes else Queues()
 
 
 def load_class(place: str) -> Topo:
-    """An instance of the class in "FILE.py:CLASS", whose `from mininet.topo import Topo` gets
-    ours. Raises ValueError when there is no such file or class."""
+    """An instance of the class in "FILE.py:CLASS", or of what the file's `topos` calls so; its
+    `from mininet.topo import Topo` gets ours. Raises ValueError when there is no such thing."""
     file, _, name = place.rpartition(":")
     if not file or not Path(file).is_file():
         raise ValueError(f"{place!r} is not FILE.py:CLASS of an existing file")
@@ -127,6 +118,9 @@ def load_class(place: str) -> Topo:
                 sys.modules.pop(key, None)
             else:
                 sys.modules[key] = value
+    made = getattr(loaded, "topos", {}).get(name)  # how `mn --custom` finds them
+    if made is not None and isinstance(topo := made(), Topo):
+        return topo
     kind = getattr(loaded, name, None)
     if not (isinstance(kind, type) and issubclass(kind, Topo)):
         raise ValueError(f"{file} has no subclass of Topo named {name!r}")

@@ -34,6 +34,12 @@ CommunicatorOptions options_from(const weft_comm_options* given) {
     const char* algorithms =
         raw.algorithms != nullptr ? raw.algorithms : std::getenv("WEFT_ALGORITHMS");
     options.choose_algorithms(algorithms != nullptr ? algorithms : "");
+    const char* innet = std::getenv("WEFT_INNET");
+    if (options.innet.empty() && innet != nullptr) {
+        options.innet = innet;
+    }
+    options.innet_silence =
+        weft::engine::milliseconds_from("WEFT_INNET_TIMEOUT_MS", options.innet_silence);
     return options;
 }
 

@@ -96,6 +96,15 @@ weft_status weft_devices_json(char* json, size_t* length) {
         [&] { weft::capi::hand_out(weft::datapath::verbs::devices_json(), true, json, length); });
 }
 
+weft_status weft_set_policies(weft_context* context, const char* policies) {
+    return guarded([&] {
+        need(context, "context");
+        need(policies, "policies");
+        weft::capi::need_alive(*context->context);
+        context->context->set_policies(policies);
+    });
+}
+
 weft_status weft_test(weft_request* request) {
     return guarded([&] {
         need(request, "request");

@@ -107,6 +107,21 @@ weft_status weft_peer_close(weft_peer* peer) {
     return WEFT_OK;
 }
 
+weft_status weft_peer_set_policies(weft_peer* peer, const char* policies) {
+    return guarded([&] {
+        need(peer, "peer");
+        need(policies, "policies");
+        peer->context->set_policies(peer->id, policies);
+    });
+}
+
+weft_status weft_peer_deny_path(weft_peer* peer, uint16_t path, int32_t denied) {
+    return guarded([&] {
+        need(peer, "peer");
+        peer->context->deny_path(peer->id, path, denied != 0);
+    });
+}
+
 weft_status weft_send(weft_peer* peer, const void* data, size_t length, uint64_t tag,
                       weft_request** request) {
     return message(peer, PeerMessage::Direction::kSend, const_cast<void*>(data), length, tag,

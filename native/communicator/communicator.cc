@@ -7,6 +7,7 @@
 #include "collectives/algorithms/algorithm.h"
 #include "collectives/verify.h"
 #include "communicator/flat.h"
+#include "communicator/innet.h"
 #include "communicator/schedule_run.h"
 #include "communicator/signature.h"
 
@@ -73,7 +74,11 @@ void CommunicatorOptions::choose_algorithms(std::string_view text) {
                                               "\" is not of the form collective=algorithm");
         }
         const std::string_view name = item.substr(equals + 1);
-        if (item.substr(0, equals) == "plan") {
+        if (item.substr(0, equals) == "innet") {
+            innet = name;
+        } else if (item == "all_reduce=innet") {
+            innet_asked = true;
+        } else if (item.substr(0, equals) == "plan") {
             try {
                 plan = planner::parse_strategy(name);
             } catch (const planner::PlanError& error) {
@@ -121,6 +126,8 @@ void Communicator::close() {
             }
             notices_.clear();
             flat_.reset();
+            aggregation_.reset();
+            innet_lease_ = InnetSocket();
         }
     });
 }
@@ -186,14 +193,16 @@ void Communicator::abort(const std::string& reason) {
     });
 }
 
-void Communicator::message_unmatched(engine::Peer& peer, const datapath::Tag& tag, std::uint64_t,
-                                     std::size_t size) {
+void Communicator::message_unmatched(engine::Peer& peer, const datapath::Tag& tag,
+                                     std::uint64_t signature, std::size_t size) {
     const std::int32_t from = rank_of(peer.id());
     if (from == WEFT_NO_RANK) {
         return;
     }
     if ((tag.message & kPointToPointBit) != 0) {
         p2p_.unmatched(from, tag.message);
+    } else if (aggregation_ && Aggregation::is_report(tag.message)) {
+        aggregation_->report_unmatched(from, tag, signature, size);
     } else if (tag.message == kNoticeMessage && size == sizeof(NoticeBytes)) {
         notices_.push_back(std::make_unique<Notice>(*this, from));
         Notice& notice = *notices_.back();
@@ -211,6 +220,24 @@ Time Communicator::deadline(Time timeout) const {
     return engine::deadline_after(engine::clock_now(), timeout > 0 ? timeout : options_.timeout);
 }
 
+bool Communicator::by_switch(const Arguments& arguments, const OperationOptions& options) const {
+    if (options.algorithm == "innet") {
+        if (arguments.collective != Collective::kAllReduce) {
+            throw Error(WEFT_ERR_INVALID, "a switch sums all_reduce only, not " +
+                                              std::string(collective_name(arguments.collective)));
+        }
+        if (options_.innet.empty()) {
+            throw Error(WEFT_ERR_INVALID,
+                        "algorithm innet: group \"" + options_.name +
+                            "\" knows no aggregation switch; give WEFT_INNET=host:port of its "
+                            "controller (or the option innet=host:port)");
+        }
+    } else if (!options.algorithm.empty() || options_.algorithms.contains(arguments.collective)) {
+        return false;
+    }
+    return aggregation_ != nullptr && Aggregation::suits(arguments);
+}
+
 bool Communicator::fits_flat(const Arguments& arguments,
                              const OperationOptions& options) const noexcept {
     return flat_ != nullptr && options.algorithm.empty() &&
@@ -221,6 +248,7 @@ bool Communicator::fits_flat(const Arguments& arguments,
 std::shared_ptr<Operation> Communicator::start(Arguments arguments,
                                                const OperationOptions& options) {
     check(arguments, size(), rank_);
+    const bool by_switch = this->by_switch(arguments, options);
     std::shared_ptr<GroupOperation> operation;
     if (fits_flat(arguments, options)) {
         operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout),
@@ -233,9 +261,17 @@ std::shared_ptr<Operation> Communicator::start(Arguments arguments,
         const std::uint64_t call = make_signature(arguments);
         const std::uint64_t signature = with_history(call, history_);
         history_ = (history_ ^ call) * 1099511628211u;  // FNV-1a
-        operation = std::make_shared<ScheduleRun>(shared_from_this(), deadline(options.timeout),
-                                                  std::move(plan), std::move(arguments),
-                                                  sequence_++, signature, options.priority);
+        const Time end = deadline(options.timeout);
+        const std::uint32_t number = sequence_++;
+        if (by_switch) {
+            operation = std::make_shared<InnetRun>(shared_from_this(), end, std::move(plan),
+                                                   std::move(arguments), number, signature,
+                                                   options.priority, *aggregation_);
+        } else {
+            operation = std::make_shared<ScheduleRun>(shared_from_this(), end, std::move(plan),
+                                                      std::move(arguments), number, signature,
+                                                      options.priority);
+        }
     }
     context_->engine().submit(operation, options.background);
     return operation;
@@ -341,7 +377,8 @@ collectives::Tuner::Choice Communicator::choose(const Arguments& a,
     }
     collectives::Tuner::Choice choice =
         tuner_->choose(a.collective, elements * weft_dtype_size(a.dtype));
-    if (!options.algorithm.empty() && options.algorithm != choice.algorithm) {
+    if (!options.algorithm.empty() && options.algorithm != "innet" &&
+        options.algorithm != choice.algorithm) {
         choice = {options.algorithm, 1};
     }
     return choice;
@@ -351,15 +388,34 @@ std::string Communicator::explain(Collective collective, std::size_t bytes) cons
     std::string schedules = collectives::to_json(tuner_->explain(collective, bytes));
     const Arguments typical{.collective = collective,
                             .count = bytes / static_cast<std::size_t>(size())};
-    if (!fits_flat(typical, {}) || bytes > FlatBoard::kCapacity) {
+    const auto otherwise = [&](std::string_view chosen, const std::string& reason) {
+        return "{\"collective\":\"" + std::string(collective_name(collective)) +
+               "\",\"size\":" + std::to_string(size()) + ",\"bytes\":" + std::to_string(bytes) +
+               ",\"chosen\":\"" + std::string(chosen) + "\",\"slices\":1,\"reason\":\"" + reason +
+               "\",\"candidates\":[],\"otherwise\":" + schedules + "}";
+    };
+    const bool boards = fits_flat(typical, {}) && bytes <= FlatBoard::kCapacity;
+    const bool given_up =
+        aggregation_ != nullptr && context_->engine().call([this] { return aggregation_->off(); });
+    if (!boards && collective == Collective::kAllReduce && aggregation_ != nullptr && !given_up &&
+        !options_.algorithms.contains(collective)) {
+        const InnetGrant& grant = aggregation_->grant();
+        return otherwise("innet", "the switch adds up f32, bf16 and i32 in " +
+                                      std::to_string(grant.slots) + " slots of " +
+                                      std::to_string(grant.values) +
+                                      " values; other types, and all if it dies, go as below");
+    }
+    if (collective == Collective::kAllReduce && (given_up || !innet_refusal_.empty())) {
+        const std::string why = given_up ? "given up: the switch fell silent in mid-operation"
+                                         : "refused: " + innet_refusal_;
+        schedules.insert(1, "\"innet\": \"" + why + "\", ");
+    }
+    if (!boards) {
         return schedules;
     }
-    return "{\"collective\":\"" + std::string(collective_name(collective)) +
-           "\",\"size\":" + std::to_string(size()) + ",\"bytes\":" + std::to_string(bytes) +
-           ",\"chosen\":\"boards\",\"slices\":1,\"reason\":\"all ranks are on this host and every "
-           "contribution fits into a board of " +
-           std::to_string(FlatBoard::kCapacity) +
-           " bytes, so no message is needed\",\"candidates\":[],\"otherwise\":" + schedules + "}";
+    return otherwise("boards",
+                     "all ranks are on this host and every contribution fits into a board of " +
+                         std::to_string(FlatBoard::kCapacity) + " bytes, so no message is needed");
 }
 
 void Communicator::register_schedule(const collectives::Schedule& schedule) {

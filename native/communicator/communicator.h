@@ -19,6 +19,7 @@
 #include "collectives/tuner.h"
 #include "communicator/arguments.h"
 #include "communicator/group_operation.h"
+#include "communicator/innet_grant.h"
 #include "communicator/plan_cache.h"
 #include "communicator/point_to_point.h"
 #include "communicator/scratch.h"
@@ -27,6 +28,7 @@
 
 namespace weft::communicator {
 
+class Aggregation;
 class FlatBoard;
 
 struct CommunicatorOptions {
@@ -37,9 +39,14 @@ struct CommunicatorOptions {
     // Which path carries which bytes of sends that are ready together; none: the transport decides
     // burst by burst.
     std::optional<planner::Strategy> plan;
+    // host:port of an aggregation switch's controller: sums that the switch can do go there, where
+    // `algorithms` does not say otherwise.
+    std::string innet;
+    bool innet_asked = false;                          // all_reduce=innet
+    engine::Time innet_silence = 1 * engine::kSecond;  // until the switch is given up
 
-    // "all_reduce=ring,all_to_all=direct,plan=wrap_around"; throws Error(INVALID) naming what it
-    // does not know.
+    // "all_reduce=ring,all_to_all=direct,plan=wrap_around,innet=10.0.0.9:22354"; throws
+    // Error(INVALID) naming what it does not know.
     void choose_algorithms(std::string_view text);
 };
 
@@ -95,6 +102,7 @@ class Communicator final : public engine::GroupHandler,
     std::string explain(Collective collective, std::size_t bytes) const;
 
     engine::Time default_timeout() const noexcept { return options_.timeout; }
+    engine::Time innet_silence() const noexcept { return options_.innet_silence; }
 
     // ---- locked ----
     engine::Peer& peer(std::int32_t rank) const noexcept {
@@ -125,9 +133,12 @@ class Communicator final : public engine::GroupHandler,
     std::shared_ptr<engine::Operation> message(Message::Direction direction, std::byte* data,
                                                std::size_t length, std::int32_t rank,
                                                std::uint32_t tag, const OperationOptions& options);
+    // Whether an aggregation switch sums it; the same on all ranks. Throws Error(INVALID).
+    bool by_switch(const Arguments& arguments, const OperationOptions& options) const;
     bool fits_flat(const Arguments& arguments, const OperationOptions& options) const noexcept;
     collectives::Tuner::Choice choose(const Arguments& arguments,
                                       const OperationOptions& options) const;
+    void join_switch(engine::Time deadline);
     void make_tuner(std::int32_t processors, engine::Time deadline);
     void complete(const std::shared_ptr<GroupOperation>& operation);
 
@@ -144,7 +155,10 @@ class Communicator final : public engine::GroupHandler,
     PlanCache plans_;
     PointToPoint p2p_;
     ScratchPool scratch_;
-    std::unique_ptr<FlatBoard> flat_;  // null: not all members are on this host
+    std::unique_ptr<FlatBoard> flat_;           // null: not all members are on this host
+    std::unique_ptr<Aggregation> aggregation_;  // null: no switch
+    InnetSocket innet_lease_;                   // rank 0's
+    std::string innet_refusal_;
     std::vector<GroupOperation*> running_;
     std::vector<std::unique_ptr<Notice>> notices_;
     ErrorPtr failure_;

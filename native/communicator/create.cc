@@ -9,6 +9,7 @@
 #include "communicator/communicator.h"
 #include "communicator/establish.h"
 #include "communicator/flat.h"
+#include "communicator/innet.h"
 #include "communicator/measure.h"
 #include "wire/siphash.h"
 
@@ -55,6 +56,16 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
         collectives::find_algorithm(algorithm, collective);
     }
 
+    if (options.innet_asked && options.innet.empty()) {
+        throw Error(WEFT_ERR_INVALID,
+                    "all_reduce=innet: give WEFT_INNET=host:port of an aggregation switch's "
+                    "controller (or the option innet=host:port)");
+    }
+    tuning += "innet=" + options.innet;
+    if (!options.innet.empty()) {
+        static_cast<void>(InnetController::parse(options.innet));
+    }
+
     std::shared_ptr<Communicator> self(
         new Communicator(std::move(context), group, rank, std::move(members), std::move(options)));
     engine::Engine& engine = self->context_->engine();
@@ -89,7 +100,51 @@ std::shared_ptr<Communicator> Communicator::create(std::shared_ptr<engine::Conte
             self->flat_.reset();
         }
     });
+    if (!self->options_.innet.empty() && size > 1) {
+        self->join_switch(deadline);
+    }
     return self;
+}
+
+// Every rank tells where its packets come from, rank 0 asks for slots, and tells all what it got:
+// all of them use the switch, or none.
+void Communicator::join_switch(Time deadline) {
+    const InnetController controller = InnetController::parse(options_.innet);
+    InnetPlace mine;
+    InnetSocket socket = controller.open_socket(mine);
+    std::vector<InnetPlace> places(members_.size());
+    InnetGrant grant;
+    OperationOptions patience;
+    patience.timeout = std::max<Time>(deadline - engine::clock_now(), 1);
+    try {
+        run({.collective = Collective::kAllGather,
+             .input = reinterpret_cast<const std::byte*>(&mine),
+             .output = reinterpret_cast<std::byte*>(places.data()),
+             .count = sizeof mine},
+            patience);
+        if (rank_ == 0) {
+            grant =
+                controller.ask(places, engine::clock_now() + patience.timeout / 2, innet_lease_);
+        }
+        run({.collective = Collective::kBroadcast,
+             .input = reinterpret_cast<const std::byte*>(&grant),
+             .output = reinterpret_cast<std::byte*>(&grant),
+             .count = sizeof grant},
+            patience);
+    } catch (...) {
+        close();
+        throw;
+    }
+    if (grant.granted != 0) {
+        context_->engine().call(
+            [&] { aggregation_ = std::make_unique<Aggregation>(*this, grant, std::move(socket)); });
+    } else {
+        grant.reason[sizeof grant.reason - 1] = '\0';
+        innet_refusal_ = grant.reason;
+        std::ranges::replace(innet_refusal_, '"', '\'');
+        std::ranges::replace(innet_refusal_, '\\', '/');
+        innet_lease_ = InnetSocket();
+    }
 }
 
 // All ranks must choose alike, so only what all of them know may count: the members' addresses, the

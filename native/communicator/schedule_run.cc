@@ -20,12 +20,6 @@ using datapath::Transfer;
 
 constexpr engine::Time kGrace = 500 * engine::kMillisecond;
 
-// Tag::message: sequence of the operation, lane, position among the messages of that pair and lane.
-// The sequence wraps after 2^23 operations, of which only the few under way can meet.
-std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane, std::uint32_t message) {
-    return std::uint64_t{sequence & 0x7fffff} << 40 | std::uint64_t{lane} << 32 | message;
-}
-
 }  // namespace
 
 KernelReducer::KernelReducer(Collective collective, weft_reduction op, weft_dtype dtype)
@@ -86,9 +80,12 @@ Layout ScheduleRun::make_layout() const {
 
 void ScheduleRun::start(engine::Engine&) {
     enter();
-    if (finished()) {
-        return;
+    if (!finished()) {
+        run();
     }
+}
+
+void ScheduleRun::run() {
     try {
         prepare_input();
         scratch_ = group().scratch().take(layout_.elements(Buffer::kScratch) * element_);
@@ -283,7 +280,7 @@ void ScheduleRun::complete(std::uint32_t step) {
     }
 }
 
-void ScheduleRun::finish_output() noexcept {
+void ScheduleRun::finish_sums() noexcept {
     const std::size_t count = layout_.elements(Buffer::kOutput);
     const bool has_output =
         !collectives::is_rooted(arguments_.collective) || arguments_.root == group().rank();
@@ -292,6 +289,10 @@ void ScheduleRun::finish_output() noexcept {
         collectives::divide_function(arguments_.dtype)(
             arguments_.output, arguments_.output, static_cast<std::size_t>(group().size()), count);
     }
+}
+
+void ScheduleRun::finish_output() noexcept {
+    finish_sums();
     watch(false);
     group().scratch().give_back(std::move(scratch_));
     group().scratch().give_back(std::move(input_copy_));

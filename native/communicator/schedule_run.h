@@ -50,7 +50,15 @@ class FusedReducer final : public datapath::Reducer {
     std::ptrdiff_t distance_;  // from the destination to the copy's source, bytes
 };
 
-class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
+// Tag::message of a collective's messages: its sequence, the lane, the position among the messages
+// of that pair and lane. The sequence wraps after 2^23 operations, of which only the few under way
+// can meet.
+constexpr std::uint64_t message_number(std::uint32_t sequence, std::uint8_t lane,
+                                       std::uint32_t message) noexcept {
+    return std::uint64_t{sequence & 0x7fffff} << 40 | std::uint64_t{lane} << 32 | message;
+}
+
+class ScheduleRun : public GroupOperation, datapath::TransferObserver {
   public:
     // `sequence` numbers the group's collectives, equally on all ranks; `signature` says what they
     // are (signature.h).
@@ -62,10 +70,20 @@ class ScheduleRun final : public GroupOperation, datapath::TransferObserver {
     std::string describe() const override;
     void fail(const ErrorPtr& error) override;
 
-  private:
+  protected:
     void start(engine::Engine& engine) override;
-    void expire() override;
     std::vector<std::int32_t> waiting_for() const override;
+    // What start() does once the group knows of us.
+    void run();
+    // The last touch on the output (AVG divides), as on every rank.
+    void finish_sums() noexcept;
+
+    Arguments& arguments() noexcept { return arguments_; }
+    std::uint32_t sequence() const noexcept { return sequence_; }
+    std::uint64_t signature() const noexcept { return signature_; }
+
+  private:
+    void expire() override;
     ErrorPtr timeout_error() const override;
     void transfer_done(datapath::Transfer& transfer) noexcept override;
 

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "datapath/error.h"
+#include "transport/config.h"
 #include "transport/types.h"
 
 namespace weft::datapath {
@@ -133,6 +134,13 @@ class Channel {
     // How many paths Transfer::shares may name.
     virtual std::uint16_t paths() const noexcept { return 1; }
 
+    // Exchanges policies of the transport, all or none. Throws Error: INVALID (no such policy or
+    // parameter), STATE (the edge is not open), UNSUPPORTED (this datapath has no policies).
+    virtual void set_policies(const transport::PolicyChange&) { throw no_policies(); }
+    // Takes a path out of use, or back into it. Throws the same, INVALID for a path that is not
+    // there or that is the last good one.
+    virtual void deny_path(std::uint16_t /*path*/, bool /*denied*/) { throw no_policies(); }
+
     // On a failed or closed channel the transfer fails at once (through its observer).
     virtual void send(Transfer& transfer) = 0;
     virtual void recv(Transfer& transfer) = 0;
@@ -156,6 +164,13 @@ class Channel {
     // One JSON object with whatever the datapath knows (paths, windows, retransmissions, drops,
     // bytes, messages).
     virtual std::string stats_json() const = 0;
+
+  private:
+    Error no_policies() const {
+        return Error(WEFT_ERR_UNSUPPORTED, std::string(datapath()) +
+                                               ": edges of this datapath have no paths to choose "
+                                               "from and no policies to exchange");
+    }
 };
 
 // What every datapath needs to know of the process.
@@ -211,6 +226,10 @@ class Datapath {
     virtual bool arm() = 0;
     virtual void disarm() = 0;
     virtual std::vector<int> wait_fds() const = 0;
+
+    // Exchanges policies of all edges, living and to come; false where there are none to exchange.
+    // Throws Error INVALID, and changes nothing, for what does not exist.
+    virtual bool set_policies(const transport::PolicyChange&) { return false; }
 
     // Counters of the whole datapath as one JSON object (sockets, handshakes, drops by reason,
     // ...).

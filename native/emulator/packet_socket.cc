@@ -12,6 +12,8 @@ namespace weft::emulator {
 namespace {
 
 constexpr std::size_t kBlock = 1 << 20;
+// Frames count until their receiver's CPU has taken them: several hundred of the largest trains.
+constexpr int kSendBuffer = 32 << 20;
 
 std::system_error failed(const char* what) {
     return {errno, std::generic_category(), std::string("packet socket: ") + what};
@@ -33,6 +35,9 @@ PacketSocket::PacketSocket(std::size_t frame_size, std::size_t frames) {
         set(fd_, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
         set(fd_, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING (Linux 4.20)");
         set(fd_, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS");
+        // Without privilege as much as the system grants anybody.
+        if (setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0)
+            setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
         constexpr std::size_t kRoom = 128;  // for the ring's own headers in front of a frame
         frame_size_ = (frame_size + kRoom + 255) / 256 * 256;
         block_frames_ = kBlock / frame_size_;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "datapath/policies.h"
 #include "datapath/udp/udp.h"
 #include "datapath/verbs/verbs.h"
 #include "datapath/xdp/xdp.h"
@@ -15,6 +16,10 @@ namespace {
 constexpr Time kDefaultTimeout = 30 * 60 * kSecond;
 constexpr Time kDefaultConnectTimeout = 30 * kSecond;
 constexpr Time kDefaultPeerTimeout = 1500 * kMillisecond;
+// xdp only where it is asked for: it takes privileges and a network card for itself, and where the
+// kernel copies packets anyway it costs about twice the processor time of udp with its trains
+// (`weft bench datapaths`; docs/xdp.md).
+constexpr const char* kDefaultDatapaths = "shm,udp";
 
 std::string text_option(const char* given, const char* variable, const char* otherwise) {
     if (given != nullptr) {
@@ -49,20 +54,6 @@ std::map<std::string, std::string> key_values(const std::string& text) {
     return values;
 }
 
-Time milliseconds_from(const char* variable, Time otherwise) {
-    const char* text = std::getenv(variable);
-    if (text == nullptr) {
-        return otherwise;
-    }
-    char* end = nullptr;
-    const long long value = std::strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || value <= 0) {
-        throw Error(WEFT_ERR_INVALID, std::string(variable) + "=\"" + text +
-                                          "\" is not a positive number of milliseconds");
-    }
-    return value * kMillisecond;
-}
-
 // Without what only one datapath reads.
 std::map<std::string, std::string> common_options(const std::map<std::string, std::string>& all) {
     return datapath::VerbsOptions::without(datapath::XdpOptions::without(all));
@@ -78,6 +69,20 @@ datapath::Identity make_identity(const ContextOptions& options) {
 
 }  // namespace
 
+Time milliseconds_from(const char* variable, Time otherwise) {
+    const char* text = std::getenv(variable);
+    if (text == nullptr) {
+        return otherwise;
+    }
+    char* end = nullptr;
+    const long long value = std::strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || value <= 0) {
+        throw Error(WEFT_ERR_INVALID, std::string(variable) + "=\"" + text +
+                                          "\" is not a positive number of milliseconds");
+    }
+    return value * kMillisecond;
+}
+
 ContextOptions ContextOptions::from(const weft_context_options* given) {
     weft_context_options raw = WEFT_CONTEXT_OPTIONS_INIT;
     if (given != nullptr) {
@@ -90,7 +95,7 @@ ContextOptions ContextOptions::from(const weft_context_options* given) {
     }
     ContextOptions options;
     options.secret = text_option(raw.secret, "WEFT_SECRET", "");
-    options.datapaths = text_option(raw.datapaths, "WEFT_DATAPATHS", "shm,udp");
+    options.datapaths = text_option(raw.datapaths, "WEFT_DATAPATHS", kDefaultDatapaths);
     options.interfaces = text_option(raw.interfaces, "WEFT_INTERFACES", "");
     options.transport = key_values(text_option(raw.transport, "WEFT_TRANSPORT", ""));
     options.timeout =
@@ -150,6 +155,38 @@ void Context::retire() {
 
 std::string Context::address() {
     return engine_.call([this] { return mesh_.address().encode(); });
+}
+
+void Context::set_policies(const std::string& pairs) {
+    const transport::PolicyChange change = datapath::policy_change(key_values(pairs));
+    engine_.call([&] {
+        bool any = false;
+        for (const auto& datapath : engine_.datapaths()) {
+            any = datapath->set_policies(change) || any;
+        }
+        if (!any) {
+            throw Error(WEFT_ERR_UNSUPPORTED, "none of the context's datapaths (" +
+                                                  options_.datapaths +
+                                                  ") has policies to exchange");
+        }
+    });
+}
+
+datapath::Channel& Context::open_channel(datapath::PeerId id) {
+    Peer* peer = mesh_.find(id);
+    if (peer == nullptr || peer->state() != Peer::State::kOpen) {
+        throw Error(WEFT_ERR_STATE, "the edge to peer " + datapath::hex(id) + " is not open", id);
+    }
+    return peer->channel();
+}
+
+void Context::set_policies(datapath::PeerId peer, const std::string& pairs) {
+    const transport::PolicyChange change = datapath::policy_change(key_values(pairs));
+    engine_.call([&] { open_channel(peer).set_policies(change); });
+}
+
+void Context::deny_path(datapath::PeerId peer, std::uint16_t path, bool denied) {
+    engine_.call([&] { open_channel(peer).deny_path(path, denied); });
 }
 
 std::string Context::stats_json() {

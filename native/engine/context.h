@@ -28,6 +28,9 @@ struct ContextOptions {
     static ContextOptions from(const weft_context_options* given);
 };
 
+// What an environment variable says, or `otherwise` where it is not set. Throws Error(INVALID).
+Time milliseconds_from(const char* variable, Time otherwise);
+
 class Context {
   public:
     // Throws Error(INVALID, RESOURCES, SYSTEM).
@@ -45,6 +48,11 @@ class Context {
 
     std::string address();
     std::string stats_json();
+    // Exchanges policies of all connections that have some, living and to come, or of one peer's.
+    // `pairs`: as of `transport`. Throws Error (INVALID, STATE, UNSUPPORTED).
+    void set_policies(const std::string& pairs);
+    void set_policies(datapath::PeerId peer, const std::string& pairs);
+    void deny_path(datapath::PeerId peer, std::uint16_t path, bool denied);
 
     // Held by every handle that a user was given of what lives in here.
     const std::shared_ptr<const void>& lease() const noexcept { return lease_; }
@@ -54,6 +62,8 @@ class Context {
     void retire();
 
   private:
+    datapath::Channel& open_channel(datapath::PeerId peer);
+
     const ContextOptions options_;
     Engine engine_;
     Mesh mesh_;

@@ -268,6 +268,20 @@ void Engine::ended(Operation& operation) {
     active_count_.store(static_cast<int>(active_.size()), std::memory_order_relaxed);
 }
 
+void Engine::add_poller(Poller& poller, int fd) {
+    pollers_.push_back(&poller);
+    if (fd >= 0) {
+        epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+        epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event);
+    }
+}
+
+void Engine::remove_poller(Poller& poller, int fd) {
+    if (std::erase(pollers_, &poller) > 0 && fd >= 0) {
+        epoll_ctl(poll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+    }
+}
+
 bool Engine::progress(Time now) {
     ++counters_.rounds;
     bool moved = false;
@@ -440,6 +454,9 @@ void Engine::sleep(Time deadline) {
         ++counters_.sleeps;
         for (auto& datapath : datapaths_) {
             wake = std::min(wake, datapath->next_wakeup());
+        }
+        for (const Poller* poller : pollers_) {
+            wake = std::min(wake, poller->next_wakeup());
         }
         for (auto& operation : active_) {
             wake = std::min(wake, operation->deadline());

@@ -25,11 +25,13 @@
 
 namespace weft::engine {
 
-// Something besides datapaths that moves when looked at (boards in shared memory). Under the driver
-// lock.
+// Something besides datapaths that moves when looked at (boards in shared memory, a switch's
+// answers). Under the driver lock.
 class Poller {
   public:
     virtual bool poll() = 0;  // true if anything moved
+    // When to look again although nothing rang.
+    virtual Time next_wakeup() const noexcept { return kNever; }
 
   protected:
     ~Poller() = default;
@@ -76,8 +78,9 @@ class Engine {
     void defer(std::function<void()> command) { commands_.push(std::move(command)); }
 
     // Under the lock.
-    void add_poller(Poller& poller) { pollers_.push_back(&poller); }
-    void remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
+    // `fd`: wakes us when it is readable; -1: none.
+    void add_poller(Poller& poller, int fd = -1);
+    void remove_poller(Poller& poller, int fd = -1);
 
     // Spins on `step` (under the lock, as a driver) as long as a waiter would spin; true once it
     // returned true. False at once when another thread drives: the caller then submits an operation

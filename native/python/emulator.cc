@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include "emulator/tunnel.h"
 #include "python/areas.h"
 
 namespace weft::python {
@@ -66,11 +67,47 @@ py::dict port_stats(Emulator& self) {
     return columns;
 }
 
+py::dict as_dict(const emulator::TunnelReport& report) {
+    py::dict values;
+    values["frames_out"] = report.frames_out;
+    values["frames_in"] = report.frames_in;
+    values["refused"] = report.refused;
+    values["ring_drops"] = report.ring_drops;
+    values["strangers"] = report.strangers;
+    values["probes"] = report.probes;
+    values["round_trip"] = report.round_trip;
+    values["round_trip_last"] = report.round_trip_last;
+    return values;
+}
+
+void bind_tunnel(py::module_& module) {
+    using emulator::Tunnel;
+    py::class_<Tunnel>(module, "Tunnel")
+        .def(py::init<int, std::uint64_t, std::size_t>(), py::arg("udp"), py::arg("key"),
+             py::arg("frame_size"))
+        .def(
+            "add",
+            [](Tunnel& self, const std::vector<std::pair<std::uint32_t, int>>& edges,
+               std::size_t ring_frames) {
+                std::vector<Tunnel::Edge> made;
+                for (const auto& [host, interface] : edges) made.push_back({host, interface});
+                self.add(made, ring_frames);
+            },
+            py::arg("edges"), py::arg("ring_frames"),
+            "Hosts and their interfaces (numbers) in this thread's network namespace.")
+        .def("set_peer", &Tunnel::set_peer, py::arg("address"), py::arg("port"),
+             "An IPv4 address in network byte order, a port in the host's.")
+        .def("run", &Tunnel::run, py::call_guard<py::gil_scoped_release>())
+        .def("stop", &Tunnel::stop)
+        .def("report", [](const Tunnel& self) { return as_dict(self.report()); });
+}
+
 }  // namespace
 
 void bind_emulator(py::module_& parent) {
     py::module_ module =
         parent.def_submodule("emulator", "The fabric by the wall clock. See native/emulator.");
+    bind_tunnel(module);
     py::class_<EdgePort>(module, "EdgePort")
         .def(py::init([](int interface, emulator::Mac mac, std::uint32_t ipv4,
                          emulator::Ipv6 ipv6) { return EdgePort{interface, mac, ipv4, ipv6}; }),

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,6 +28,11 @@ class ConfigError : public std::invalid_argument {
 struct PolicyChoice {
     std::string name;
     std::vector<std::pair<std::string, double>> parameters;
+};
+
+// What is to be exchanged on a living connection; what is absent stays.
+struct PolicyChange {
+    std::optional<PolicyChoice> scheduler = {}, congestion = {}, recovery = {};
 };
 
 // The shared 128-bit secret whose possession both sides prove to each other.

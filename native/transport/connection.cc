@@ -468,16 +468,8 @@ void Connection::expect(Time now, bool waiting) {
     }
 }
 
-void Connection::set_scheduler(const PolicyChoice& choice) {
-    parts_->sender.set_scheduler(choice);
-}
-
-void Connection::set_congestion(const PolicyChoice& choice) {
-    parts_->sender.set_congestion(choice);
-}
-
-void Connection::set_recovery(const PolicyChoice& choice) {
-    parts_->sender.set_recovery(choice);
+void Connection::set_policies(const PolicyChange& change) {
+    parts_->sender.set_policies(change);
 }
 
 bool Connection::deny_path(Time now, PathId path, bool denied) {
@@ -544,6 +536,10 @@ bool Connection::has_unfinished_messages() const {
 
 const Failure& Connection::failure() const {
     return parts_->failure;
+}
+
+const Config& Connection::config() const {
+    return parts_->shared.config;
 }
 
 Stats Connection::stats() const {

@@ -78,11 +78,9 @@ class Connection {
     // The connection itself knows about unfinished messages in both directions.
     void expect(Time now, bool waiting);
 
-    // Replace one policy of the living connection; its successor starts anew. They throw
-    // ConfigError, and change nothing, when the name or a parameter does not exist.
-    void set_scheduler(const PolicyChoice& choice);
-    void set_congestion(const PolicyChoice& choice);
-    void set_recovery(const PolicyChoice& choice);
+    // Replaces policies of the living connection; successors start anew. Throws ConfigError, and
+    // changes nothing, when a name or a parameter does not exist.
+    void set_policies(const PolicyChange& change);
 
     // Takes a path out of use by decree, or back into it (PathHealth::kDenied). False when there is
     // no such path, or no good one would be left.
@@ -125,6 +123,7 @@ class Connection {
     std::uint32_t chunk_size() const;      // negotiated; our own before the handshake is done
     bool has_unfinished_messages() const;  // in either direction
     const Failure& failure() const;        // reason kNone unless state() is kFailed
+    const Config& config() const;          // with the policies of now
     Stats stats() const;
 
     // The observer must outlive the connection or be taken back with nullptr.

@@ -44,20 +44,26 @@ void Sender::open() {
     queue_.open(shared_.stats.chunk_size, shared_.remote.eager_window, shared_.remote.eager_limit);
 }
 
-void Sender::set_scheduler(const PolicyChoice& choice) {
-    scheduler_ = make_path_scheduler(choice, policy_context());
-    shared_.config.scheduler = choice;
-}
-
-void Sender::set_congestion(const PolicyChoice& choice) {
-    take_congestion(make_congestion_control(choice, policy_context()));
-    shared_.config.congestion = choice;
-    release_at_ = 0;
-}
-
-void Sender::set_recovery(const PolicyChoice& choice) {
-    recovery_ = make_loss_recovery(choice, policy_context());
-    shared_.config.recovery = choice;
+void Sender::set_policies(const PolicyChange& change) {
+    const auto make = [&](const auto& choice, auto maker) {
+        return choice ? maker(*choice, policy_context()) : nullptr;
+    };
+    auto scheduler = make(change.scheduler, make_path_scheduler);
+    auto congestion = make(change.congestion, make_congestion_control);
+    auto recovery = make(change.recovery, make_loss_recovery);
+    if (scheduler) {
+        scheduler_ = std::move(scheduler);
+        shared_.config.scheduler = *change.scheduler;
+    }
+    if (congestion) {
+        take_congestion(std::move(congestion));
+        shared_.config.congestion = *change.congestion;
+        release_at_ = 0;
+    }
+    if (recovery) {
+        recovery_ = std::move(recovery);
+        shared_.config.recovery = *change.recovery;
+    }
 }
 
 MessageId Sender::send(const SendRequest& request) {

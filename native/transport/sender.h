@@ -29,10 +29,8 @@ class Sender {
     // The handshake is done: shared.remote is valid.
     void open();
 
-    // Replace a policy; throw ConfigError and change nothing when it cannot be made.
-    void set_scheduler(const PolicyChoice& choice);
-    void set_congestion(const PolicyChoice& choice);
-    void set_recovery(const PolicyChoice& choice);
+    // Throws ConfigError and changes nothing when one cannot be made.
+    void set_policies(const PolicyChange& change);
 
     MessageId send(const SendRequest& request);
     bool cancel(MessageId id, std::uint32_t code);

@@ -34,15 +34,19 @@ def all_reduce(
     faults: Faults | None = None,
     cues: Sequence[tuple[float, Callable[[], None]]] = (),
     straggler_us: float | None = None,
+    ready_us: Sequence[float] = (),
     deadline_us: float = 10e6,
 ) -> Outcome:
     """Sums `values[i]` of `members[i]` (hosts at the port of their number) through the switch.
 
+    `ready_us[i]`: when that member begins, in virtual time.
     Raises `AggregationError` at the deadline: the caller then takes another algorithm.
     """
     workers = {
-        m.host: Worker(m, v, timeout_us=200 + 20 * delay_us, straggler_us=straggler_us)
-        for m, v in zip(members, values, strict=True)
+        m.host: Worker(
+            m, v, timeout_us=200 + 20 * delay_us, straggler_us=straggler_us, ready_us=ready
+        )
+        for m, v, ready in zip(members, values, ready_us or [0.0] * len(members), strict=True)
     }
     star = Star(send, workers, dict.fromkeys(workers, gbps), delay_us, faults or Faults(), cues)
     if not star.run(deadline_us):

@@ -7,7 +7,6 @@ value" (NULL, NaN, out of the statistics' range); the switch lets such rows pass
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 U64 = npt.NDArray[np.uint64]
 TOP = (1 << 32) - 2
+_PIECE = 1 << 14
 _SIGN = np.uint64(1 << 63)
 
 
@@ -115,15 +115,17 @@ class Scale:
 
 def mix(values: U64) -> U64:
     """The finaliser of splitmix64 (Steele, Lea, Flood 2014): one to one, and well spread."""
-    x = values.copy()
+    x = values ^ (values >> np.uint64(30))
     with np.errstate(over="ignore"):
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+        x *= np.uint64(0xBF58476D1CE4E5B9)
+        x ^= x >> np.uint64(27)
+        x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
 
 
-def _identity(column: pa.ChunkedArray) -> U64:
-    """64 bits per value, NULLs as any; texts and floats by their own bytes."""
+def _identity(column: pa.ChunkedArray, salt: int) -> U64:
+    """64 bits per value, NULLs as any; texts by a hash, floats by their own bytes."""
     if is_integral(column.type):
         return mix(_integers(column).view(np.uint64))
     if pa.types.is_floating(column.type):
@@ -131,19 +133,52 @@ def _identity(column: pa.ChunkedArray) -> U64:
         values = np.where(np.isnan(values), np.nan, values)  # one NaN
         return mix(values.view(np.uint64))
     if pa.types.is_dictionary(column.type):
-        return _identity(column.cast(column.type.value_type))
-    encoded = column.combine_chunks().dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    hashes = [
-        int.from_bytes(hashlib.blake2b(_octets(v), digest_size=8).digest(), "little")
-        for v in encoded.dictionary.to_pylist()
-    ]
-    index = encoded.indices.fill_null(0).to_numpy()
-    return np.asarray(np.array(hashes or [0], np.uint64)[index], np.uint64)
+        return _identity(column.cast(column.type.value_type), salt)
+    if not is_text(column.type):
+        raise TypeError(f"columns of type {column.type} have no 64 bit codes")
+    # In pieces that stay in a cache.
+    pieces = [c.slice(i, _PIECE) for c in column.chunks for i in range(0, len(c), _PIECE)]
+    return np.concatenate([np.zeros(0, np.uint64), *(_hashes(p, salt) for p in pieces)])
 
 
-def _octets(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+def _hashes(texts: pa.Array, salt: int) -> U64:
+    """A hash of each text: its words of eight octets, each mixed into what came before.
+
+    Salted, so that nobody can prepare two texts that meet.
+    """
+    large = pa.types.is_large_string(texts.type) or pa.types.is_large_binary(texts.type)
+    _, edges, octets = texts.buffers()
+    every = np.frombuffer(edges, np.int64 if large else np.int32)
+    offsets: npt.NDArray[np.int64] = every[texts.offset :][: len(texts) + 1].astype("i8")
+    first, end = (int(offsets[0]), int(offsets[-1])) if len(texts) else (0, 0)
+    at, left = offsets[:-1] - first, offsets[1:] - offsets[:-1]
+    # Zeros after the end, so that eight octets may be read at each of them.
+    used = np.frombuffer(octets or b"", np.uint8)[first:end]
+    padded = np.concatenate([used, np.zeros(8, np.uint8)])
+    words: U64 = np.ndarray((len(padded) - 7,), np.uint64, padded, strides=(1,))
+    state = mix(left.astype(np.uint64) ^ np.uint64(salt))
+    found, rows = state, np.flatnonzero(left > 0)
+    at, left, state = at[rows], left[rows], state[rows]
+    while len(rows):
+        word = words[at] & _FIRST_OCTETS[np.minimum(left, 8)]
+        with np.errstate(over="ignore"):
+            state = mix(state * np.uint64(0x9E3779B97F4A7C15) + word)
+        found[rows] = state
+        more = np.flatnonzero(left > 8)
+        rows, at, left, state = rows[more], at[more] + 8, left[more] - 8, state[more]
+    return found
+
+
+#: By how many octets of a word count.
+_FIRST_OCTETS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
+
+
+def check_key(type_: pa.DataType) -> None:
+    """Raises `TypeError` for a type whose values `key` cannot tell apart."""
+    if pa.types.is_dictionary(type_):
+        check_key(type_.value_type)
+    elif not (is_integral(type_) or pa.types.is_floating(type_) or is_text(type_)):
+        raise TypeError(f"columns of type {type_} have no 64 bit codes")
 
 
 def one_to_one(types: list[pa.DataType]) -> bool:
@@ -151,18 +186,18 @@ def one_to_one(types: list[pa.DataType]) -> bool:
     return len(types) == 1 and is_integral(types[0])
 
 
-def key(columns: list[pa.ChunkedArray]) -> U64:
-    """One 64 bit key per row.
+def key(columns: list[pa.ChunkedArray], salt: int = 0) -> U64:
+    """One 64 bit key per row; `salt` is that of fingerprints.
 
     A NULL in a single column gives 0; among several it is a value like others, as DISTINCT and
     GROUP BY have it.
     """
     if len(columns) == 1:
-        made = _identity(columns[0])
+        made = _identity(columns[0], salt)
         return np.where(np.asarray(pc.is_valid(columns[0]).to_numpy(), bool), made, np.uint64(0))
     made = np.zeros(len(columns[0]), np.uint64)
     for i, column in enumerate(columns):
-        part = _identity(column)
+        part = _identity(column, salt)
         absent = np.asarray(pc.is_null(column).to_numpy(), bool)
         part = np.where(absent, np.uint64(0x5851F42D4C957F2D), part)
         with np.errstate(over="ignore"):
@@ -170,7 +205,8 @@ def key(columns: list[pa.ChunkedArray]) -> U64:
     return made
 
 
-def lanes(keys: U64, count: int) -> npt.NDArray[np.int64]:
-    """The lane of each key: equal keys meet in one lane."""
+def lanes(keys: U64, count: int) -> npt.NDArray[np.uint8]:
+    """The lane of each key, of at most 256: equal keys meet in one lane."""
     with np.errstate(over="ignore"):
-        return ((keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)).astype(np.int64) % count
+        spread = (keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    return (spread % np.uint64(count)).astype(np.uint8)

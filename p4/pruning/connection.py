@@ -12,45 +12,36 @@ them in DuckDB (or another engine).
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import duckdb
-import numpy as np
 import pyarrow as pa
 
 from weft.p4.pruning import execute, plan, tables, wire
-from weft.p4.pruning.control import Installed, NoRoom, PruningSwitch
-from weft.p4.pruning.execute import Job, Rows
-from weft.p4.pruning.network import Traffic, Wires, transfer
-from weft.p4.pruning.reliability import GoBackNSender, Receiver, Sender
+from weft.p4.pruning.cluster import Cluster, Task, Wires
+from weft.p4.pruning.control import Installed, NoRoom
+from weft.p4.pruning.costs import Costs, of_master
+from weft.p4.pruning.engine import DuckDB, Engine
+from weft.p4.pruning.execute import Job
+from weft.p4.pruning.network import VirtualCluster
+from weft.p4.pruning.worker import Worker
 
-#: Runs SQL over Arrow tables by name.
-Engine = Callable[[str, Mapping[str, pa.Table]], pa.Table]
 _ROW_WIRE_BYTES = (wire.HEADER_BYTES + 24) / wire.LANES + wire.ROW_BYTES
-
-
-def duckdb_engine(sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
-    """The default master: DuckDB in this process, spilling to a folder that goes with it."""
-    with (
-        tempfile.TemporaryDirectory() as spill,
-        duckdb.connect(config={"temp_directory": spill}) as database,
-    ):
-        for name, table in given.items():
-            database.register(name, table)
-        return database.sql(sql).to_arrow_table()
 
 
 @dataclass(slots=True)
 class Report:
-    """What a query cost, and what it would have cost without the switch. Times are of the network.
+    """What a query cost, and what its transfer would have cost without the switch.
 
-    `expected` and `rows` count rows that meet the workers' conditions, by table.
+    `rows` counts rows that meet the workers' conditions, by table. `elapsed_us` are microseconds of
+    the network, `prepare_s` seconds of CPU time that the slowest worker took to make its packets.
+    `elapsed_without_us` is what the links' rates alone would take.
     """
 
     pushed: str = ""  # the operator in the switch; empty: none, and `reason` says why
@@ -64,7 +55,13 @@ class Report:
     bytes_without: int = 0
     elapsed_us: float = 0.0
     elapsed_without_us: float = 0.0
+    prepare_s: float = 0.0
     master_s: float = 0.0  # wall time of the master's query
+
+    @property
+    def total_s(self) -> float:
+        """From the first packet to the answer: workers, network and master, one after another."""
+        return self.prepare_s + self.elapsed_us * 1e-6 + self.master_s
 
     @property
     def saved(self) -> float:
@@ -82,16 +79,24 @@ class Answer:
     report: Report
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """A query and what survived of its tables: all that it needs for its answer."""
+
+    sql: str
+    tables: Mapping[str, pa.Table]
+    report: Report
+
+
 @dataclass(slots=True)
 class _Run:
     """One query on its way."""
 
+    number: int
     query: plan.Query
     report: Report
-    chosen: dict[str, list[Rows]]  # by table and worker: rows that meet the workers' condition
     job: Job | None = None
     installed: Installed | None = None
-    kept: dict[str, list[Rows]] = field(default_factory=dict)
 
 
 class Connection:
@@ -99,29 +104,26 @@ class Connection:
 
     def __init__(
         self,
-        sources: Mapping[str, Any],
+        opened: Mapping[str, tables.Table],
+        cluster: Cluster,
+        wires: Wires,
         *,
-        workers: int = 5,
-        wires: Wires | None = None,
         delta: float = 1e-4,
-        engine: Engine = duckdb_engine,
+        engine: Engine | None = None,
         seed: int = 1,
-        go_back_n: bool = False,
+        costs: Costs | None = None,
     ) -> None:
-        """See `connect`."""
-        if not 0 < delta < 1:
-            raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
-        self.wires = wires or Wires()
-        self._delta, self._engine, self._workers = delta, engine, workers
-        self._tables = {
-            name: tables.Table.split(name, tables.read(name, source), workers)
-            for name, source in sources.items()
-        }
+        """Of tables whose fragments the cluster's workers have. `connect` is the way in."""
+        self.wires = wires
+        self._delta, self._engine = delta, engine or DuckDB()
+        self._costs = costs or Costs()
+        self._tables, self.cluster, self._switch = dict(opened), cluster, cluster.switch
+        self._workers = len(cluster.switch.workers)
         self._schemas = {
             name: {f.name: str(f.type) for f in t.schema} for name, t in self._tables.items()
         }
-        self._sender = GoBackNSender if go_back_n else Sender
-        self._switch = PruningSwitch(workers, seed, in_order=go_back_n)
+        self._salt = int.from_bytes(hashlib.blake2b(b"%d" % seed, digest_size=8).digest(), "big")
+        self._runs = itertools.count(1)
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------------------ queries
@@ -131,10 +133,14 @@ class Connection:
     ) -> Answer:
         """Runs one query. `push`: True always uses the switch if it can, False never does.
 
+        EXPLAIN before a query gives the lines of `explain` as a table.
         `restart_at_us` lets the switch lose power that long after the first packet: for tests.
         Raises `plan.QueryError` for what cannot be read, `TransferError` when the network ends
         nothing in time.
         """
+        word, _, rest = query.strip().partition(" ")
+        if word.upper() == "EXPLAIN":
+            return Answer(pa.table({"plan": self.explain(rest).splitlines()}), Report())
         return self.sql_together([query], push=push, restart_at_us=restart_at_us)[0]
 
     def sql_together(
@@ -142,28 +148,41 @@ class Connection:
         restart_at_us: float | None = None,
     ) -> list[Answer]:  # fmt: skip
         """Runs several queries side by side, each on its own cells of the switch."""
-        return self._run([plan.analyse(q, self._schemas) for q in queries], push, restart_at_us)
+        return [self._ask(pruned) for pruned in self.prune(queries, push, restart_at_us)]
+
+    def prune(
+        self, queries: Sequence[str | plan.Query], push: bool | None = None,
+        restart_at_us: float | None = None,
+    ) -> list[Pruned]:  # fmt: skip
+        """As `sql_together`, but without the master's own queries: what survived, for others."""
+        read = [plan.analyse(q, self._schemas) if isinstance(q, str) else q for q in queries]
+        return self._run(read, push, restart_at_us)
+
+    def _ask(self, pruned: Pruned) -> Answer:
+        """The master's own query."""
+        began = time.perf_counter()
+        table = self._engine(pruned.sql, pruned.tables)
+        pruned.report.master_s = time.perf_counter() - began
+        return Answer(table, pruned.report)
 
     def skyline(self, table: str, largest: Mapping[str, bool], *, push: bool | None = None
                 ) -> Answer:  # fmt: skip
         """Rows that no other row dominates; `largest[column]` says whether more is better.
 
-        Two or three columns. SQL has no word for it: the master's query is a NOT EXISTS.
+        Two or three columns. A row that lacks one of them is dominated by none.
         """
+        return self._ask(self.prune([self.skyline_query(table, largest)], push)[0])
+
+    def skyline_query(self, table: str, largest: Mapping[str, bool]) -> plan.Query:
+        """The query of `skyline`, for `prune`: SQL has no word for it."""
         if not 2 <= len(largest) <= 3:
             raise plan.QueryError(f"a skyline has two or three columns, not {len(largest)}")
         unknown = [c for c in (table, *largest) if c not in {*self._schemas.get(table, {}), table}]
         if table not in self._schemas or unknown:
             raise plan.QueryError(f"no table {table} with columns {', '.join(largest)}")
-        columns, sides = tuple(largest), tuple(largest.values())
-        name, q = tables.quoted(table), [tables.quoted(c) for c in columns]
-        better = [f"o.{c} {'>' if up else '<'} t.{c}" for c, up in zip(q, sides, strict=True)]
-        good = [f"o.{c} {'>' if up else '<'}= t.{c}" for c, up in zip(q, sides, strict=True)]
-        sql = (f"SELECT t.* FROM {name} t WHERE NOT EXISTS (SELECT 1 FROM {name} o WHERE "
-               f"{' AND '.join(good)} AND ({' OR '.join(better)}))")  # fmt: skip
         use = plan.Use(table, tuple(self._schemas[table]), None)
-        pushed = plan.Skyline(table, columns, sides)
-        return self._run([plan.Query(sql, (use,), (pushed,))], push, None)[0]
+        pushed = plan.Skyline(table, tuple(largest), tuple(largest.values()))
+        return plan.Query(plan.skyline_sql(table, largest), (use,), (pushed,))
 
     def explain(self, query: str) -> str:
         """What would be pushed, and what that is expected to save."""
@@ -183,7 +202,10 @@ class Connection:
         lines.append(f"switch: {job.title}; {sure}")
         for table, share in job.keep.items():
             lines.append(f"expected of {table}: {1 - share:.1%} of the rows pruned")
-        lines.append(f"network: {with_ / 1e3:.2f} ms expected, {without / 1e3:.2f} ms without")
+        lines.append(
+            f"workers, network and master: {with_ / 1e3:.2f} ms expected, "
+            f"{without / 1e3:.2f} ms without"
+        )
         return "\n".join(lines)
 
     # ----------------------------------------------------------------------------- planning
@@ -201,7 +223,9 @@ class Connection:
         reason = query.reason
         for alternative in query.pushes:
             try:
-                job = execute.prepare(alternative, self._tables, self._switch, self._delta, kept)
+                job = execute.prepare(
+                    alternative, self._tables, self._switch, self._delta, kept, self._salt
+                )
             except (NoRoom, TypeError) as problem:
                 reason = str(problem)
                 continue
@@ -216,58 +240,61 @@ class Connection:
     def _estimate(
         self, query: plan.Query, job: Job, kept: Mapping[str, float]
     ) -> tuple[float, float]:
-        """Expected network time in microseconds with and without the switch."""
-        wires, through = self.wires, {p.table: 0.0 for p in job.passes}
+        """Expected microseconds with and without the switch, of workers, network and master."""
+        wires, through = self.wires, 0.0
         rows = {u.table: self._tables[u.table].rows * kept[u.table] for u in query.uses}
-        without = after = ids = 0.0
+        before = left = bytes_before = bytes_left = 0.0
         for use in query.uses:
             width = self._tables[use.table].width(use.columns)
-            without += rows[use.table] * width
-            share = job.keep.get(use.table, 1.0)
-            after += rows[use.table] * width * share
-            ids += rows[use.table] * (share if use.table in job.keep else 0.0) * wire.ID_BYTES
+            some = rows[use.table] * job.keep.get(use.table, 1.0)
+            before, left = before + rows[use.table], left + some
+            bytes_before += rows[use.table] * width
+            bytes_left += some * (width + (wire.ID_BYTES if use.table in job.keep else 0))
         for one in job.passes:
-            through[one.table] += rows[one.table] * _ROW_WIRE_BYTES
-        up = sum(through.values()) * 8e-3 / wires.worker_gbps / self._workers
-        down = (after + ids) * 8e-3 / wires.master_gbps
+            through += rows[one.table]
+        costs, share = self._costs, 1 / self._workers
+        up = through * share * (_ROW_WIRE_BYTES * 8e-3 / wires.worker_gbps + costs.per_row)
+        up += len(job.passes) * costs.per_pass
+        down = bytes_left * 8e-3 / wires.master_gbps
         turns = (len(job.passes) + 1) * 6 * wires.delay_us
-        return up + down + turns, without * 8e-3 / wires.master_gbps + 2 * wires.delay_us
+        without = bytes_before * 8e-3 / wires.master_gbps + 2 * wires.delay_us
+        master = costs.master_per_row
+        return up + down + turns + left * master, without + before * master
 
     # ------------------------------------------------------------------------------ running
 
     def _run(
         self, queries: Sequence[plan.Query], push: bool | None, restart_at_us: float | None
-    ) -> list[Answer]:
+    ) -> list[Pruned]:
         with self._lock:
-            runs = [self._begin(query, push) for query in queries]
+            runs: list[_Run] = []
             try:
+                runs += (self._begin(query, push) for query in queries)
                 self._transfer(runs, restart_at_us)
+                return [self._finish(run) for run in runs]
             finally:
                 for run in runs:
                     if run.installed is not None:
                         self._switch.remove(run.installed)
-        return [self._finish(run) for run in runs]
+                    self.cluster.forget(run.number)
 
     def _begin(self, query: plan.Query, push: bool | None) -> _Run:
         """Lets the workers decide their conditions, and gives the query its place in the switch."""
-        report = Report()
-        chosen = {
-            u.table: [tables.matching(u.table, f, u.where) for f in self._tables[u.table].fragments]
-            for u in query.uses
+        run = _Run(next(self._runs), query, Report())
+        report = run.report
+        report.rows = {
+            u.table: self.cluster.choose(run.number, u.table, u.where) for u in query.uses
         }
-        run = _Run(query, report, chosen)
-        report.rows = {name: sum(map(len, rows)) for name, rows in chosen.items()}
         exactly = {n: r / max(self._tables[n].rows, 1) for n, r in report.rows.items()}
         run.job, report.reason = self._choose(query, exactly, push)
         if run.job is None:
             return run
-        job = run.job
+        job, count = run.job, self._workers
         if job.weakened is not None:  # then the switch decides, and no worker
-            for name in run.chosen:
-                run.chosen[name] = [np.arange(len(f)) for f in self._tables[name].fragments]
-            report.rows = {n: self._tables[n].rows for n in run.chosen}
+            report.rows = {n: self.cluster.choose(run.number, n, None) for n in report.rows}
         try:
-            flows = self._switch.flows(self._workers * len(job.passes))
+            free = self._switch.flows(count * len(job.passes))
+            flows = {p.number: free[i * count :][:count] for i, p in enumerate(job.passes)}
             run.installed = self._switch.install(job.phases, job.shares, flows, job.one_pass)
         except NoRoom as problem:
             run.job, report.reason = None, str(problem)
@@ -280,111 +307,43 @@ class Connection:
 
     def _transfer(self, runs: Sequence[_Run], restart_at_us: float | None) -> None:
         """All passes of all queries, the n-th ones side by side."""
-        steps = max((len(r.job.passes) for r in runs if r.job), default=0)
-        for step in range(steps):
-            taking = [r for r in runs if r.job and step < len(r.job.passes)]
-            senders: list[tuple[int, Sender]] = []
-            receivers: dict[int, Receiver] = {}
+        for step in range(max((len(r.job.passes) for r in runs if r.job), default=0)):
+            tasks, taking = [], []
+            for run in runs:
+                if run.job and run.installed and step < len(run.job.passes):
+                    consumed = frozenset(p.number for p in run.job.passes if p.consume)
+                    tasks.append(Task(run.number, run.installed, run.job.passes[step], consumed))
+                    taking.append(run)
+            traffic = self.cluster.transfer(tasks, restart_at_us if step == 0 else None)
             for run in taking:
-                mine, receiver = self._flows(run, step)
-                senders += mine
-                receivers[receiver.query] = receiver
-            cues = self._restart(taking, senders, restart_at_us if step == 0 else None)
-            traffic = transfer(self._switch, self.wires, senders, receivers, cues)
-            for run in taking:
-                self._collect(run, step, receivers, senders, traffic)
+                report = run.report
+                report.packets += traffic.packets[run.number]
+                report.resent += traffic.resent[run.number]
+                report.prepare_s += traffic.prepare_s[run.number]
+                report.elapsed_us += traffic.elapsed_us
+                report.bytes_to_master += traffic.bytes_to_master // len(taking)
 
-    def _flows(self, run: _Run, step: int) -> tuple[list[tuple[int, Sender]], Receiver]:
-        """The workers' flows of one pass. Rows that no code can hold are kept at once."""
-        assert run.job is not None and run.installed is not None
-        one = run.job.passes[step]
-        kept = [np.zeros(0, np.int64)] * self._workers
-        senders = []
-        flows = run.installed.flows[step * self._workers : (step + 1) * self._workers]
-        for worker, flow in enumerate(flows):
-            rows = run.chosen[one.table][worker]
-            fragment = self._tables[one.table].fragments[worker].take(pa.array(rows))
-            made, lanes, usable = one.encode(fragment)
-            bodies = wire.lay_out(rows[usable].astype(np.uint32), made[usable], lanes[usable])
-            if one.keep_rest:
-                kept[worker] = rows[~usable]
-            stream = wire.Stream(
-                wire.Address(worker + 1), self._switch.master, run.installed.query,
-                run.installed.epoch, one.number, flow,
-            )  # fmt: skip
-            # Time for a full window of every worker to pass the master's link, and some.
-            timeout = 200 + 20 * self.wires.delay_us + 4 * self.wires.jitter_us
-            senders.append((worker + 1, self._sender(stream, bodies, timeout_us=timeout)))
-        if not one.consume:
-            run.kept[one.table] = kept
-        consumed = frozenset(p.number for p in run.job.passes if p.consume)
-        workers = {flow: wire.Address(i + 1) for i, flow in enumerate(flows)}
-        return senders, Receiver(self._switch.master, run.installed.query, workers, consumed)
+    def _finish(self, run: _Run) -> Pruned:
+        """Fetches what survived."""
+        report, uses = run.report, run.query.uses
+        recount = run.job.recount if run.job else None
+        fetched = self.cluster.fetch(run.number, uses, recount)
+        report.survivors = {name: len(table) for name, table in fetched.tables.items()}
+        report.bytes_to_master += fetched.bytes
+        report.elapsed_us += fetched.elapsed_us
+        report.bytes_without, report.elapsed_without_us = self.cluster.without(run.number, uses)
+        return Pruned(run.query.sql, fetched.tables, report)
 
-    def _restart(
-        self, runs: Sequence[_Run], senders: Sequence[tuple[int, Sender]], at_us: float | None
-    ) -> list[tuple[float, Callable[[], None]]]:
-        if at_us is None:
-            return []
+    def refused(self) -> dict[str, int]:
+        """Packets that the switch has counted and dropped since it started, by reason."""
+        return self._switch.refused()
 
-        def back() -> None:
-            self._switch.restarted()
-            epochs = {r.installed.query: r.installed.epoch for r in runs if r.installed}
-            for _, sender in senders:
-                sender.new_epoch(epochs[sender.stream.query])
-
-        return [(at_us, self._switch.restart), (at_us + 100, back)]
-
-    def _collect(
-        self, run: _Run, step: int, receivers: Mapping[int, Receiver],
-        senders: Sequence[tuple[int, Sender]], traffic: Traffic,
-    ) -> None:  # fmt: skip
-        assert run.job is not None and run.installed is not None
-        receiver, one, report = receivers[run.installed.query], run.job.passes[step], run.report
-        mine = [s for _, s in senders if s.stream.query == run.installed.query]
-        report.packets += sum(s.sent_packets for s in mine)
-        report.resent += sum(s.resent_packets for s in mine)
-        report.elapsed_us += traffic.elapsed_us
-        report.bytes_to_master += traffic.bytes_to_master // len(receivers)
-        if one.consume:
-            return
-        for worker, flow in enumerate(receiver.flows):
-            ids = np.array(sorted(receiver.survivors.get(flow, ())), np.int64)
-            run.kept[one.table][worker] = np.union1d(run.kept[one.table][worker], ids)
-
-    def _finish(self, run: _Run) -> Answer:
-        """Fetches what survived, and asks the master."""
-        report, given, by_worker = run.report, {}, dict.fromkeys(range(self._workers), 0)
-        whole = dict(by_worker)
-        for use in run.query.uses:
-            rows = run.kept.get(use.table, run.chosen[use.table])
-            fragments = self._tables[use.table].fragments
-            if run.job is not None and run.job.recount and run.job.recount[0] == use.table:
-                keys = run.job.recount[1]
-                parts = zip(fragments, rows, strict=True)
-                wanted = pa.concat_tables(tables.take(f, keys, r) for f, r in parts)
-                report.bytes_to_master += wanted.nbytes
-                parts = zip(fragments, run.chosen[use.table], strict=True)
-                rows = [tables.with_keys(f, keys, wanted, r) for f, r in parts]
-            taken = [tables.take(f, use.columns, r) for f, r in zip(fragments, rows, strict=True)]
-            for worker, part in enumerate(taken):
-                by_worker[worker] += part.nbytes
-                whole[worker] += tables.take(
-                    fragments[worker], use.columns, run.chosen[use.table][worker]
-                ).nbytes
-            report.survivors[use.table] = sum(map(len, rows))
-            given[use.table] = pa.concat_tables(taken)
-        report.bytes_to_master += sum(by_worker.values())
-        report.bytes_without = sum(whole.values())
-        report.elapsed_us += self.wires.bulk_us(by_worker)
-        report.elapsed_without_us = self.wires.bulk_us(whole)
-        began = time.perf_counter()
-        table = self._engine(run.query.sql, given)
-        report.master_s = time.perf_counter() - began
-        return Answer(table, report)
+    def faults(self) -> list[str]:
+        """Reasons not to believe the network's times: a lab that could not keep its schedule."""
+        return self.cluster.faults()
 
     def close(self) -> None:
-        self._switch.close()
+        self.cluster.close()
 
     def __enter__(self) -> Connection:
         return self
@@ -404,19 +363,41 @@ def connect(
     workers: int = 5,
     wires: Wires | None = None,
     delta: float = 1e-4,
-    engine: Engine = duckdb_engine,
+    engine: Engine | None = None,
     seed: int = 1,
     go_back_n: bool = False,
+    lab: float | None = None,
 ) -> Connection:
     """Opens tables for queries through a pruning switch.
 
     `sources` maps names to Arrow tables, .parquet or .csv files, or DuckDB relations; each is cut
     over `workers` (1 to 200). `wires` gives the rates of the links, `delta` the probability of a
     wrong answer that a query may have (operators that are always right are always so). `engine`
-    runs the master's query. Raises `tables.SourceError` for a source that cannot be read.
-    `go_back_n` takes the paper's protocol, which drops what comes out of order, for comparison.
+    runs the master's query; DuckDB unless given. Raises `tables.SourceError` for a source that
+    cannot be read. `go_back_n` takes the paper's protocol, which drops what comes out of order, for
+    comparison.
+
+    `lab`: workers, switch and master as processes in a lab, its links slowed by that factor (at
+    least 1), instead of modelled links in virtual time; the planner then weighs what workers and
+    master compute, too. Raises `LabError` where no lab can be.
     """
-    return Connection(
-        sources, workers=workers, wires=wires, delta=delta, engine=engine, seed=seed,
-        go_back_n=go_back_n,
-    )  # fmt: skip
+    if not 0 < delta < 1:
+        raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
+    if not 1 <= workers <= 200:
+        raise ValueError(f"1 to 200 workers, not {workers}")
+    wires = wires or Wires()
+    opened = {
+        name: tables.Table.split(name, tables.read(name, source), workers)
+        for name, source in sources.items()
+    }
+    parts = [{name: t.fragments[w] for name, t in opened.items()} for w in range(workers)]
+    cluster: Cluster
+    costs = None
+    if lab is None:
+        cluster = VirtualCluster([Worker(part) for part in parts], wires, seed, go_back_n)
+    else:
+        from weft.p4.pruning.lab import LabCluster
+
+        cluster, engine = LabCluster(parts, wires, lab, go_back_n), engine or DuckDB()
+        costs = Costs(*cluster.probe(), of_master(engine))
+    return Connection(opened, cluster, wires, delta=delta, engine=engine, seed=seed, costs=costs)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from weft.p4.pruning import connect, workloads
+from weft.p4.pruning.cluster import Wires
 from weft.p4.pruning.connection import Answer, Connection
-from weft.p4.pruning.network import Wires
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ def measure(rows: int, gbps: float, seed: int, folder: Path | None = None) -> li
         table, largest = workloads.SKYLINE
         answer = connection.skyline(table, largest)
         best = _skyline(tables[table], *largest)
-        found.append(_measured("SKYLINE", answer, _rows(answer.table) == _rows(best)))
+        found.append(
+            _measured("SKYLINE", answer, workloads.values(answer.table) == workloads.values(best))
+        )
     if folder is not None:
         with connect(workloads.tpch(folder), wires=wires, seed=seed) as connection:
             found.append(_compare("TPC-H Q3", *_both(connection, workloads.TPCH_Q3)))
@@ -57,7 +59,7 @@ def _both(connection: Connection, sql: str) -> tuple[Answer, Answer]:
 
 
 def _compare(name: str, with_: Answer, without: Answer) -> Measured:
-    return _measured(name, with_, _rows(with_.table) == _rows(without.table))
+    return _measured(name, with_, workloads.values(with_.table) == workloads.values(without.table))
 
 
 def _measured(name: str, answer: Answer, same: bool) -> Measured:
@@ -66,14 +68,6 @@ def _measured(name: str, answer: Answer, same: bool) -> Measured:
         name, r.pushed, sum(r.rows.values()), sum(r.survivors.values()), r.saved,
         r.elapsed_us / 1e3, r.elapsed_without_us / 1e3, same,
     )  # fmt: skip
-
-
-def _rows(table: pa.Table) -> list[str]:
-    """Rows as text; floats to nine digits, because sums depend on the order of their terms."""
-    return sorted(
-        str([f"{v:.9g}" if isinstance(v, float) else v for v in row.values()])
-        for row in table.to_pylist()
-    )
 
 
 def _skyline(table: pa.Table, largest: str, smallest: str) -> pa.Table:

@@ -10,22 +10,17 @@ switch has too few free cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sqlglot import exp
 
 from weft.p4.pruning import codes, control, plan, predicates, sizing, wire
 from weft.p4.pruning.control import NoRoom, Phase, PruningSwitch, Share
-from weft.p4.pruning.tables import Table, present, upwards
+from weft.p4.pruning.encoders import Amounts, Best, Encoder, JoinKeys, Keys, Places
+from weft.p4.pruning.tables import Table
 
-Rows = npt.NDArray[np.int64]
-#: Codes, lanes, and which of the given rows go through the switch at all.
-Encoded = tuple[wire.Codes, npt.NDArray[np.int64], npt.NDArray[np.bool_]]
-Encode = Callable[[pa.Table], Encoded]
 _MIN_CELLS = 8  # per lane; less is not worth a place
 
 
@@ -35,7 +30,7 @@ class Pass:
 
     number: int
     table: str
-    encode: Encode
+    encode: Encoder
     consume: bool = False
     keep_rest: bool = True
 
@@ -56,19 +51,20 @@ class Job:
 
 
 def prepare(push: plan.Push, tables: Mapping[str, Table], switch: PruningSwitch, delta: float,
-            kept: Mapping[str, float]) -> Job:  # fmt: skip
-    """`kept` is the share of each table's rows that its workers' own condition leaves."""
+            kept: Mapping[str, float], salt: int = 0) -> Job:  # fmt: skip
+    """`kept` is the share of each table's rows that its workers' own condition leaves; `salt` goes
+    into the fingerprints of keys."""
     match push:
         case plan.Distinct():
-            return _distinct(push, tables[push.table], switch, delta, kept[push.table])
+            return _distinct(push, tables[push.table], switch, delta, kept[push.table], salt)
         case plan.TopN():
             return _top_n(push, tables[push.table], switch, delta, kept[push.table])
         case plan.GroupBest():
-            return _group_best(push, tables[push.table], switch, delta, kept[push.table])
+            return _group_best(push, tables[push.table], switch, delta, kept[push.table], salt)
         case plan.Having():
-            return _having(push, tables[push.table], switch)
+            return _having(push, tables[push.table], switch, delta, salt)
         case plan.Join():
-            return _join(push, tables, switch, kept)
+            return _join(push, tables, switch, kept, salt)
         case plan.Filter():
             return _filter(push, tables[push.table])
         case plan.Skyline():
@@ -87,25 +83,10 @@ def _slot(switch: PruningSwitch, pool: str) -> Share:
     return switch.share(pool, 1)
 
 
-def _split(keys: codes.U64, values: npt.NDArray[np.uint32] | int = 0) -> Encoded:
-    """A 64 bit key in a and b, a value in c; equal keys share a lane."""
-    made = np.zeros((len(keys), 3), np.uint32)
-    made[:, 0], made[:, 1] = keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)
-    made[:, 2] = values
-    return made, codes.lanes(keys, wire.LANES), keys != 0
-
-
-def _in_turn(*columns: npt.NDArray[np.uint32]) -> Encoded:
-    """Codes in a, b, c; lanes in turn."""
-    made = np.zeros((len(columns[0]), 3), np.uint32)
-    for i, column in enumerate(columns):
-        made[:, i] = column
-    usable = np.logical_and.reduce([c != 0 for c in columns])
-    return made, np.arange(len(made)) % wire.LANES, usable
-
-
-def _columns(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
-    return [table.column(name) for name in names]
+def _check_keys(table: Table, keys: Sequence[str]) -> None:
+    """Raises `TypeError` for keys that have no codes."""
+    for key in keys:
+        codes.check_key(table.schema.field(key).type)
 
 
 def _fingerprint_delta(table: Table, keys: Sequence[str], distinct: int, d: int, delta: float
@@ -120,7 +101,8 @@ def _fingerprint_delta(table: Table, keys: Sequence[str], distinct: int, d: int,
 
 
 def _distinct(push: plan.Distinct, table: Table, switch: PruningSwitch, delta: float,
-              kept: float) -> Job:  # fmt: skip
+              kept: float, salt: int) -> Job:  # fmt: skip
+    _check_keys(table, push.keys)
     distinct = table.distinct(push.keys)
     share = _cells(switch, "distinct", -(-4 * distinct // (wire.LANES * control.COLUMNS)))
     d, rows = share.size * wire.LANES, max(table.rows * kept, 1.0)
@@ -129,7 +111,7 @@ def _distinct(push: plan.Distinct, table: Table, switch: PruningSwitch, delta: f
     pruned = hit * max(0.0, 1 - distinct / rows)
     return Job(
         f"DISTINCT on {', '.join(push.keys)}: d={d} w={control.COLUMNS} FIFO",
-        [Pass(0, push.table, lambda rows: _split(codes.key(_columns(rows, push.keys))))],
+        [Pass(0, push.table, Keys(push.keys, salt))],
         {0: Phase("distinct", (share.base, share.size))},
         [share],
         {push.table: 1 - pruned},
@@ -142,9 +124,7 @@ def _top_n(push: plan.TopN, table: Table, switch: PruningSwitch, delta: float, k
     exact = int(scale.exact and push.alone)
     rows = max(int(table.rows * kept), 1)
 
-    def encode(given: pa.Table) -> Encoded:
-        return _in_turn(scale.codes(given.column(push.column), not push.descending))
-
+    encode = Places(((push.column, scale, not push.descending),))
     least = sizing.top_n_rows(push.n, delta)
     wanted = -(-max(least, math.ceil(push.n * math.e / math.log(1 / delta))) // wire.LANES)
     while wanted <= control.CELLS:
@@ -180,23 +160,18 @@ def _fitting_columns(n: int, d: int, delta: float) -> int:
 
 
 def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta: float,
-                kept: float) -> Job:  # fmt: skip
+                kept: float, salt: int) -> Job:  # fmt: skip
+    _check_keys(table, push.keys)
     scale, groups = table.scale(push.value), table.distinct(push.keys)
     share = _cells(switch, "group_by", -(-4 * groups // (wire.LANES * control.COLUMNS)))
     d = share.size * wire.LANES
     rows = max(int(table.rows * kept), 1)
     pruned = sizing.group_by_expected(rows, groups, d * control.COLUMNS)
 
-    def encode(given: pa.Table) -> Encoded:
-        keys = codes.key(_columns(given, push.keys))
-        value = scale.codes(given.column(push.value), push.descending)
-        made, lanes, usable = _split(keys, value)
-        return made, lanes, usable & (value != 0)  # a group of NULLs only still has its row
-
     return Job(
         f"GROUP BY {', '.join(push.keys)} {'MIN' if push.descending else 'MAX'}({push.value}): "
         f"d={d} w={control.COLUMNS}",
-        [Pass(0, push.table, encode)],
+        [Pass(0, push.table, Best(push.keys, push.value, scale, push.descending, salt))],
         {0: Phase("group_by", (share.base, share.size, int(scale.exact)))},
         [share],
         {push.table: 1 - pruned},
@@ -204,7 +179,8 @@ def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta
     )
 
 
-def _having(push: plan.Having, table: Table, switch: PruningSwitch) -> Job:
+def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float, salt: int) -> Job:
+    _check_keys(table, push.keys)
     groups = table.distinct(push.keys)
     share = _cells(switch, "sketch", -(-2 * groups // wire.LANES))
     cache = _cells(switch, "reported", 64)
@@ -212,25 +188,22 @@ def _having(push: plan.Having, table: Table, switch: PruningSwitch) -> Job:
     bound = math.floor(push.bound / unit)
     candidates = table.above(push.keys, push.value, push.bound)
 
-    def encode(given: pa.Table) -> Encoded:
-        keys = codes.key(_columns(given, push.keys))
-        amount = 1 if push.value is None else upwards(given.column(push.value), unit)
-        return _split(keys, amount)
-
     what = "COUNT(*)" if push.value is None else f"SUM({push.value})"
     return Job(
         f"HAVING {what} > {push.bound:g}: Count-Min 3 x {share.size * wire.LANES}",
-        [Pass(0, push.table, encode)],
+        [Pass(0, push.table, Amounts(push.keys, push.value, unit, salt))],
         {0: Phase("having", (share.base, share.size, cache.base, cache.size, bound))},
         [share, cache],
         {push.table: candidates},
+        # Two keys of one fingerprint would be reported as one.
+        _fingerprint_delta(table, push.keys, groups, cache.size * wire.LANES, delta),
         one_pass=False,
         recount=(push.table, push.keys),
     )
 
 
 def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
-          kept: Mapping[str, float]) -> Job:  # fmt: skip
+          kept: Mapping[str, float], salt: int) -> Job:  # fmt: skip
     left, right = tables[push.left], tables[push.right]
     _check_joinable(left, push.left_keys, right, push.right_keys)
     rows = [left.rows * kept[push.left], right.rows * kept[push.right]]
@@ -244,12 +217,13 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
     passes, phases, keep = [], {}, {}
     for side in (0, 1):
         if probe[1 - side]:
-            passes.append(Pass(side, names[side], _key_encoder(keys[side]), consume=True))
+            building = JoinKeys(keys[side], False, salt)
+            passes.append(Pass(side, names[side], building, consume=True))
             phases[side] = Phase("join", (share.base, share.size, side, 1, 0, 1))
     for side in (0, 1):
         if probe[side]:
-            encoder = _key_encoder(keys[side], present_only=True)
-            passes.append(Pass(2 + side, names[side], encoder, keep_rest=False))
+            probing = JoinKeys(keys[side], True, salt)
+            passes.append(Pass(2 + side, names[side], probing, keep_rest=False))
             phases[2 + side] = Phase("join", (share.base, share.size, side, 0, 1, 0))
             other = tables[names[1 - side]].distinct(keys[1 - side]) * kept[names[1 - side]]
             matching = min(1.0, other / max(tables[names[side]].distinct(keys[side]), 1))
@@ -265,6 +239,7 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
 def _check_joinable(left: Table, left_keys: Sequence[str], right: Table, right_keys: Sequence[str]
                     ) -> None:  # fmt: skip
     """Keys must be coded alike: the same types, or all integers."""
+    _check_keys(left, left_keys)
     for a, b in zip(left_keys, right_keys, strict=True):
         one, other = left.schema.field(a).type, right.schema.field(b).type
         integers = pa.types.is_integer(one) and pa.types.is_integer(other)
@@ -273,26 +248,12 @@ def _check_joinable(left: Table, left_keys: Sequence[str], right: Table, right_k
             raise NoRoom(f"join keys of types {one} and {other} have no common code")
 
 
-def _key_encoder(keys: tuple[str, ...], present_only: bool = False) -> Encode:
-    def encode(given: pa.Table) -> Encoded:
-        columns = _columns(given, keys)
-        made, lanes, usable = _split(codes.key(columns))
-        # A NULL meets nothing. The one key whose code is 0 cannot ask, and must be kept.
-        whole = present(columns)
-        return made, lanes, whole if present_only else usable & whole
-
-    return encode
-
-
 def _filter(push: plan.Filter, table: Table) -> Job:
     weakened = predicates.weaken(push.condition, table)
     if weakened is None:
         raise NoRoom("no comparison of the condition is one that the switch can make")
 
-    def encode(given: pa.Table) -> Encoded:
-        columns = [weakened.scales[c].codes(given.column(c)) for c in weakened.columns]
-        return _in_turn(*columns)
-
+    encode = Places(tuple((c, weakened.scales[c], False) for c in weakened.columns))
     plain = push.condition.copy()
     for column in plain.find_all(exp.Column):
         column.set("table", None)
@@ -319,10 +280,8 @@ def _skyline(push: plan.Skyline, table: Table, switch: PruningSwitch) -> Job:
         text = codes.is_text(table.schema.field(column).type)
         scales.append(codes.Scale.between(low, high, text, most))
 
-    def encode(given: pa.Table) -> Encoded:
-        parts = zip(push.columns, scales, push.largest, strict=True)
-        return _in_turn(*(s.codes(given.column(c), not large) for c, s, large in parts))
-
+    places = zip(push.columns, scales, push.largest, strict=True)
+    encode = Places(tuple((name, scale, not large) for name, scale, large in places))
     strict = [int(not s.exact) for s in scales] + [0] * (3 - len(scales))
     return Job(
         f"SKYLINE of {', '.join(push.columns)}: w={control.COLUMNS} points per lane, SUM",

@@ -128,6 +128,35 @@ def analyse(sql: str, schemas: Mapping[str, Mapping[str, str]]) -> Query:
     return _Reader(sql, tree, schemas, names).read(whole)
 
 
+def skyline_sql(table: str, largest: Mapping[str, bool]) -> str:
+    """Rows that no other row dominates. Two columns: by one sweep over the best of each value of
+    the first. Three: by its definition, which is quadratic."""
+    name, columns = quoted(table), [quoted(c) for c in largest]
+    sides = list(largest.values())
+    if len(columns) == 3:
+        better = [f"o.{c} {'>' if up else '<'} t.{c}" for c, up in zip(columns, sides, strict=True)]
+        good = [f"o.{c} {'>' if up else '<'}= t.{c}" for c, up in zip(columns, sides, strict=True)]
+        return (f"SELECT t.* FROM {name} t WHERE NOT EXISTS (SELECT 1 FROM {name} o WHERE "
+                f"{' AND '.join(good)} AND ({' OR '.join(better)}))")  # fmt: skip
+    (x, y), (x_up, y_up) = columns, sides
+    best, order, beats = "MAX" if y_up else "MIN", "DESC" if x_up else "ASC", ">" if y_up else "<"
+    missing = f"{x} IS NULL OR {y} IS NULL"
+    return (
+        f"WITH skyline_best AS (SELECT {x} AS skyline_x, {best}({y}) AS skyline_y FROM {name} "
+        f"WHERE NOT ({missing}) GROUP BY {x}), "
+        f"skyline_ahead AS (SELECT skyline_x, skyline_y, {best}(skyline_y) OVER (ORDER BY "
+        f"skyline_x {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS skyline_least "
+        f"FROM skyline_best) "
+        f"SELECT t.* FROM {name} t JOIN skyline_ahead ON t.{x} = skyline_x AND t.{y} = skyline_y "
+        f"WHERE skyline_least IS NULL OR skyline_y {beats} skyline_least "
+        f"UNION ALL SELECT t.* FROM {name} t WHERE {missing}"
+    )
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _parts(condition: Any) -> list[Any]:
     """What a conjunction asks for, one by one."""
     return [*condition.flatten()] if isinstance(condition, exp.And) else [condition]

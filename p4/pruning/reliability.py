@@ -32,7 +32,7 @@ class Sender:
         timeout_us: float = 1000.0,
         window: int = wire.WINDOW,
     ) -> None:
-        """`bodies` as `wire.lay_out` makes them; `timeout_us` until a packet is sent again."""
+        """`bodies`: (lanes present, bytes) each; `timeout_us` until a packet is sent again."""
         if not 1 <= window <= wire.WINDOW:
             raise ValueError(f"a window has 1 to {wire.WINDOW} packets, not {window}")
         self.stream = stream
@@ -126,6 +126,7 @@ class Receiver:
 
     address: wire.Address
     query: int
+    epoch: int  # the query's present one
     flows: dict[int, wire.Address]  # flow -> its worker
     consumed: frozenset[int] = frozenset()  # phases whose rows serve the switch only
     survivors: dict[int, set[int]] = field(default_factory=dict)
@@ -139,12 +140,17 @@ class Receiver:
     def on_frame(self, frame: bytes) -> bytes | None:
         """The acknowledgement to send; None for what is not of this query."""
         try:
-            packet = wire.decode(frame)
+            source, packet = wire.decode(frame)
         except wire.WireError:
             self.refused += 1
             return None
-        worker = self.flows.get(packet.flow)
-        if packet.query != self.query or worker is None or packet.kind in (wire.ACK, wire.RECEIPT):
+        return self.on_packet(source, packet)
+
+    def on_packet(self, source: wire.Address, packet: wire.Packet) -> bytes | None:
+        """As `on_frame`. Refuses other queries, earlier epochs, and flows of another worker."""
+        mine = (packet.query, packet.epoch) == (self.query, self.epoch)
+        foreign = self.flows.get(packet.flow) != source
+        if not mine or foreign or packet.kind in (wire.ACK, wire.RECEIPT):
             self.refused += 1
             return None
         if packet.kind == wire.EOS:
@@ -152,6 +158,10 @@ class Receiver:
         elif packet.phase not in self.consumed:
             self.survivors.setdefault(packet.flow, set()).update(packet.ids)
         back = wire.Stream(
-            self.address, worker, packet.query, packet.epoch, packet.phase, packet.flow
+            self.address, source, packet.query, packet.epoch, packet.phase, packet.flow
         )
         return wire.encode(back, wire.RECEIPT, packet.sequence)
+
+    def new_epoch(self, epoch: int) -> None:
+        """The switch restarted: what was sent before will be sent again."""
+        self.epoch = epoch

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from weft.p4.pruning.codes import Scale
+from weft.p4.pruning.plan import quoted
 
 _SAMPLE = 20_000
 
@@ -26,7 +27,16 @@ class SourceError(ValueError):
 
 
 def read(name: str, source: Any) -> pa.Table:
-    """From an Arrow table, a Parquet or CSV file, or a DuckDB relation."""
+    """From an Arrow table, a Parquet or CSV file, or a DuckDB relation.
+
+    Views of strings, which Parquet files may ask for, become plain strings.
+    """
+    table = _read(name, source)
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return table.cast(pa.schema([f.with_type(plain.get(f.type, f.type)) for f in table.schema]))
+
+
+def _read(name: str, source: Any) -> pa.Table:
     if isinstance(source, pa.Table):
         return source
     if isinstance(source, duckdb.DuckDBPyRelation):
@@ -131,10 +141,6 @@ class Table:
     def _whole(self, column: str) -> pa.ChunkedArray:
         chunks = [c for f in self.fragments for c in f.column(column).chunks]
         return pa.chunked_array(chunks, self.schema.field(column).type)
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def matching(name: str, fragment: pa.Table, where: str | None) -> npt.NDArray[np.int64]:

@@ -7,8 +7,10 @@ Ethernet, IPv4 (no options) and UDP to port 22352, then a header of 16 bytes and
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +24,10 @@ WINDOW = 64
 #: Flows that the switch remembers; packets of a higher number pass unpruned.
 FLOWS = 256
 
-_BELOW = 14 + 20 + 8
+#: Octets of Ethernet, IPv4 and UDP around a message.
+BELOW = 14 + 20 + 8
 _HEADER = struct.Struct(">BBHHBBHHI")
-HEADER_BYTES = _BELOW + _HEADER.size
+HEADER_BYTES = BELOW + _HEADER.size
 ROW_BYTES, ID_BYTES = 16, 4
 
 Codes = npt.NDArray[np.uint32]
@@ -48,6 +51,9 @@ class Address:
     @property
     def ip(self) -> bytes:
         return bytes([10, 0, 0, self.host])
+
+    def __str__(self) -> str:
+        return f"10.0.0.{self.host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +81,51 @@ class Packet:
     ids: tuple[int, ...]
 
 
-def lay_out(ids: Ids, codes: Codes, lanes: npt.NDArray[np.int64]) -> list[tuple[int, bytes]]:
-    """Rows as bodies of packets: (lanes present, bytes). Rows of a lane keep their order.
+@dataclass(frozen=True, slots=True)
+class Bodies(Sequence[tuple[int, bytes]]):
+    """Bodies of packets, (lanes present, bytes) each; made when asked for.
+
+    `rows` (packets, LANES, 4) in big-endian, `masks` (packets): which lanes have a row.
+    """
+
+    rows: npt.NDArray[np.uint32]
+    masks: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, bytes]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Bodies: ...
+    def __getitem__(self, index: int | slice) -> tuple[int, bytes] | Bodies:
+        if isinstance(index, slice):
+            return Bodies(self.rows[index], self.masks[index])
+        mask = int(self.masks[index])
+        rows = self.rows[index]
+        if mask == (1 << LANES) - 1:
+            return mask, rows.tobytes()
+        return mask, rows[[bool(mask >> lane & 1) for lane in range(LANES)]].tobytes()
+
+
+def lay_out(ids: Ids, codes: Codes, lanes: npt.NDArray[np.integer]) -> Bodies:
+    """Rows as bodies of packets. Rows of a lane keep their order.
 
     `ids` (n), `codes` (n, 3) and `lanes` (n, each in 0..LANES-1) belong together.
     """
-    if len(ids) == 0:
-        return []
-    order = np.argsort(lanes, kind="stable")
-    counts = np.bincount(lanes, minlength=LANES)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    place = np.empty(len(ids), np.int64)
-    place[order] = np.arange(len(ids)) - starts[lanes[order]]
-    packets = int(counts.max())
-    rows = np.zeros((packets, LANES, 4), ">u4")
-    present = np.zeros((packets, LANES), bool)
-    rows[place, lanes, 0] = ids
-    rows[place, lanes, 1:] = codes
-    present[place, lanes] = True
-    masks = (present * (1 << np.arange(LANES))).sum(axis=1).tolist()
-    full = (1 << LANES) - 1
-    return [
-        (mask, (rows[i] if mask == full else rows[i, present[i]]).tobytes())
-        for i, mask in enumerate(masks)
-    ]
+    small = lanes.astype(np.uint8)  # which NumPy sorts by radix
+    order = np.argsort(small, kind="stable")
+    counts = np.bincount(small, minlength=LANES)
+    rows = np.zeros((int(counts.max()), LANES, 4), ">u4")
+    masks = np.zeros(len(rows), np.uint8)
+    start = 0
+    for lane, count in enumerate(counts.tolist()):
+        mine = order[start : start + count]
+        rows[:count, lane, 0] = ids[mine]
+        rows[:count, lane, 1:] = codes[mine]
+        masks[:count] |= np.uint8(1 << lane)
+        start += count
+    return Bodies(rows, masks)
 
 
 @cache
@@ -120,13 +147,8 @@ def encode(stream: Stream, kind: int, sequence: int, present: int = 0, body: byt
     return _below(s.source, s.target, _HEADER.size + len(body)) + head + body
 
 
-def query_of(frame: bytes) -> int:
-    """The query of a frame of this protocol; of others, any number."""
-    return int.from_bytes(frame[_BELOW + 2 : _BELOW + 4], "big")
-
-
-def decode(frame: bytes) -> Packet:
-    """Raises `WireError` for anything but a whole packet of this version."""
+def decode(frame: bytes) -> tuple[Address, Packet]:
+    """The sender and the packet; `WireError` for anything but a whole packet of this version."""
     if len(frame) < HEADER_BYTES:
         raise WireError(f"{len(frame)} bytes are less than the {HEADER_BYTES} of the headers")
     ether_type, ip_first, protocol = frame[12:14], frame[14], frame[23]
@@ -138,17 +160,23 @@ def decode(frame: bytes) -> Packet:
         raise WireError(f"UDP port {port} is not {PORT}")
     if length + 14 > len(frame) or udp_length + 20 != length:
         raise WireError(f"lengths disagree: IP {length}, UDP {udp_length}, frame {len(frame)}")
-    version, kind, query, epoch, phase, present, flow, _, sequence = _HEADER.unpack_from(
-        frame, _BELOW
-    )
+    if frame[26:29] != b"\x0a\x00\x00":
+        raise WireError("the sender is not of 10.0.0.0/24")
+    return Address(frame[29]), decode_message(frame[BELOW : 14 + length])
+
+
+def decode_message(message: bytes) -> Packet:
+    """What a UDP datagram holds; `WireError` for anything but a whole packet of this version."""
+    if len(message) < _HEADER.size:
+        raise WireError(f"{len(message)} bytes are less than the {_HEADER.size} of the header")
+    version, kind, query, epoch, phase, present, flow, _, sequence = _HEADER.unpack_from(message)
     if version != VERSION:
         raise WireError(f"version {version} is not {VERSION}")
     if kind not in (DATA, SURVIVORS, ACK, EOS, RECEIPT):
         raise WireError(f"unknown kind {kind}")
     row = {DATA: ROW_BYTES, SURVIVORS: ID_BYTES}.get(kind, 0)
-    body = frame[HEADER_BYTES : 14 + length]
+    body = message[_HEADER.size :]
     if kind in (DATA, SURVIVORS) and len(body) != row * present.bit_count():
         raise WireError(f"{len(body)} bytes of rows, but {present.bit_count()} rows are announced")
-    step = row // 4
     words = struct.unpack(f">{len(body) // 4}I", body) if row else ()
-    return Packet(kind, query, epoch, phase, flow, sequence, words[::step] if row else ())
+    return Packet(kind, query, epoch, phase, flow, sequence, words[:: row // 4] if row else ())

@@ -8,11 +8,17 @@ from `tpchgen-cli`, as Parquet files.
 from __future__ import annotations
 
 import datetime
+import decimal
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
+
+from weft.p4.pruning import tables
 
 #: One query per operator (Cheetah, section 8.1). SKYLINE has no SQL: see `SKYLINE`.
 QUERIES = {
@@ -24,6 +30,7 @@ QUERIES = {
     "JOIN": "SELECT sourceIP, adRevenue, pageRank FROM UserVisits JOIN Rankings "
     "ON destURL = pageURL WHERE pageRank > 9900",
 }
+_TPCH = ("customer", "orders", "lineitem")
 SKYLINE = ("Rankings", {"pageRank": True, "avgDuration": False})
 
 TPCH_Q3 = """
@@ -76,20 +83,51 @@ def having_bound(tables: dict[str, pa.Table]) -> int:
     return int(sums.to_numpy().mean() + 2 * sums.to_numpy().std())
 
 
+class GeneratorError(ValueError):
+    """TPC-H's tables cannot be made; says why."""
+
+
+def tpch_at(scale: float) -> dict[str, pa.Table]:
+    """The tables of query 3 at a scale factor, made by tpchgen-cli in a folder that goes again."""
+    # It lies beside this Python, which need not be on the PATH.
+    beside = Path(sys.executable).parent / "tpchgen-cli"
+    program = str(beside) if beside.exists() else shutil.which("tpchgen-cli")
+    if program is None:
+        raise GeneratorError("tpchgen-cli is not installed: pip install 'weft[pruning]'")
+    with tempfile.TemporaryDirectory(prefix="weft-tpch-") as folder:
+        done = subprocess.run(
+            [program, "parquet", "-s", f"{scale:g}", "--output-dir", folder,
+             f"--tables={','.join(_TPCH)}"],
+            capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise GeneratorError(f"tpchgen-cli: {(done.stderr or done.stdout).strip()[-500:]}")
+        return tpch(Path(folder))
+
+
 def tpch(folder: Path) -> dict[str, pa.Table]:
-    """The tables of query 3 from `tpchgen-cli --format=parquet --output-dir FOLDER`.
+    """The tables of query 3 from `tpchgen-cli parquet -s SCALE --output-dir FOLDER`.
 
     Raises `FileNotFoundError` naming the table that is not there.
     """
     found = {}
-    for name in ("customer", "orders", "lineitem"):
+    for name in _TPCH:
         path = folder / f"{name}.parquet"
         if not path.exists():
-            raise FileNotFoundError(f"{path}: make it with tpchgen-cli --format=parquet")
-        table = pyarrow.parquet.read_table(path)
-        # Views of strings have no codes here; plain strings do.
-        views = [
-            f.with_type(pa.string()) if pa.types.is_string_view(f.type) else f for f in table.schema
-        ]
-        found[name] = table.cast(pa.schema(views))
+            raise FileNotFoundError(f"{path}: make it with tpchgen-cli parquet")
+        found[name] = tables.read(name, path)
     return found
+
+
+def values(table: pa.Table) -> list[str]:
+    """Rows as sorted texts, to compare answers by: floats and decimals to nine digits, because
+    sums depend on the order of their terms, and engines differ in types."""
+
+    def shown(value: object) -> object:
+        if isinstance(value, float):
+            return f"{value:.9g}"
+        if isinstance(value, decimal.Decimal):
+            return f"{float(value):.9g}"
+        return value
+
+    return sorted(str([shown(v) for v in row.values()]) for row in table.to_pylist())

@@ -156,7 +156,7 @@ def _one_access(uses: list[tuple[Unit, fx.Access]], name: str, result: Fit) -> N
 
 
 def _phv(program: ir.Program, target: Target) -> tuple[int, int]:
-    """Container bits for what tables touch; headers that none touches ride in tagalong."""
+    """Container bits for what tables touch; the rest rides in tagalong (Tofino 2: mocha)."""
     total = tagalong = 0
     touched: set[str] = set()
     for unit in units(program):

@@ -89,6 +89,20 @@ class CommandLine:
     def _table_clear(self, table: str) -> None:
         self._switch.table(table).clear()
 
+    def _table_reset_default(self, table: str) -> None:
+        self._switch.table(table).reset_default()
+
+    def _table_set_timeout(self, table: str, handle: str, milliseconds: str) -> None:
+        entry = self._switch.table(table).entry(int(handle, 0))
+        entry.idle_us = int(milliseconds, 0) * 1000
+
+    def _table_dump(self, table: str) -> list[str]:
+        target = self._switch.table(table)
+        return [
+            f"handle {e.handle}: {e.matches} => {e.action.name}{list(e.action.arguments)}"
+            for e in target.entries()
+        ] + [f"default: {target.default.name}{list(target.default.arguments)}"]
+
     def _table_num_entries(self, table: str) -> list[str]:
         return [str(len(self._switch.table(table)))]
 
@@ -157,6 +171,20 @@ class CommandLine:
         self._nodes[handle] = (int(rid, 0), [int(p, 0) for p in ports if p != "|"])
         return [f"node was created with handle {handle}"]
 
+    def _mc_node_update(self, node: str, *ports: str) -> None:
+        rid, _ = self._nodes[int(node, 0)]
+        self._nodes[int(node, 0)] = (rid, [int(p, 0) for p in ports if p != "|"])
+        for group, nodes in self._groups.items():
+            if int(node, 0) in nodes:
+                self._install(group)
+
+    def _mc_node_destroy(self, node: str) -> None:
+        del self._nodes[int(node, 0)]
+        for group, nodes in self._groups.items():
+            if int(node, 0) in nodes:
+                nodes.remove(int(node, 0))
+                self._install(group)
+
     def _mc_node_associate(self, group: str, node: str) -> None:
         self._groups[int(group, 0)].append(int(node, 0))
         self._install(int(group, 0))
@@ -178,6 +206,10 @@ class CommandLine:
     def _mirroring_delete(self, session: str) -> None:
         self._switch.clone_session(int(session, 0))
 
+    def _mirroring_get(self, session: str) -> list[str]:
+        copies = self._switch.sessions.get(int(session, 0), [])
+        return [f"session {session}: ports {[port for port, _ in copies]}"]
+
     # ------------------------------------------------------------------------------- state
 
     def _register_write(self, name: str, index: str, value: str) -> None:
@@ -191,6 +223,14 @@ class CommandLine:
 
     def _register_reset(self, name: str) -> None:
         self._switch.register(name).reset()
+
+    def _register_clear(self, name: str, first: str, count: str) -> None:
+        """Not of bmv2's tools: as many cells to zero."""
+        self._switch.register(name).clear(int(first, 0), int(count, 0))
+
+    def _show_registers(self) -> list[str]:
+        """Not of bmv2's tools: their names."""
+        return list(self._switch.registers)
 
     def _counter_read(self, name: str, index: str) -> list[str]:
         packets, octets = self._switch.counter(name).read(int(index, 0))
@@ -215,6 +255,10 @@ class CommandLine:
         for index in range(self._switch.meter(name).size):
             self._meter_set_rates(name, str(index), *rates)
 
+    def _meter_get_rates(self, name: str, index: str) -> list[str]:
+        rates = self._switch.meter(name).rates(int(index, 0))
+        return [f"{rate / 1e6}:{burst}" for rate, burst in rates]
+
     def _value_set_add(self, name: str, *values: str) -> None:
         target = self._switch.value_set(name)
         target.set([*target.members, list(values)])
@@ -238,6 +282,8 @@ class CommandLine:
     _commands: dict[str, Callable[..., list[str] | None]] = {  # noqa: RUF012
         "table_add": _table_add, "table_set_default": _table_set_default,
         "table_modify": _table_modify, "table_delete": _table_delete, "table_clear": _table_clear,
+        "table_reset_default": _table_reset_default, "table_set_timeout": _table_set_timeout,
+        "table_dump": _table_dump,
         "table_num_entries": _table_num_entries, "act_prof_create_member": _create_member,
         "act_prof_delete_member": _delete_member, "act_prof_modify_member": _modify_member,
         "act_prof_create_group": _create_group, "act_prof_add_member_to_group": _add_to_group,
@@ -247,8 +293,11 @@ class CommandLine:
         "mc_mgrp_destroy": _mc_mgrp_destroy, "mc_node_create": _mc_node_create,
         "mc_node_associate": _mc_node_associate, "mc_node_dissociate": _mc_node_dissociate,
         "mirroring_add": _mirroring_add, "mirroring_add_mc": _mirroring_add_mc,
+        "mc_node_update": _mc_node_update, "mc_node_destroy": _mc_node_destroy,
+        "mirroring_get": _mirroring_get, "meter_get_rates": _meter_get_rates,
         "mirroring_delete": _mirroring_delete, "register_write": _register_write,
         "register_read": _register_read, "register_reset": _register_reset,
+        "register_clear": _register_clear, "show_registers": _show_registers,
         "counter_read": _counter_read, "counter_write": _counter_write,
         "counter_reset": _counter_reset, "meter_set_rates": _meter_set_rates,
         "meter_array_set_rates": _meter_array_set_rates, "pvs_add": _value_set_add,

@@ -102,11 +102,18 @@ class Meter:
     def __init__(self, switch: Any, index: int, extern: ir.ExternInstance) -> None:
         self._switch, self._index = switch, index
         self.name, self.size = extern.control_plane_name, _size(extern)
+        self._rates: dict[int, tuple[tuple[float, float], tuple[float, float]]] = {}
+
+    def rates(self, index: int) -> tuple[tuple[float, float], ...]:
+        """(rate, burst) committed and peak, as configured; () without rates."""
+        return self._rates.get(_checked(self.name, index, self.size), ())
 
     def configure(
         self, index: int, rate: float, burst: float, peak_rate: float, peak_burst: float
     ) -> None:
-        self._set(_checked(self.name, index, self.size), None, rate, burst, peak_rate, peak_burst)
+        cell = _checked(self.name, index, self.size)
+        self._set(cell, None, rate, burst, peak_rate, peak_burst)
+        self._rates[cell] = ((rate, burst), (peak_rate, peak_burst))
 
     def configure_entry(
         self, entry: Any, rate: float, burst: float, peak_rate: float, peak_burst: float
@@ -118,6 +125,7 @@ class Meter:
         ffi = self._switch.ffi
         zero = ffi.new("double[2]")
         cell = _checked(self.name, index, self.size)
+        self._rates.pop(cell, None)
         lib = self._switch.lib
         lib.wf_meter_rates(self._switch.handle, self._index, cell, ffi.NULL, 0, zero, zero)
 

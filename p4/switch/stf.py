@@ -7,27 +7,30 @@ One command per line (`#` starts a comment); the commands are those of `_COMMAND
     packet <port> <hex>
     expect <port> [<hex, * for any digit>] [$]       ($: the packet ends there)
     check_counter <counter>(<index> or $<entry>) [packets|bytes] == <number>
-    mirroring_add, mirroring_add_mc, mc_mgrp_create, mc_node_create, mc_node_associate,
     register_write, register_read, add_member, add_group, remove all, wait, no_packet
+    and simple_switch_CLI's own for clone sessions, multicast groups, counters, registers, meters
 
-As in bmv2, whose command line the first runner of these files feeds, the *lowest* priority number
-wins, and of equal ones the first entry.
+The *largest* priority number wins, and of equal ones the first entry. (The first runner of these
+files subtracts the number from 10000 before bmv2 sees it, whose lowest number wins.)
 
 Strict rules: every packet that leaves must be expected, in order, on its port; ports without an
-expectation must be silent; counters must be right. The lenient rules (`upstream`) are those of the
-tests' original runner: silent ports and surplus packets are not looked at, nor is a port that some
-`expect` names without a packet; counters are skipped.
+expectation must be silent; counters must be right; exact keys must be given. The lenient rules
+(`upstream`) are those of the tests' original runner: silent ports and surplus packets are not
+looked at, nor is a port that some `expect` names without a packet; counters are skipped; an exact
+key that is left out is 0, and a ternary or lpm key without a mask has one bit per bit of the
+digits that are written.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.p4.compiler import ir
 from weft.p4.switch.codegen.layout import width
+from weft.p4.switch.commands import CommandLine
 from weft.p4.switch.names import ControlError, find
 from weft.p4.switch.switch import Output, Switch
 from weft.p4.switch.tables import Entry, Match, Table
@@ -94,8 +97,7 @@ class _Run:
         self._result = Result()
         self._expected: dict[int, list[Expectation]] = {}
         self._received: dict[int, list[tuple[int, bytes]]] = {}
-        self._nodes: list[tuple[int, list[int]]] = []  # (rid, ports) by handle
-        self._groups: dict[int, list[tuple[int, int]]] = {}
+        self._commands_of_bmv2 = CommandLine(switch)
         self._entries: dict[str, tuple[Table, Entry]] = {}  # by the name that `= $name` gave
         self._line = 0
         self._last: list[Output] = []
@@ -107,10 +109,13 @@ class _Run:
                 continue
             word, _, rest = plain.partition(" ")
             command = self._commands.get(word.lower())
-            if command is None:
-                raise StfError(f"{self._name}:{self._line}: unknown command '{word}'")
             try:
-                command(self, rest.strip())
+                if command is not None:
+                    command(self, rest.strip())
+                elif word.lower().startswith(_DIRECT):
+                    self._commands_of_bmv2.run(f"{word.lower()} {rest}")
+                else:
+                    raise StfError(f"{self._name}:{self._line}: unknown command '{word}'")
             except StfError:
                 raise
             except (ControlError, ValueError) as problem:
@@ -184,14 +189,16 @@ class _Run:
         priority = 0
         if words and ":" not in words[0]:
             priority = int(words.pop(0), 0)
-        if table.needs_priority:
-            priority = table.turned(priority)
+        if not table.declaration.largest_priority_wins:
+            priority = -priority
         given: dict[str, Match] = {}
-        names = {_key_name(k.name): k for k in table.keys}
+        if self._upstream:
+            given = {k.name: 0 for k in table.keys if k.match_kind == "exact"}
+        names = {k.name: k for k in table.keys}
         for word in words:
             name, _, value = word.partition(":")
-            key = find(f"key of table {table.name}", _key_name(name), names)
-            given[key.name] = _match(value, key)
+            key = find(f"key of table {table.name}", _key_name(name, names), names)
+            given[key.name] = _match(value, key, self._upstream)
         number = re.fullmatch(r"(member|group)\((\d+)\)", f"{action}({arguments})")
         if number:
             target = int(number[2])
@@ -287,44 +294,27 @@ class _Run:
         if wanted and value != int(wanted[-1], 0):
             self._fail(self._line, f"register {name}[{index}] is {value}, not {wanted[-1]}")
 
-    def _mirror(self, rest: str) -> None:
-        session, port = (int(word, 0) for word in rest.split())
-        self._switch.clone_session(session, [(port, 0)])
-
-    def _mirror_group(self, rest: str) -> None:
-        session, group = (int(word, 0) for word in rest.split())
-        self._switch.clone_session(session, group=group)
-
-    def _group(self, rest: str) -> None:
-        self._groups[int(rest, 0)] = []
-
-    def _node(self, rest: str) -> None:
-        rid, *ports = (int(word, 0) for word in rest.split())
-        self._nodes.append((rid, ports))
-
-    def _associate(self, rest: str) -> None:
-        group, handle = (int(word, 0) for word in rest.split())
-        if group not in self._groups or handle >= len(self._nodes):
-            raise ValueError(f"there is no group {group} or no node {handle}")
-        rid, ports = self._nodes[handle]
-        self._groups[group] += [(port, rid) for port in ports]
-        self._switch.multicast(group, self._groups[group])
-
     def _nothing(self, _: str) -> None:
         """`wait`: packets run to their end at once here."""
 
     _commands: dict[str, Callable[[_Run, str], None]] = {  # noqa: RUF012
         "packet": _packet, "expect": _expect, "no_packet": _no_packet, "add": _add,
         "setdefault": _set_default, "remove": _remove, "check_counter": _check_counter,
-        "register_write": _register_write, "register_read": _register_read,
-        "mirroring_add": _mirror, "mirroring_add_mc": _mirror_group, "mc_mgrp_create": _group,
-        "mc_node_create": _node, "mc_node_associate": _associate, "wait": _nothing,
+        "register_write": _register_write, "register_read": _register_read, "wait": _nothing,
         "add_member": _add_member, "add_group": _add_group,
     }  # fmt: skip
 
 
-def _key_name(name: str) -> str:
-    return name.strip('"').replace("$valid$", "isValid()")
+#: What files may say to simple_switch_CLI as it is.
+_DIRECT = ("mirroring_", "mc_", "counter_", "register_", "meter_")
+
+
+def _key_name(name: str, known: Iterable[str]) -> str:
+    """The key that bmv2's files mean: `extra$0.h` is `extra[0].h`, `one.valid` is its isValid()."""
+    name = re.sub(r"\$(\d+)", r"[\1]", name.strip('"'))
+    if any(key == name or key.endswith(f".{name}") for key in known):
+        return name
+    return re.sub(r"(^|\.)(\$valid\$?|valid)$", r"\1isValid()", name)
 
 
 def _arguments(text: str) -> dict[str, str] | list[str]:
@@ -334,20 +324,23 @@ def _arguments(text: str) -> dict[str, str] | list[str]:
     return parts
 
 
-def _match(text: str, key: ir.Key) -> Match:
+def _match(text: str, key: ir.Key, upstream: bool) -> Match:
     """`5`, `5/8`, `5&&&0xff`, `5..9`, `5->9`, `0x1*` (any digit there)."""
     for separator in ("&&&", "..", "->", "/"):
         if separator in text:
             first, second = text.split(separator, 1)
             return first, second
-    if "*" not in text:
+    base = {"0x": 16, "0b": 2, "0o": 8}.get(text[:2].lower())
+    by_digits = upstream and base is not None and key.match_kind in ("ternary", "lpm")
+    if "*" not in text and not by_digits:
         return text
-    base = {"0x": 16, "0b": 2}.get(text[:2].lower())
     if text == "*":
         return None
     if base is None:
-        raise ValueError(f"'{text}': * stands for digits of 0x and 0b numbers only")
+        raise ValueError(f"'{text}': * stands for digits of 0x, 0b and 0o numbers only")
     value, mask = _wildcards(text[2:], base)
+    if key.match_kind == "lpm" and by_digits:
+        return value, min(mask.bit_count(), width(key.expression.type))
     if key.match_kind == "lpm":
         return value, width(key.expression.type) - (~mask & _ones(key)).bit_length()
     return value, mask & _ones(key)

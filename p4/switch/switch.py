@@ -73,7 +73,7 @@ class Switch:
         self._started = time.monotonic_ns()
         self._data_lock = threading.Lock()
         self._groups: dict[int, list[tuple[int, int]]] = {}
-        self._sessions: dict[int, list[tuple[int, int]]] = {}
+        self.sessions: dict[int, list[tuple[int, int]]] = {}
         self._open_objects()
         self._install_entries()
 
@@ -261,7 +261,7 @@ class Switch:
         mgid = 0 if group is None else group + 1
         if self.lib.wf_clone_session(self.handle, session, ports, rids, len(copies), mgid, length):
             raise ControlError(f"clone session {session} is out of range 0..32767")
-        self._sessions[session] = list(copies)
+        self.sessions[session] = list(copies)
 
     def custom_crc(
         self, bits: int, polynomial: int, initial: int, final_xor: int, reflect_in: bool,

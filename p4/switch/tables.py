@@ -127,6 +127,7 @@ class Table:
                 for a in table.default_action.arguments
             ),
         )
+        self._initial_default = self.default
         kinds = {k.match_kind for k in self.keys}
         self.needs_priority = bool(kinds & {"ternary", "range", "optional"})
 
@@ -174,6 +175,11 @@ class Table:
             e for e in self._entries.values()
             if e.idle_us and self._switch.lib.wf_entry_idle(e.pointer, now) >= e.idle_us
         ]  # fmt: skip
+
+    def last_hit_us(self, entry: Entry) -> int:
+        """When the entry was last hit (or made), on the switch's clock."""
+        now = self._switch.now_us()
+        return int(now - self._switch.lib.wf_entry_idle(entry.pointer, now))
 
     # ---------------------------------------------------------------------------- changing
 
@@ -272,6 +278,11 @@ class Table:
             self._switch.lib.wf_set_default(self._switch.handle, self._index, call)
         )
         self.default = chosen
+
+    def reset_default(self) -> None:
+        """The program's own default action again."""
+        initial = self._initial_default
+        self.set_default(initial.name, initial.arguments)
 
     # ----------------------------------------------------------------------------- details
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from weft.bench.cli import app
 from weft.bench.processes import Launch, MeasurementError, run_ranks
 
 
-@pytest.mark.parametrize("name", ["collectives", "udp"])
+@pytest.mark.parametrize("name", ["collectives", "udp", "datapaths"])
 def test_help(name: str) -> None:
     assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 
@@ -135,3 +136,25 @@ def test_a_section_replaces_the_one_of_its_name_only(tmp_path: Path) -> None:
     assert "old" not in written
     assert written.index("## One") < written.index("- new") < written.index("## Two")
     assert "- kept" in written and written.count("## ") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and AF_XDP need root")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_datapaths_are_measured_beside_udp() -> None:
+    options = ["--rounds", "1", "--seconds", "0.05", "--message", "65536", "--json"]
+    done = CliRunner().invoke(app, ["datapaths", "--datapaths", "shm,udp,xdp,verbs", *options])
+    assert done.exit_code == 0, done.output
+    measured = json.loads(done.stdout.splitlines()[-1])
+    rows = {row["name"]: row for row in measured["results"]}
+    assert {"shm", "udp", "xdp"} == rows.keys() - {"verbs"}
+    assert rows.keys() | measured["skipped"].keys() == {"shm", "udp", "xdp", "verbs"}
+    assert rows["udp"]["ratio"] == rows["udp"]["latency_ratio"] == 1
+    for row in rows.values():
+        assert row["nwrong"] == 0
+        assert row["gb_per_s"] > 0
+        assert row["microseconds"] > 0
+        assert row["cpu_s_per_gb"] > 0
+
+
+def test_a_datapath_that_is_not_there_is_wrong_usage() -> None:
+    assert CliRunner().invoke(app, ["datapaths", "--datapaths", "pigeon"]).exit_code == 2

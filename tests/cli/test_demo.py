@@ -85,6 +85,15 @@ def test_without_a_lab_the_demo_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     said = " ".join(done.output.split())
     assert "no emulated fabric here, so no dead spine: demo: user namespaces are refused" in said
 
+    def fail(*_: object) -> None:
+        raise job.JobError("on the fabric: the process of rank 2 has ended")
+
+    monkeypatch.setattr(fabric, "run", fail)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1 and "gloo" in done.output  # the first half is not lost
+    said = " ".join(done.output.split())
+    assert "the second half failed: on the fabric: the process of rank 2 has ended" in said
+
 
 @pytest.mark.usefixtures("installed")
 def test_another_curve_is_noticed() -> None:

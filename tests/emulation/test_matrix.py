@@ -75,6 +75,12 @@ def test_one_case_is_read_by_name(tmp_path: Path) -> None:
         Scenario.load(path)
     with pytest.raises(ScenarioError, match=r"no case 'cut/dctp', as in .*many\.toml#cut/dctcp"):
         Scenario.load(Path(f"{path}#cut/dctp"))
+    (tmp_path / "trace.csv").write_text("source,destination,size\n0,1,99\n")
+    traced = TEXT.replace(
+        'pattern = "permutation"\nsize = "1kB"', 'pattern = "trace"\npath = "trace.csv"'
+    )
+    found = Scenario.load(Path(f"{file(tmp_path, traced)}#cut/weft"))  # beside the file
+    assert found.workload.size == [99]
     plain = file(tmp_path, TEXT[: TEXT.index("[matrix")])
     assert Scenario.load(plain).name == "base" and len(Document.cases(plain)) == 1
     with pytest.raises(ScenarioError, match="has no matrix, and so no case 'cut'"):

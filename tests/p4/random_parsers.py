@@ -163,11 +163,12 @@ class Parsers:
 
     # ------------------------------------------------------------------------- transitions
 
-    def transition(self, states: list[str]) -> tuple[str, Choice]:
+    def transition(self, states: list[str]) -> tuple[str, Choice, list[str]]:
+        """Its text, what it chooses, and all that it may lead to."""
         rng = self.rng
         if rng.random() < 0.25:
             to = rng.choice(states)
-            return f"transition {to};", lambda p: to
+            return f"transition {to};", lambda p: to, [to]
         keys: list[tuple[str, Callable[[Parse], int]]] = [
             ("m.acc", lambda p: p.acc), ("m.last", lambda p: p.last),
             ("p.lookahead<bit<8>>()", lambda p: p.look(1)[0]),
@@ -181,10 +182,13 @@ class Parsers:
             shown = ", ".join(t for t, _ in sets)
             text += f"({shown}): {to}; " if len(sets) > 1 else f"{shown}: {to}; "
             cases.append(([test for _, test in sets], to))
+        ends = []
         if rng.random() < 0.6:
             to = rng.choice(states)
             text += f"default: {to}; "
             cases.append(([lambda v: True] * len(chosen), to))
+        else:
+            ends = [] if [t for t, _ in sets] == ["_"] else ["reject"]
 
         def run(p: Parse) -> str:
             values = [value(p) for _, value in chosen]
@@ -193,7 +197,7 @@ class Parsers:
                     return to
             raise Rejected("NoMatch")
 
-        return text + "}", run
+        return text + "}", run, [*ends, *(to for _, to in cases)]
 
     def _set(self) -> tuple[str, Callable[[int], bool]]:
         rng = self.rng
@@ -211,16 +215,22 @@ class Parsers:
     # ----------------------------------------------------------------------------- programs
 
     def states(self, names: list[str], sub: str, run_sub: Step | None) -> tuple[str, Step]:
-        """Texts of states, the first being `start`, and what walks them."""
+        """Texts of states, the first being `start`, and what walks them. Some way leads out."""
         table: dict[str, tuple[list[Step], Choice]] = {}
+        ways: dict[str, list[str]] = {}
         text = ""
         for name in names:
             steps = [self.step() for _ in range(self.rng.randrange(1, 4))]
             if run_sub is not None and self.rng.random() < 0.4:
                 steps.append((sub, run_sub))
-            to, choose = self.transition([*names, "accept", "accept", "reject"])
+            to, choose, ways[name] = self.transition([*names, "accept", "accept", "reject"])
             text += f"state {name} {{ {' '.join(t for t, _ in steps)} {to} }}\n"
             table[name] = [s for _, s in steps], choose
+        seen = ["start"]
+        for name in seen:  # grows
+            seen += [way for way in ways.get(name, []) if way not in seen]
+        if "accept" not in seen and "reject" not in seen:
+            return self.states(names, sub, run_sub)
 
         def run(p: Parse) -> None:
             state = "start"

@@ -225,7 +225,7 @@ PROGRAMS = {
     "actions": v1model(
         ingress_locals="action one(in bit<8> a, out bit<8> b, inout bit<8> c, bit<8> d) {"
         " b = a; c = c + d; if (c == 3) { return; } else { exit; } }"
-        "action two() { bit<8> t; one(1, t, m.x, t); if (m.x == 1) { t = 2; } }",
+        "action two() { bit<8> t; one(1, t, m.x, t); switch (m.x) { 1: { t = 2; } } }",
         ingress="one(m.x, h.small.a, m.x, 3); two();",
     ),
     "profiles": v1model(

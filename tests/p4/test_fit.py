@@ -199,6 +199,8 @@ def test_a_parser_state_matches_at_most_32_bits() -> None:
 def test_targets() -> None:
     assert names() == ["tofino1", "tofino2"]
     assert (load("tofino1").stages, load("tofino2").stages) == (12, 20)
+    bits = [sum(w * n for w, n in load(name).phv_containers.items()) for name in names()]
+    assert bits == [4096, 3072]  # Tofino 2 has mocha and dark containers instead of the rest
     with pytest.raises(UnknownTarget, match="known: tofino1, tofino2"):
         load("abacus")
 

@@ -64,7 +64,7 @@ INGRESS = {
     "logical bits": ("m.flag = m.x && m.flag;", "'&&' is not defined for bit<8>"),
     "compare structs": ("m.flag = m < m;", "'<' is not defined for meta_t"),
     "compare different": ("m.flag = h.small == h.ethernet;", "needs operands of one type"),
-    "shift by signed": ("m.x = m.x << m.s;", "a shift amount must be unsigned"),
+    "shift by signed": ("m.x = m.x << m.s;", "a shift amount of type int<8> must be a constant"),
     "shift by negative": ("m.x = m.x << -1;", "a shift amount cannot be negative"),
     "shift int": ("m.x = (bit<8>)(1 << m.x);", "can be shifted by constants only"),
     "concat int": ("m.y = m.x ++ 1;", "give this number a width"),

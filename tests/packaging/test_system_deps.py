@@ -76,6 +76,18 @@ def test_a_failed_installation_shows_the_end_of_its_log(bare: Path) -> None:
     assert "E: no such package" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("version", "old"), [("1.8.0_392", True), ("11.0.2", True), ("17.0.15", False)]
+)
+def test_spark_needs_java_17(bare: Path, version: str, old: bool) -> None:
+    (bare / "grep").symlink_to(shutil.which("grep") or "grep")
+    write_program(bare, "id", "echo 1000")
+    write_program(bare, "java", f"echo 'openjdk version \"{version}\"' >&2")
+    done = run(bare, "spark")
+    assert ("openjdk-17-jre-headless" in done.stderr) is old
+    assert done.returncode == int(old)
+
+
 def test_an_unknown_purpose_is_wrong_usage(bare: Path) -> None:
     done = run(bare, "gardening")
     assert done.returncode == 2

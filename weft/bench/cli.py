@@ -149,6 +149,63 @@ def udp(
 
 
 @app.command()
+def datapaths(
+    datapaths: Annotated[str, typer.Option(help="Some of the lines; default: all.")] = "",
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="Of each measurement.", min=0.05)] = 1,
+    message: Annotated[int, typer.Option(help="Bytes, of the stream.", min=4096)] = 16 << 20,
+    small: Annotated[int, typer.Option(help="Bytes, of the small message.", min=1)] = 8,
+    mtu: Annotated[int, typer.Option(help="Of the veth pair.", min=1280, max=9000)] = 9000,
+    deadline: Annotated[float, typer.Option(help="Seconds for one start of two ranks.")] = 60,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Every datapath beside UDP: one stream of messages and the latency of a small one, between two
+    processes, over a veth pair where a network is needed (as root).
+
+    Exit codes: 0 all measured was right, 1 something failed or is missing, 2 wrong usage.
+    """
+    from weft.bench import datapaths as paths
+
+    chosen = _names("datapaths", datapaths, paths.NAMES) if datapaths else paths.NAMES
+    plan = paths.Plan(
+        kinds=[kind for kind in paths.KINDS if kind.name in chosen],
+        rounds=rounds,
+        seconds=seconds,
+        message=message,
+        small=small,
+        mtu=mtu,
+        deadline=deadline,
+    )
+    where, bar = machine.describe(), _progress()
+    try:
+        with bar:
+            task = bar.add_task("compiling", total=plan.steps)
+            results = paths.measure(
+                plan, lambda what: bar.update(task, advance=1, description=what)
+            )
+    except (Unavailable, MeasurementError) as error:
+        typer.echo(f"weft bench datapaths: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = paths.table(plan, results)
+    remarks = [f"{name} was not measured: {why}" for name, why in results.skipped.items()]
+    if json:
+        rows = [asdict(row) for row in results.rows]
+        measured = {"devices": where, "results": rows, "skipped": results.skipped}
+        typer.echo(encoder.dumps(measured))
+    else:
+        _console().print(report.table(*found))
+        for remark in remarks:
+            _console().print(remark, markup=False)
+    if record:
+        title, command = "Datapaths", ["weft", "bench", *_arguments("datapaths")]
+        section = report.markdown(title, shlex.join(command), where, [found], remarks)
+        report.write_section(RESULTS, title, section)
+    if any(row.nwrong for row in results.rows) or not results.rows:
+        raise typer.Exit(1)
+
+
+@app.command()
 def multipath(
     links: Annotated[int, typer.Option(help="Parallel links.", min=2, max=16)] = 4,
     rate: Annotated[float, typer.Option(help="Of each link, Mbit/s.", min=1)] = 500,
@@ -233,6 +290,86 @@ def p4(
         section = report.markdown(title, shlex.join(command), where, [found], [])
         report.write_section(RESULTS, title, section)
     if not all(row.holds for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def lab(
+    rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 2,
+    seconds: Annotated[float, typer.Option(help="Of sending per trial.", min=0.1)] = 0.4,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """The lab: start-up, packets per second as root, rootless and in trains beside Mininet's data
+    paths (Linux bridge with tbf, Open vSwitch in user space), and how true rates, delays and losses
+    are (as root; two to three minutes).
+
+    Exit codes: 0 all goals were reached, 1 one was not or something failed, 2 wrong usage.
+    """
+    from weft.bench import lab as labs
+    from weft.emulation.lab import LabError
+
+    where, bar = machine.describe(), _progress()
+    try:
+        with bar:
+            task = bar.add_task("", total=11 + 6 * rounds)
+            rows, remarks = labs.measure_all(
+                rounds, seconds, lambda what: bar.update(task, advance=1, description=what)
+            )
+    except (Unavailable, MeasurementError, LabError, RuntimeError) as error:
+        typer.echo(f"weft bench lab: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = labs.tables(rows)
+    remarks += [f"{row.name}: {row.note}" for row in rows if row.note]
+    if json:
+        lines = [asdict(row) for row in rows]
+        typer.echo(encoder.dumps({"devices": where, "results": lines, "remarks": remarks}))
+    else:
+        for title, columns, cells in found:
+            _console().print(report.table(title, columns, cells))
+        for remark in remarks:
+            _console().print(remark, highlight=False)
+    if record:
+        title, command = "The lab", ["weft", "bench", *_arguments("lab")]
+        section = report.markdown(title, shlex.join(command), where, found, remarks)
+        report.write_section(RESULTS, title, section)
+    if any(row.holds is False for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def innet(
+    workers: Annotated[str, typer.Option(help="Numbers of ranks, 2 to 32.")] = "2,4,8",
+    kilobytes: Annotated[int, typer.Option(help="Size of the message.", min=1)] = 1024,
+    rate: Annotated[str, typer.Option(help="Of every link.")] = "200Mbit/s",
+    delay: Annotated[str, typer.Option(help="Of every link.")] = "50us",
+    rounds: Annotated[int, typer.Option(help="Counted; one more warms up.", min=1)] = 5,
+    deadline: Annotated[float, typer.Option(help="Seconds for one number of ranks.")] = 300,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+) -> None:
+    """Sums in a P4 switch of a lab, beside ring and halving-doubling over the same star.
+
+    Exit codes: 0 measured, 1 something failed or no figure can be believed, 2 wrong usage.
+    """
+    from weft.bench import innet as sums
+
+    numbers, where = _numbers("workers", workers), machine.describe()
+    try:
+        rows = sums.measure(numbers, kilobytes, rate, delay, rounds, deadline)
+    except (Unavailable, MeasurementError) as error:
+        typer.echo(f"weft bench innet: {error}", err=True)
+        raise typer.Exit(1) from None
+    found = sums.table(rows, kilobytes, rate)
+    if json:
+        typer.echo(encoder.dumps({"devices": where, "results": [asdict(row) for row in rows]}))
+    else:
+        _console().print(report.table(*found))
+    if record:
+        title, command = "Sums in the switch", ["weft", "bench", *_arguments("innet")]
+        section = report.markdown(title, shlex.join(command), where, [found], [])
+        report.write_section(RESULTS, title, section)
+    if all(row.faults for row in rows):
         raise typer.Exit(1)
 
 

@@ -101,6 +101,11 @@ def weft_program(source: str, folder: Path) -> Path:
     return _compile("cc", sources, [*where, "-lweft"], folder / f"weft-{Path(source).stem}")
 
 
+def plain_program(source: str, folder: Path) -> Path:
+    """Compile a program of benchmarks/c that stands alone. Raises Unavailable."""
+    return _compile("cc", [source], [], folder / Path(source).stem)
+
+
 def _mpi(name: str, folder: Path) -> Library:
     run = shutil.which(f"mpirun.{name}")
     if run is None:

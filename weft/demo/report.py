@@ -35,6 +35,8 @@ class Outcome:
     fabric: fabric.Outcome | None = None
     without: str | None = None
     """Why there is no fabric."""
+    failed: str | None = None
+    """What went wrong on it."""
 
     @property
     def difference(self) -> float:
@@ -81,7 +83,7 @@ class Outcome:
             "tolerance": TOLERANCE,
             "same": self.same,
             "fabric": None if self.fabric is None else self.fabric.record(),
-            "no_fabric": self.without,
+            "no_fabric": self.without or self.failed,
         }
 
 
@@ -128,6 +130,8 @@ def show(outcome: Outcome, console: Console) -> None:
         _show_fabric(outcome.fabric, console)
     elif outcome.without is not None:
         console.print(f"no emulated fabric here, so no dead spine: {outcome.without}", markup=False)
+    elif outcome.failed is not None:
+        console.print(f"the second half failed: {outcome.failed}", markup=False)
 
 
 def _show_fabric(outcome: fabric.Outcome, console: Console) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
+from weft.devices.nics import nics
 from weft.doctor import child
 from weft.doctor.finding import Finding, Level, Value, observed
+from weft.doctor.privileges import capabilities
 
 TOPIC = "network"
 
 # include/uapi/linux/udp.h and socket.h; Python does not name them.
 SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
 AF_XDP = 44
+# Sockets need the first, BPF programs and their hook in a device the others.
+XDP_CAPABILITIES = ("CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF")
 
 # Tries each kernel feature in a network namespace of its own, which goes when the process does.
 # Prints the names that work. A queueing discipline or link kind can only be known by asking for
@@ -51,35 +54,25 @@ def probe() -> Iterator[Finding]:
     yield from _interfaces()
     yield _udp_option("UDP segmentation (GSO)", UDP_SEGMENT, 1400, "4.18")
     yield _udp_option("UDP coalescing (GRO)", UDP_GRO, 1, "5.0")
-    yield _address_family_xdp()
+    yield _address_family_xdp(capabilities())
     yield from _kernel_fabric()
 
 
 def _interfaces() -> Iterator[Finding]:
-    for path in sorted(Path("/sys/class/net").iterdir()):
-        if path.name == "lo" or not path.is_dir():
-            continue
-        mtu, state = int(_read(path / "mtu") or 0), _read(path / "operstate") or "unknown"
-        speed = int(_read(path / "speed") or -1)  # Mbit/s; -1 where the device does not say
-        detail = f"{state}, MTU {mtu}"
-        if speed > 0:
-            detail += f", {speed / 1000:g} Gbit/s"
-        numa = _read(path / "device" / "numa_node")
+    for card in nics():
+        detail = f"{card.state}, MTU {card.mtu}"
+        if card.gbit is not None:
+            detail += f", {card.gbit:g} Gbit/s"
+        if card.xdp is not None:
+            detail += f", XDP {card.xdp.replace('_', ' ')}"
         values: dict[str, Value] = {
-            "state": state,
-            "mtu_bytes": mtu,
-            "speed_mbit": speed if speed > 0 else None,
-            "numa_node": int(numa) if numa else None,
+            "state": card.state,
+            "mtu_bytes": card.mtu,
+            "speed_mbit": None if card.gbit is None else int(card.gbit * 1000),
+            "numa_node": card.numa_node,
+            "xdp": card.xdp,
         }
-        yield Finding(TOPIC, f"device {path.name}", Level.OK, detail, values=values)
-
-
-def _read(path: Path) -> str:
-    """The file's only line, or "" where the device has no such property (some answer EINVAL)."""
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+        yield Finding(TOPIC, f"device {card.name}", Level.OK, detail, values=values)
 
 
 def _udp_option(name: str, option: int, value: int, since: str) -> Finding:
@@ -94,17 +87,25 @@ def _udp_option(name: str, option: int, value: int, since: str) -> Finding:
     return observed(TOPIC, name, good, detail, mend, usable=good)
 
 
-def _address_family_xdp() -> Finding:
+def _address_family_xdp(held: Sequence[str]) -> Finding:
+    """Whether the xdp datapath can open a device here: a kernel that has it, and privileges."""
     try:
         socket.socket(AF_XDP, socket.SOCK_RAW, 0).close()
     except OSError as error:
-        mend = (
-            "a kernel built with CONFIG_XDP_SOCKETS"
-            if error.errno == errno.EAFNOSUPPORT
-            else "run with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF (setcap or root)"
-        )
-        return observed(TOPIC, "AF_XDP", False, str(error), mend, usable=False)
-    return observed(TOPIC, "AF_XDP", True, "sockets can be opened", "", usable=True)
+        if error.errno == errno.EAFNOSUPPORT:
+            said, mend = "this kernel has no AF_XDP sockets", "a kernel with CONFIG_XDP_SOCKETS"
+            return observed(TOPIC, "AF_XDP", False, said, mend, usable=False)
+    missing = [name for name in XDP_CAPABILITIES if name not in held]
+    return observed(
+        TOPIC,
+        "AF_XDP",
+        not missing,
+        f"off: {', '.join(missing)} missing" if missing else "the xdp datapath may be used",
+        "run as root, or setcap cap_net_admin,cap_net_raw,cap_bpf+ep on the program; until then "
+        "messages go by udp",
+        usable=not missing,
+        missing=missing,
+    )
 
 
 def _kernel_fabric() -> Iterator[Finding]:

@@ -34,7 +34,7 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
 def probe() -> Iterator[Finding]:
     """User, capabilities, network namespaces with and without privileges, TUN/TAP."""
-    held = _capabilities()
+    held = capabilities()
     user = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
     detail = f"{user}; {', '.join(held) or 'no capabilities of use here'}"
     values: dict[str, int | list[str]] = {"uid": os.geteuid(), "capabilities": held}
@@ -53,8 +53,8 @@ def probe() -> Iterator[Finding]:
     yield _tun()
 
 
-def _capabilities() -> list[str]:
-    """Effective capabilities, of those that matter here."""
+def capabilities() -> list[str]:
+    """Effective capabilities of this process, of those that matter here."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("CapEff:"):
             bits = int(line.split()[1], 16)

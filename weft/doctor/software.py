@@ -15,16 +15,17 @@ from weft.doctor.finding import Finding, Level, observed
 
 TOPIC = "software"
 REINSTALL = "reinstall Weft: pip install --force-reinstall . (or make install in the checkout)"
-EXTRAS = ("lab", "p4", "spark")
+EXTRAS = ("lab", "p4", "pruning", "spark")
 
 
 def probe() -> Iterator[Finding]:
-    """Native library, torch, extras, compiler."""
+    """Native library, torch, extras, compiler, Java."""
     yield _native_library()
     yield _torch()
     for extra in EXTRAS:
         yield _extra(extra)
     yield _compiler()
+    yield _java()
 
 
 def _native_library() -> Finding:
@@ -113,3 +114,18 @@ def _compiler() -> Finding:
     )
     version = (said.stdout.splitlines() or ["unknown version"])[0]
     return observed(TOPIC, "C compiler", said.returncode == 0, version, mend, path=compiler)
+
+
+def _java() -> Finding:
+    """A Java that Spark 4 runs on: 17 or newer."""
+    mend = "apt install openjdk-17-jre-headless (only Spark as a master of pruned queries needs it)"
+    java = shutil.which("java")
+    if java is None:
+        return observed(TOPIC, "Java", False, "none: Spark cannot run", mend)
+    said = subprocess.run(
+        [java, "-version"], capture_output=True, text=True, timeout=30, check=False
+    )
+    found = re.search(r'version "(\d+)', said.stderr + said.stdout)
+    version = int(found.group(1)) if found else 0
+    detail = f"version {version or 'unknown'}; Spark needs 17 or newer"
+    return observed(TOPIC, "Java", version >= 17, detail, mend, path=java)

@@ -60,7 +60,7 @@ ip addr add "$ipv6" dev eth0
 ip route add default dev eth0
 rdma link add rxe0 type rxe netdev eth0 || off "no RDMA device"
 ulimit -l unlimited
-"$python" "$agent" agent /dev/vport*p1
+"$python" -S -E "$agent" agent /dev/vport*p1
 off "the agent has ended with code $?"
 BOOT
 export hostname ipv4 ipv6 mtu python agent

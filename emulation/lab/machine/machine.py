@@ -28,6 +28,12 @@ BOOT_DEADLINE = 300.0
 LIFETIME = 1800.0
 MEMORY_MIB = 1024
 
+KERNEL_OPTIONS = (
+    "console=ttyS0", "quiet", "panic=-1",
+    # What costs an emulated CPU much and gives a machine that nobody else shares nothing.
+    "mitigations=off", "no5lvl", "nokaslr", "apparmor=0", "audit=0",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class MachineOptions:
@@ -120,7 +126,7 @@ def _command(
         "python": os.path.realpath(sys.executable),
         "agent": session.__file__,
     }
-    line = ["console=ttyS0", "quiet", "panic=-1", *(f"weft.{k}={v}" for k, v in told.items())]
+    line = [*KERNEL_OPTIONS, *(f"weft.{key}={value}" for key, value in told.items())]
     words = [
         program(QEMU), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-serial", "stdio",

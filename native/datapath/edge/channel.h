@@ -26,6 +26,10 @@ class EdgeChannel final : public Channel {
     void forget_group(std::uint64_t group) override { edge_.forget_group(group); }
     void watch(bool on) override { edge_.watch(on); }
     void close() override { edge_.close(); }
+    void set_policies(const transport::PolicyChange& change) override {
+        edge_.set_policies(change);
+    }
+    void deny_path(std::uint16_t path, bool denied) override { edge_.deny_path(path, denied); }
     std::string stats_json() const override { return edge_.stats_json(); }
 
   private:

@@ -50,6 +50,35 @@ void MessageEdge::close() {
     }
 }
 
+void MessageEdge::need_open() const {
+    if (phase_ != Phase::kOpen) {
+        throw Error(WEFT_ERR_STATE, who() + ": the edge is not open", peer_);
+    }
+}
+
+void MessageEdge::set_policies(const transport::PolicyChange& change) {
+    need_open();
+    try {
+        connection_->set_policies(change);
+    } catch (const transport::ConfigError& error) {
+        throw Error(WEFT_ERR_INVALID, error.what());
+    }
+    touch();
+}
+
+void MessageEdge::deny_path(std::uint16_t path, bool denied) {
+    need_open();
+    if (!connection_->deny_path(clock_now(), path, denied)) {
+        throw Error(WEFT_ERR_INVALID,
+                    who() + ": path " + std::to_string(path) +
+                        (path < paths() ? " is the last good one: it stays in use"
+                                        : " is not there: the edge has paths 0 to " +
+                                              std::to_string(paths() - 1)),
+                    peer_);
+    }
+    touch();
+}
+
 void MessageEdge::channel_gone() {
     channel_ = nullptr;
     depart();

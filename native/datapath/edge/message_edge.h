@@ -64,6 +64,8 @@ class MessageEdge {
     void cancel(Transfer& transfer);
     void forget_group(std::uint64_t group);
     void watch(bool on);
+    void set_policies(const transport::PolicyChange& change);
+    void deny_path(std::uint16_t path, bool denied);
     void close();
     void attach(Channel& channel) noexcept { channel_ = &channel; }
     // Without the user from now on: ends in order, with what was copied still to be delivered.
@@ -205,6 +207,7 @@ class MessageEdge {
     std::size_t eager_limit_ = 0;  // bytes of a message that may come unasked
 
   private:
+    void need_open() const;
     void on_peer_closed(Time now);
     void on_failed();
     void fail_transfers(const ErrorPtr& error);

@@ -72,6 +72,9 @@ std::string MessageEdge::connection_json() const {
     if (!connection_) {
         return json;
     }
+    const transport::Config& config = connection_->config();
+    json += ",\"scheduler\":\"" + config.scheduler.name + "\",\"congestion\":\"" +
+            config.congestion.name + "\",\"recovery\":\"" + config.recovery.name + "\"";
     const transport::Stats stats = connection_->stats();
     number("chunk_size", stats.chunk_size);
     number("rtt_ns", stats.rtt.smoothed());

@@ -97,6 +97,10 @@ void Carrier::limit_mtu(std::uint8_t device, std::uint32_t mtu) noexcept {
     }
 }
 
+void Carrier::unwatch(int fd) noexcept {
+    epoll_ctl(poll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
 std::uint64_t Carrier::window_bytes() const noexcept {
     return sockets_per_address_ * sockets_.front()->receive_buffer();
 }

@@ -88,6 +88,7 @@ class Carrier {
     void limit_mtu(std::uint8_t device, std::uint32_t mtu) noexcept;
     // Lets `fd` wake whoever waits on wait_fd(); receive() must then look there.
     void watch(int fd);
+    void unwatch(int fd) noexcept;
     const std::vector<std::unique_ptr<Socket>>& sockets() const noexcept { return sockets_; }
 
     SocketCounters io_;

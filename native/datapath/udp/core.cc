@@ -235,7 +235,7 @@ bool Core::pump(Time now) {
     for (Edge* edge : pumping_) {
         edge->dirty = false;
         moved = edge->pump(now) || moved;
-        earliest_wake_ = std::min(earliest_wake_, edge->wake_at());
+        wake_later(*edge);
     }
     pumping_.clear();
     flush(now);
@@ -248,15 +248,15 @@ bool Core::flush(Time now) {
     return empty;
 }
 
+void Core::wake_later(Edge& edge) noexcept {
+    wheel_.set(edge.wake_up, edge.wake_at());
+    earliest_wake_ = std::min(earliest_wake_, edge.wake_at());
+}
+
 void Core::run_timers(Time now) {
-    earliest_wake_ = kNever;
-    for (std::size_t i = 0; i < edges_.size(); ++i) {
-        if (edges_[i]->wake_at() <= now) {
-            edges_[i]->on_time(now);
-        } else {
-            earliest_wake_ = std::min(earliest_wake_, edges_[i]->wake_at());
-        }
-    }
+    // Each becomes dirty, and its next time is known when it was pumped.
+    wheel_.run(now, [&](Timer& timer) { static_cast<Edge::WakeUp&>(timer).edge.on_time(now); });
+    earliest_wake_ = wheel_.next();
 }
 
 Time Core::next_wakeup() const noexcept {
@@ -279,7 +279,11 @@ void Core::sweep() {
     const auto gone = [](const Edge* edge) { return edge->over() && !edge->dirty; };
     std::erase_if(by_connection_, [&](const auto& entry) { return gone(entry.second); });
     std::erase_if(by_hello_, [&](const auto& entry) { return gone(entry.second); });
-    std::erase_if(edges_, [&](const auto& edge) { return gone(edge.get()); });
+    std::erase_if(edges_, [&](const auto& edge) {
+        if (!gone(edge.get())) return false;
+        wheel_.set(edge->wake_up, kNever);
+        return true;
+    });
 }
 
 void Core::send_note(const Way& way, const Note& note, std::size_t size) {

@@ -24,7 +24,7 @@ namespace weft::datapath::udp {
 // Makes the carrier once the options were found good.
 using MakeCarrier = std::function<std::unique_ptr<Carrier>(const UdpOptions&)>;
 
-class Core : public std::enable_shared_from_this<Core>, private Sink {
+class Core final : public std::enable_shared_from_this<Core>, private Sink {
   public:
     Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
          const MakeCarrier& make_carrier);
@@ -44,6 +44,7 @@ class Core : public std::enable_shared_from_this<Core>, private Sink {
     std::string stats_json() const;
     void shut_down();
     void abandon() noexcept;
+    void set_policies(const transport::PolicyChange& change);
 
     // --- For the edges
     const Identity& identity() const noexcept { return identity_; }
@@ -82,12 +83,14 @@ class Core : public std::enable_shared_from_this<Core>, private Sink {
         std::uint64_t calls_made = 0, calls_taken = 0;
     };
 
+    void check_policies(const transport::Config& config);
     bool receive(Time now);
     void arrived(Socket& socket, const Arrived& datagram) override;
     bool recognise_trimmed(std::span<const std::uint8_t> bytes, wire::Packet& packet) const;
     void on_hello(Time now, Socket& socket, const Arrived& datagram);
     void on_note(Time now, Socket& socket, const Arrived& datagram, const Note& note);
     bool pump(Time now);
+    void wake_later(Edge& edge) noexcept;
     void run_timers(Time now);
     void sweep();
     Edge& add(std::unique_ptr<Edge> edge);
@@ -115,7 +118,8 @@ class Core : public std::enable_shared_from_this<Core>, private Sink {
         by_hello_;  // called edges by the caller's connection id
     std::vector<Edge*> dirty_;
     std::vector<Edge*> pumping_;
-    Time earliest_wake_ = kNever;  // no edge wants to be woken before
+    TimingWheel wheel_{clock_now()};
+    Time earliest_wake_ = kNever;  // no timer on the wheel is due before
     Time next_look_ = 0;           // at the sockets, while there is no edge
     bool sweep_due_ = false;
 };

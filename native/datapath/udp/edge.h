@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "datapath/edge/message_edge.h"
+#include "datapath/timing_wheel.h"
 #include "datapath/udp/check.h"
 #include "datapath/udp/path_finder.h"
 #include "datapath/udp/socket.h"
@@ -43,6 +44,12 @@ class Edge final : public MessageEdge {
     // Reads events and hands packets to the batch, a bounded number; true when it did anything.
     // Call again while dirty.
     bool pump(Time now);
+
+    // The core's: on its wheel while on_time() is to be called.
+    struct WakeUp : Timer {
+        explicit WakeUp(Edge& whose) : edge(whose) {}
+        Edge& edge;
+    } wake_up{*this};
 
   private:
     void touch() override;

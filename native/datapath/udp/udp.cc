@@ -21,6 +21,10 @@ UdpDatapath::~UdpDatapath() {
 std::string_view UdpDatapath::name() const noexcept {
     return core_->name();
 }
+bool UdpDatapath::set_policies(const transport::PolicyChange& change) {
+    core_->set_policies(change);
+    return true;
+}
 std::string UdpDatapath::address() const {
     return core_->address();
 }

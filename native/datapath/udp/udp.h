@@ -115,6 +115,7 @@ class UdpDatapath : public Datapath {
     void disarm() override;
     std::vector<int> wait_fds() const override;
     void abandon() noexcept override;
+    bool set_policies(const transport::PolicyChange& change) override;
 
     // Counters of the whole datapath as one JSON object: sockets with the buffers granted, system
     // calls, datagrams, drops by reason (foreign, malformed, unknown connection, wrong secret,

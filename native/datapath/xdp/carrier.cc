@@ -278,10 +278,26 @@ udp::Carrier::Harvest XdpCarrier::receive(std::int64_t now, udp::Sink& sink) {
     if (now >= look_at_) {
         const Harvest kernels = Carrier::receive(now, sink);
         look_at_ = kernels.moved ? now : now + kLookInterval;
+        forget_gone(now);
         harvest.moved = harvest.moved || kernels.moved;
         harvest.more = harvest.more || kernels.more;
     }
     return harvest;
+}
+
+// A device that goes (a container's, a virtual function) leaves sockets that are always ready.
+void XdpCarrier::forget_gone(std::int64_t now) noexcept {
+    if (now < check_at_) {
+        return;
+    }
+    check_at_ = now + kRouteLife / 10;
+    for (Device& device : devices_) {
+        for (const auto& queue : device.queues) {
+            if (queue->gone()) {
+                unwatch(queue->fd());
+            }
+        }
+    }
 }
 
 bool XdpCarrier::read_rings(udp::Sink& sink, bool& more) {

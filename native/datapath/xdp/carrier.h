@@ -73,6 +73,7 @@ class XdpCarrier final : public udp::Carrier {
     void take(Device& device, std::span<const std::uint8_t> frame, std::int64_t stamp,
               std::int64_t now, udp::Sink& sink);
     bool read_rings(udp::Sink& sink, bool& more);
+    void forget_gone(std::int64_t now) noexcept;
 
     const bool verify_;  // the UDP checksum: not where every packet has a better one of ours
     RouteTable table_;
@@ -84,7 +85,8 @@ class XdpCarrier final : public udp::Carrier {
     bool crowded_ = false;             // a ring may have no room for a further datagram
     bool rings_wait_ = false;          // a flush() left something in a ring
     std::int64_t now_ = 0;
-    std::int64_t look_at_ = 0;  // at the kernel's sockets
+    std::int64_t look_at_ = 0;   // at the kernel's sockets
+    std::int64_t check_at_ = 0;  // whether devices are still there
     std::uint64_t ring_sent_ = 0, ring_received_ = 0, foreign_ = 0, corrupt_ = 0;
 };
 

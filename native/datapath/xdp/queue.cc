@@ -1,6 +1,7 @@
 #include "datapath/xdp/queue.h"
 
 #include <linux/if_xdp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -221,6 +222,14 @@ bool Queue::kick() noexcept {
     }
     reap();
     return true;
+}
+
+// The kernel unbinds the socket of a device that goes, and says so by an error on it.
+bool Queue::gone() noexcept {
+    pollfd asked{fd(), POLLIN, 0};
+    gone_ = gone_ || (poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0);
+    down_ = down_ || gone_;
+    return gone_;
 }
 
 // Frames that the kernel is done with are free again.

@@ -55,7 +55,9 @@ class Queue {
     std::uint32_t frames() const noexcept { return settings_.frames; }  // each way
     // The device was found gone, or down, at the last kick(): nothing is taken until retry().
     bool down() const noexcept { return down_; }
-    void retry() noexcept { down_ = false; }
+    void retry() noexcept { down_ = gone_; }
+    // The device is no more, and waking up for it is idle.
+    bool gone() noexcept;
 
     // Puts a datagram (header and payload are copied) into the ring; it leaves at the next kick().
     // The header is at most udp::SendBatch::kHeaderRoom long. False when there is no room.
@@ -105,6 +107,7 @@ class Queue {
     std::uint32_t filled_ = 0;             // fill entries
     std::vector<std::uint8_t> assembled_;  // a packet out of several frames
     bool down_ = false;
+    bool gone_ = false;
 };
 
 }  // namespace weft::datapath::xdp

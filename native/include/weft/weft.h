@@ -127,6 +127,14 @@ WEFT_API weft_status weft_context_address(weft_context* context, void* address, 
  * weft_context_address; the text is NUL-terminated. */
 WEFT_API weft_status weft_stats(weft_context* context, char* json, size_t* length);
 
+/* Exchanges policies of the transport while it runs, for all connections of the context, living and
+ * to come: "scheduler=reps,scheduler.freeze_us=500,congestion=nscc". What is not named stays; what
+ * is named starts anew, with parameters given in the same call or its defaults. All or nothing.
+ * Names and parameters: docs/transport.md. Errors: INVALID (a name or parameter that does not
+ * exist; says which do), UNSUPPORTED (no datapath of the context has policies: shared memory has
+ * none). */
+WEFT_API weft_status weft_set_policies(weft_context* context, const char* policies);
+
 /* The RDMA devices of this machine as one JSON object: {"library": can libibverbs be opened,
  * "reason": why not, "devices": [{"name", "driver", "pci", "numa_node", "ports": [{"number",
  * "active", "link_layer", "gbit", "mtu", "lid", "gids": [{"index", "gid", "type",
@@ -180,6 +188,13 @@ WEFT_API weft_status weft_accept(weft_context* context, int64_t timeout_ns, weft
 
 WEFT_API uint64_t weft_peer_id(const weft_peer* peer);
 WEFT_API weft_status weft_peer_close(weft_peer* peer);
+
+/* As weft_set_policies, for the connection to one peer. Errors: also STATE (it is not open). */
+WEFT_API weft_status weft_peer_set_policies(weft_peer* peer, const char* policies);
+
+/* Takes one path of the connection out of use (denied != 0) or back into it; paths are numbered as
+ * in weft_stats. Errors: INVALID (no such path, or the last good one), STATE, UNSUPPORTED. */
+WEFT_API weft_status weft_peer_deny_path(weft_peer* peer, uint16_t path, int32_t denied);
 
 /* Messages with equal tags between two peers match in order; the receiver's length must be the
  * sender's (else MISMATCH). */
@@ -235,7 +250,8 @@ typedef struct weft_comm_options {
     /* How long to wait for peers at creation. 0: $WEFT_CONNECT_TIMEOUT_MS or 30 s. */
     int64_t connect_timeout_ns;
     /* "all_reduce=ring,all_to_all=direct": overrides of the tuner; "plan=wrap_around" (or whole,
-     * ethereal, spray) lets the flow planner decide which path of an edge carries which bytes.
+     * ethereal, spray) lets the flow planner decide which path of an edge carries which bytes;
+     * "innet=host:port" ($WEFT_INNET) is the controller of a switch that adds up (docs/innet.md).
      * NULL: $WEFT_ALGORITHMS. */
     const char* algorithms;
 } weft_comm_options;

@@ -371,12 +371,34 @@ class CallChecker:
             self._c.error(value.location, f"{what}: {value.type} is not a value")
             return value
         value = self._c.expressions.coerce(value, wanted, what)
+        if wanted == t.INT and kind in ("function", "apply"):
+            value = self._int_argument(value, what)
         needs_constant = parameter.direction == "" and kind in (
             "extern_function", "method", "constructor"
         )  # fmt: skip
+        if kind != "constructor" and self._is_data(value):
+            return value
         if needs_constant and not value.is_static and not isinstance(value.type, t.Extern):
             self._c.error(value.location, f"{what} must be a compile-time constant")
         return value
+
+    def _is_data(self, value: ast.Expression) -> bool:
+        """An action's parameter without a direction: the control plane's, or a constant (6.8)."""
+        found = value.target if isinstance(value, ast.Name) else None
+        return (
+            self._c.place.where is Where.ACTION
+            and isinstance(found, ast.Parameter)
+            and found.direction == ""
+            and isinstance(t.resolve_new(value.type), t.Bits)
+        )
+
+    def _int_argument(self, value: ast.Expression, what: str) -> ast.Expression:
+        """Known where it is given, and no more than a value within (section 8.8)."""
+        if not value.is_static and not isinstance(value, ast.Name):
+            self._c.error(value.location, f"{what} must be a compile-time constant")
+        cast = ast.ImplicitCast(value.location, value)
+        cast.type = t.INT
+        return cast
 
     def _block_argument(self, value: ast.Expression, wanted: t.Block, what: str) -> ast.Expression:
         assert isinstance(value.type, t.Block)

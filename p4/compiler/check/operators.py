@@ -108,17 +108,18 @@ class OperatorChecker:
         if not isinstance(left, t.Bits | t.Int):
             self._bad_operand(e, e.op, left, e.left)
             return
-        if isinstance(right, t.Int):
-            if not e.right.is_static:
-                self._c.error(e.right.location, "a shift amount of type int must be a constant")
-                return
-            if isinstance(e.right.value, int) and e.right.value < 0:
-                self._c.error(e.right.location, "a shift amount cannot be negative")
-                return
-        elif not isinstance(right, t.Bits) or right.signed:
+        if isinstance(right, t.Bits) and not right.signed:
+            pass
+        elif not isinstance(right, t.Bits | t.Int):
             self._c.error(
                 e.right.location, f"a shift amount must be unsigned (bit<W>), not {right}"
             )
+            return
+        elif not e.right.is_static:
+            self._c.error(e.right.location, f"a shift amount of type {right} must be a constant")
+            return
+        elif isinstance(e.right.value, int) and e.right.value < 0:
+            self._c.error(e.right.location, "a shift amount cannot be negative")
             return
         if isinstance(left, t.Int) and not e.is_static:
             self._c.error(

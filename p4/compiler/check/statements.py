@@ -185,7 +185,7 @@ class StatementChecker:
     # ------------------------------------------------------------------------------ switch
 
     def _switch(self, s: ast.Switch) -> None:
-        self._only(s, "switch", {Where.CONTROL})  # section 12.7
+        self._only(s, "switch", {Where.CONTROL, Where.ACTION, Where.FUNCTION})
         s.subject = self._c.expressions.check(s.subject)
         type_ = s.subject.type
         inner = t.resolve_new(type_)

@@ -15,6 +15,9 @@ from weft.p4.compiler.printer_expressions import expression_text
 if TYPE_CHECKING:
     from weft.p4.compiler.check.checker import Checker
 
+#: Architectures' table properties whose value is an action: what PSA does in an empty group.
+ACTION_PROPERTIES = ("psa_empty_group_action",)
+
 #: Match kinds of core.p4 and v1model, and the patterns their entries may have.
 _NUMERIC_KINDS = ("lpm", "ternary", "range")
 
@@ -177,6 +180,11 @@ class TableChecker:
         if p.name in ("key", "actions", "entries"):
             self._c.error(p.location, f"the property '{p.name}' takes a list in braces")
             return
+        if p.name in ACTION_PROPERTIES:
+            reference = self._as_reference(p)
+            if reference is not None:
+                self._chosen(table, reference, f"the action of '{p.name}'")
+            return
         p.value = self._c.expressions.check(p.value)
         if p.name == "size":
             if not isinstance(t.resolve_new(p.value.type), t.Int | t.Bits | t.Unknown):
@@ -210,7 +218,7 @@ class TableChecker:
                 return ast.ActionReference(p.location, [], value.name, value.absolute, None)
             case ast.Call(callee=ast.Name(name=name, absolute=absolute), arguments=arguments):
                 return ast.ActionReference(value.location, [], name, absolute, arguments)
-        self._c.error(value.location, "the default action must be an action")
+        self._c.error(value.location, f"the value of '{p.name}' must be an action")
         return None
 
     # ----------------------------------------------------------------------------- entries

@@ -284,6 +284,12 @@ class CallLowering:
     ) -> ir.Expression | None:
         copy_out: list[ir.Statement] = []
         arguments = self.arguments(resolved, None, copy_out)
+        if prototype.name.endswith("_preserving_field_list") and not isinstance(
+            arguments[-1].value, ir.Const
+        ):
+            raise self._u.program.diagnostics.fatal(
+                e.arguments[-1].location, "argument 'index' must be a compile-time constant"
+            )
         types = tuple(self._u.type(resolved.bindings[p]) for p in prototype.type_parameters)
         result_type = self._u.type(resolved.result)
         result = self._result(result_type, e.location, wanted)

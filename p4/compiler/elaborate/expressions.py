@@ -9,6 +9,7 @@ from weft.p4.compiler import ast, ir, values
 from weft.p4.compiler import types as t
 from weft.p4.compiler.elaborate import build
 from weft.p4.compiler.elaborate.static import StaticEvaluator
+from weft.p4.compiler.elaborate.typemap import RUNTIME_INT
 from weft.p4.compiler.source import Location
 
 if TYPE_CHECKING:
@@ -262,11 +263,15 @@ class ExpressionLowering:
         return value
 
     def _combine(self, e: ast.Binary, left: ir.Expression, right: ir.Expression) -> ir.Expression:
+        if isinstance(e.left.type, t.Int):  # with a parameter of type int
+            left = build.cast(left, RUNTIME_INT, e.location)
+            if isinstance(e.right.type, t.Int) and e.op not in _SHIFTS:
+                right = build.cast(right, RUNTIME_INT, e.location)
         if e.op in ("==", "!="):
             same = build.equal(left, right, e.location)
             return same if e.op == "==" else self._differs(same, e.location)
         if e.op in _SHIFTS and isinstance(right, ir.Const) and isinstance(right.type, ir.BitsType):
-            width = max(right.type.width, 1)
+            width = max(right.type.width, 1)  # never negative, whatever its type says
             right = ir.Const(right.value, ir.BitsType(width), right.location)
         try:
             result = build.binary(_BINARY[e.op], left, right, e.location)
@@ -331,8 +336,8 @@ class ExpressionLowering:
         if isinstance(operand.type, t.Int):
             value = self.static(operand)
             constant = None if value is None else self.constant(value, e.type, e.location)
-            if constant is None:
-                raise self._u.program.diagnostics.fatal(e.location, "this value is not known")
+            if constant is None:  # a parameter of type int
+                constant = self.lower(operand)
             return build.cast(constant, target, e.location)
         return build.cast(self.lower(operand), target, e.location)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weft.p4.compiler import ast, ir
 from weft.p4.compiler import types as t
 from weft.p4.compiler.check.scope import ResolvedCall
+from weft.p4.compiler.check.tables import ACTION_PROPERTIES
 from weft.p4.compiler.elaborate.annotations import find, given_name
 from weft.p4.compiler.elaborate.patterns import PatternLowering
 from weft.p4.compiler.elaborate.typemap import type_name
@@ -19,7 +20,13 @@ from weft.p4.compiler.printer import expression_text
 if TYPE_CHECKING:
     from weft.p4.compiler.elaborate.program import ProgramElaborator
 
-_STANDARD = ("default_action", "size", "largest_priority_wins", "priority_delta")
+_STANDARD = (
+    "default_action",
+    "size",
+    "largest_priority_wins",
+    "priority_delta",
+    *ACTION_PROPERTIES,
+)
 
 
 class TableElaborator:

@@ -9,6 +9,10 @@ from weft.p4.compiler import ast, ir
 from weft.p4.compiler import types as t
 from weft.p4.compiler.elaborate.annotations import AnnotationReader
 
+#: What a parameter of type int holds while a program runs: its arguments are constants, and this is
+#: wide enough for any that one meets.
+RUNTIME_INT = ir.BitsType(256, signed=True)
+
 
 class TypeMap:
     """One per program. `declared` lists the named types so that each stands after its parts."""
@@ -33,6 +37,8 @@ class TypeMap:
         match type_:
             case t.Bits(width, signed):
                 return ir.BitsType(width, signed)
+            case t.Int():
+                return RUNTIME_INT
             case t.Varbit(width):
                 return ir.VarbitType(width)
             case t.Simple(name):

@@ -5,9 +5,13 @@
    more, and its set begins anew (Sapio et al., "Scaling Distributed Machine Learning with In-Network
    Aggregation", NSDI 2021, section 4). A set remembers its round, who was added, and the sums.
 
-   What is not of a known (job, epoch, worker, port) is counted and dropped, and so is a slot beyond the
-   job's. In a tree, a switch sends its sums up as one worker of the next, and passes results down; it keeps
-   none: whoever misses a result sends again, and the question climbs as far as needed. */
+   Who sends again while others are still to come is told so (KIND_WAIT: the header without values, with
+   the workers that came): that is how a worker tells late colleagues from a dead switch.
+
+   What is not of a known (job, epoch, worker, port) is counted and dropped, and so are a slot beyond the
+   job's and a packet whose UDP checksum is wrong. In a tree, a switch sends its sums up as one worker of the
+   next, and passes results down; it keeps none: whoever misses a result sends again, and the question climbs
+   as far as needed. */
 #include <core.p4>
 #include <v1model.p4>
 #include "../include/headers.p4"
@@ -16,27 +20,41 @@
 #define CELLS 1024
 #endif
 
+// How many values a packet has: 16 fit a Tofino 1, 32 a Tofino 2, a software switch takes them all.
 #ifndef VALUES
 #define VALUES 32
 #endif
-#if VALUES == 32
+#define ROW(DO, r)                                                                                 \
+    DO(r##0) DO(r##1) DO(r##2) DO(r##3) DO(r##4) DO(r##5) DO(r##6) DO(r##7) DO(r##8) DO(r##9)      \
+    DO(r##a) DO(r##b) DO(r##c) DO(r##d) DO(r##e) DO(r##f)
+#if VALUES == 16
+#define FOR_EACH_VALUE(DO) ROW(DO, 0)
+#elif VALUES == 32
+#define FOR_EACH_VALUE(DO) ROW(DO, 0) ROW(DO, 1)
+#elif VALUES == 64
+#define FOR_EACH_VALUE(DO) ROW(DO, 0) ROW(DO, 1) ROW(DO, 2) ROW(DO, 3)
+#elif VALUES == 128
 #define FOR_EACH_VALUE(DO)                                                                         \
-    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) \
-    DO(15) DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24) DO(25) DO(26) DO(27)     \
-    DO(28) DO(29) DO(30) DO(31)
-#elif VALUES == 16
+    ROW(DO, 0) ROW(DO, 1) ROW(DO, 2) ROW(DO, 3) ROW(DO, 4) ROW(DO, 5) ROW(DO, 6) ROW(DO, 7)
+#elif VALUES == 256
 #define FOR_EACH_VALUE(DO)                                                                         \
-    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) \
-    DO(15)
+    ROW(DO, 0) ROW(DO, 1) ROW(DO, 2) ROW(DO, 3) ROW(DO, 4) ROW(DO, 5) ROW(DO, 6) ROW(DO, 7)        \
+    ROW(DO, 8) ROW(DO, 9) ROW(DO, a) ROW(DO, b) ROW(DO, c) ROW(DO, d) ROW(DO, e) ROW(DO, f)
 #else
-#error "VALUES is 16 or 32"
+#error "VALUES is 16, 32, 64, 128 or 256"
 #endif
 
 const bit<16> AGGREGATION_PORT = 22353;  // of UDP
-const bit<8> AGGREGATION_VERSION = 1;
+const bit<8> AGGREGATION_VERSION = 2;
 const bit<8> KIND_ADD = 1;
 const bit<8> KIND_RESULT = 2;
 const bit<8> KIND_CLOSE = 3;  // give the result of those who came: somebody is too late
+const bit<8> KIND_WAIT = 4;   // yours is here; somebody is still to come
+
+const bit<16> WAIT_UDP_LENGTH = 8 + 24;
+
+// Who a packet leaves for: worker w is w + 1, as in the copies of the multicast group.
+const bit<16> WHO_PARENT = 255;
 
 // How a packet's round relates to the one that the set holds.
 const bit<2> STALE = 0;
@@ -52,16 +70,18 @@ header update_t {
     bit<8> version;
     bit<8> kind;
     bit<16> job;
-    bit<16> epoch;  // the job's incarnation: stale packets of an earlier one never add
+    bit<32> epoch;  // the job's incarnation, drawn at random: what is left of an earlier one never adds
     bit<8> worker;  // 0..31
     int<8> exponent;  // of the block that this slot carries next; the result has the largest
     bit<16> slot;
     bit<16> contributors;  // how many workers the values are the sum of
-    bit<32> round;    // of the slot, from 1
+    bit<16> values;   // how many follow
+    bit<32> round;    // of the slot, from 1; wraps
+    bit<32> arrived;  // answers: which workers of this switch came, a bit each
 }
 
 header values_t {
-#define VALUE_FIELD(i) int<32> v##i;
+#define VALUE_FIELD(i) int<32> v_##i;
     FOR_EACH_VALUE(VALUE_FIELD)
 }
 
@@ -88,6 +108,7 @@ struct meta_t {
     bit<32> before;
     bit<1> closed;
     bit<1> deliver;
+    bit<16> who;
 }
 
 parser UpdateParser(packet_in packet, out headers_t hdr, inout meta_t meta,
@@ -115,15 +136,36 @@ parser UpdateParser(packet_in packet, out headers_t hdr, inout meta_t meta,
     }
     state update {
         packet.extract(hdr.update);
+        transition select(hdr.update.kind) {
+            KIND_WAIT: accept;
+            default: values;
+        }
+    }
+    state values {
         packet.extract(hdr.values);
         transition accept;
     }
 }
 
+// What UDP's checksum is the sum over (RFC 768). Fields of an invalid header are 0, which adds nothing.
+#define VALUE_LISTED(i) , hdr.values.v_##i
+#define UDP_CHECKSUM_FIELDS                                                                        \
+    {                                                                                              \
+        hdr.ipv4.src, hdr.ipv4.dst, 8w0, hdr.ipv4.protocol, hdr.udp.length, hdr.udp.src_port,      \
+        hdr.udp.dst_port, hdr.udp.length, hdr.update.version, hdr.update.kind, hdr.update.job,     \
+        hdr.update.epoch, hdr.update.worker, hdr.update.exponent, hdr.update.slot,                 \
+        hdr.update.contributors, hdr.update.values, hdr.update.round, hdr.update.arrived           \
+        FOR_EACH_VALUE(VALUE_LISTED)                                                               \
+    }
+
 control VerifyIpv4(inout headers_t hdr, inout meta_t meta) {
     apply {
         verify_checksum(hdr.ipv4.isValid() && hdr.ipv4.ihl == 5, IPV4_CHECKSUM_FIELDS(hdr.ipv4),
                         hdr.ipv4.checksum, HashAlgorithm.csum16);
+#ifndef NO_UDP_CHECKSUM
+        verify_checksum(hdr.update.isValid() && hdr.udp.checksum != 0, UDP_CHECKSUM_FIELDS,
+                        hdr.udp.checksum, HashAlgorithm.csum16);
+#endif
     }
 }
 
@@ -134,12 +176,23 @@ control Round(in bit<32> index, in bit<32> round, in bit<8> kind, out bit<2> rel
         bit<32> held;
         relation = STALE;
         cells.read(held, index);
+#if VALUES == 16
+        // A Tofino 1 has no stage left for more: a job must end before its rounds do.
         if (round > held && kind == KIND_ADD) {
             cells.write(index, round);
             relation = NEW;
         } else if (round == held) {
             relation = SAME;
         }
+#else
+        bit<32> ahead = round - held;  // rounds wrap: half of all numbers are ahead (RFC 1982)
+        if (ahead == 0) {
+            relation = SAME;
+        } else if (ahead[31:31] == 0 && kind == KIND_ADD) {
+            cells.write(index, round);
+            relation = NEW;
+        }
+#endif
     }
 }
 
@@ -226,11 +279,11 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
     Closed() closed;
     Contributors() contributors;
     Exponent() exponent;
-#define VALUE(i) Value() value##i;
+#define VALUE(i) Value() value_##i;
     FOR_EACH_VALUE(VALUE)
 
-    // 0 wrong version, 1 not a member, 2 slot beyond the quota, 3 stale round
-    counter(4, CounterType.packets) refused;
+    // 0 wrong version or size, 1 not a member, 2 slot beyond the quota, 3 stale round, 4 damaged
+    counter(5, CounterType.packets) refused;
 
     action drop() {
         mark_to_drop(standard);
@@ -294,16 +347,16 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
 
     apply {
         if (standard.parser_error != error.NoError || standard.checksum_error == 1) {
-            drop();
+            refuse(4);
         } else if (!hdr.update.isValid()) {
             if (hdr.ipv4.isValid()) {
                 routes.apply();
             } else {
                 drop();
             }
-        } else if (hdr.update.version != AGGREGATION_VERSION) {
+        } else if (hdr.update.version != AGGREGATION_VERSION || hdr.update.values != VALUES) {
             refuse(0);
-        } else if (hdr.update.kind == KIND_RESULT) {
+        } else if (hdr.update.kind == KIND_RESULT || hdr.update.kind == KIND_WAIT) {
             if (!parents.apply().hit) {
                 refuse(1);
             }
@@ -338,17 +391,29 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
                 }
                 contributors.apply(meta.index, meta.mode, hdr.update.contributors);
                 exponent.apply(meta.index, meta.mode, hdr.update.exponent);
-#define MEET_VALUE(i) value##i.apply(meta.index, meta.mode, hdr.values.v##i);
+#define MEET_VALUE(i) value_##i.apply(meta.index, meta.mode, hdr.values.v_##i);
                 FOR_EACH_VALUE(MEET_VALUE)
                 bit<1> had_all = meta.closed;
                 if (meta.before == meta.everybody) {
                     had_all = 1;
                 }
+                hdr.update.arrived = after;
+                meta.who = (bit<16>)hdr.update.worker + 1;
                 if (had_all == 0 && after != meta.everybody && close == 0) {
-                    drop();  // somebody is still to come
+                    if (after == meta.before) {  // sent again
+                        hdr.update.kind = KIND_WAIT;
+                        hdr.values.setInvalid();
+                        hdr.udp.length = WAIT_UDP_LENGTH;
+                        hdr.ipv4.length = 20 + WAIT_UDP_LENGTH;
+                        standard.egress_spec = standard.ingress_port;
+                        meta.deliver = 1;
+                    } else {
+                        drop();  // somebody is still to come
+                    }
                 } else if (meta.has_parent == 1) {
                     hdr.update.kind = KIND_ADD;
                     standard.egress_spec = meta.parent;
+                    meta.who = WHO_PARENT;
                     meta.deliver = 1;
                 } else {
                     hdr.update.kind = KIND_RESULT;
@@ -365,12 +430,15 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
 }
 
 control egress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t standard) {
-    action address(mac_t mac, ipv4_t ip, mac_t own_mac, ipv4_t own_ip, bit<8> worker) {
+    action address(mac_t mac, ipv4_t ip, bit<16> port, mac_t own_mac, ipv4_t own_ip,
+                   bit<8> worker) {
         hdr.ethernet.dst = mac;
         hdr.ethernet.src = own_mac;
         hdr.ipv4.dst = ip;
         hdr.ipv4.src = own_ip;
-        hdr.udp.checksum = 0;  // allowed over IPv4 (RFC 768)
+        hdr.udp.dst_port = port;
+        hdr.udp.src_port = AGGREGATION_PORT;
+        hdr.udp.checksum = 0;
         hdr.update.worker = worker;
     }
 
@@ -378,11 +446,11 @@ control egress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t
         mark_to_drop(standard);
     }
 
-    // Who is at this port; `worker` is what we are to a parent, or what the receiver is to us.
+    // Where they are; `worker` is what we are to a parent, or what the receiver is to us.
     table neighbours {
         key = {
             hdr.update.job : exact;
-            standard.egress_port : exact;
+            meta.who : exact;
         }
         actions = { address; drop; }
         default_action = drop();
@@ -391,6 +459,9 @@ control egress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t
 
     apply {
         if (meta.deliver == 1) {
+            if (standard.egress_rid != 0) {
+                meta.who = standard.egress_rid;
+            }
             neighbours.apply();
         }
     }
@@ -400,6 +471,10 @@ control UpdateIpv4(inout headers_t hdr, inout meta_t meta) {
     apply {
         update_checksum(hdr.ipv4.isValid() && hdr.ipv4.ihl == 5, IPV4_CHECKSUM_FIELDS(hdr.ipv4),
                         hdr.ipv4.checksum, HashAlgorithm.csum16);
+#ifndef NO_UDP_CHECKSUM
+        update_checksum(meta.deliver == 1, UDP_CHECKSUM_FIELDS, hdr.udp.checksum,
+                        HashAlgorithm.csum16);
+#endif
     }
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from weft.p4.compiler import ir
 from weft.p4.compiler.source import NOWHERE
-from weft.p4.switch.codegen.expressions import scalars
+from weft.p4.switch.codegen.expressions import member, scalars
 from weft.p4.switch.codegen.layout import CodegenError, total_words, width, words
 from weft.p4.switch.codegen.packets import bit_string
 
@@ -216,19 +216,48 @@ def _assert(body: Body, s: ir.ExternCall, check: ir.Expression) -> None:
 def _log(body: Body, s: ir.ExternCall, message: ir.Expression, data: ir.Expression | None = None
          ) -> None:  # fmt: skip
     assert isinstance(message, ir.StringConst)
-    values = iter(scalars(data) if data is not None else [])
-    pieces = message.value.split("{}")
-    for number, piece in enumerate(pieces):
-        text = piece + ("\n" if number == len(pieces) - 1 else "")
-        if text:
-            quoted = "".join(f"\\{b:03o}" for b in text.encode())
-            body.line(f'wf_log_text(pk->s, "{quoted}", {len(text.encode())});')
-        value = next(values, None) if number < len(pieces) - 1 else None
-        if value is not None and not isinstance(value.type, ir.VarbitType):
-            parts = body.expressions.to_words(body.expressions.value(value), value.type)
-            name = body.fresh("log")
-            body.line(f"uint64_t {name}[] = {{{', '.join(parts)}}};")
-            body.line(f"wf_log_number(pk->s, {name}, {len(parts)});")
+    first, *rest = message.value.split("{}")
+    _log_text(body, first)
+    values: list[ir.Expression] = []
+    if data is not None:
+        values = _members(data) if isinstance(data.type, ir.StructType) else [data]
+    for number, piece in enumerate(rest):
+        if number < len(values):
+            _log_value(body, values[number])
+        _log_text(body, piece)
+    _log_text(body, "\n")
+
+
+def _members(value: ir.Expression) -> list[ir.Expression]:
+    assert isinstance(value.type, ir.StructType | ir.HeaderType | ir.HeaderUnionType)
+    return [member(value, i) for i in range(len(value.type.fields))]
+
+
+def _log_text(body: Body, text: str) -> None:
+    quoted = "".join(f"\\{b:03o}" for b in text.encode())
+    if text:
+        body.line(f'wf_log_text(pk->s, "{quoted}", {len(text.encode())});')
+
+
+def _log_value(body: Body, value: ir.Expression) -> None:
+    """As simple_switch writes it: decimal, and (field:value,...) for headers and structs."""
+    type_ = value.type
+    if isinstance(type_, ir.StructType | ir.HeaderType | ir.HeaderUnionType):
+        for number, (field, part) in enumerate(zip(type_.fields, _members(value), strict=True)):
+            _log_text(body, f"{',' if number else '('}{field.name}:")
+            _log_value(body, part)
+        _log_text(body, ")" if type_.fields else "()")
+    elif isinstance(type_, ir.StackType):
+        for part in scalars(value):
+            _log_value(body, part)
+            _log_text(body, " ")
+    elif isinstance(type_, ir.BitsType) and type_.signed and type_.width <= 64:
+        body.line(f"wf_log_signed(pk->s, {body.expressions.value(value)}, {type_.width});")
+    elif not isinstance(type_, ir.VarbitType):
+        parts = body.expressions.to_words(body.expressions.value(value), type_)
+        name = body.fresh("log")
+        body.line(f"uint64_t {name}[] = {{{', '.join(parts)}}};")
+        body.line(f"wf_log_number(pk->s, {name}, {len(parts)});")
 
 
 _EXTERNS: dict[tuple[str, str], Callable[..., None]] = {

@@ -214,6 +214,14 @@ class Entities:
                 ):
                     yield made
 
+    def idle(self) -> Iterator[tuple[tuple[int, int, int], Any]]:
+        """Entries not hit for their time-out, by (table id, handle, time of the last hit)."""
+        for number, table in self._tables(0):
+            for entry in table.idle():
+                made = protos.message("p4.v1.TableEntry")()
+                self._put_entry(made, number, table, entry)
+                yield (number, entry.handle, table.last_hit_us(entry)), made
+
     def _put_entry(self, message: Any, number: int, table: Table, entry: Entry) -> None:
         message.table_id = number
         message.priority = entry.priority if table.needs_priority else 0

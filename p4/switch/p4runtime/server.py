@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -28,7 +29,7 @@ CPU_PORT = 510
 _OK, _INVALID, _NOT_FOUND, _EXISTS, _FULL, _UNIMPLEMENTED = 0, 3, 5, 6, 8, 12  # google.rpc.Code
 _VERIFY, _SAVE = 1, 2  # SetForwardingPipelineConfigRequest.Action
 _COOKIE_ONLY, _P4INFO = 1, 2  # GetForwardingPipelineConfigRequest.ResponseType
-_DIGEST_POLL_S = 0.05
+_POLL_S = 0.05
 #: Messages a slow controller may lag behind; more are dropped, as a switch does.
 _BACKLOG = 1024
 
@@ -74,12 +75,14 @@ class Server:
         self._cookie = 0
         self._config = b""
         self._stopped = threading.Event()
+        self._digest_lists = 0
         self._adopt(switch)
 
     def _adopt(self, switch: Switch) -> None:
         self.switch = switch
         self._info = p4info(switch.program)
         self._entities = Entities(switch, self._info)
+        self._noticed: set[tuple[int, int, int]] = set()
         headers = {h.preamble.name: h.metadata for h in self._info.controller_packet_metadata}
         self._packet_in = list(headers.get("packet_in", ()))
         self._packet_out = list(headers.get("packet_out", ()))
@@ -97,8 +100,8 @@ class Server:
         if port == 0:
             raise ControlError(f"cannot listen on {address}")
         self._server.start()
-        self._digests = threading.Thread(target=self._send_digests, daemon=True)
-        self._digests.start()
+        self._notices = threading.Thread(target=self._send_notices, daemon=True)
+        self._notices.start()
         return int(port)
 
     def stop(self) -> None:
@@ -107,7 +110,7 @@ class Server:
             for stream in self._streams:
                 stream.put(None)
         self._server.stop(1).wait(5)
-        self._digests.join(5)
+        self._notices.join(5)
 
     # ----------------------------------------------------------------------------- packets
 
@@ -159,24 +162,40 @@ class Server:
             if primary is not None:
                 primary.put(message)
 
-    def _send_digests(self) -> None:
-        number = 0
-        names = {}
-        while not self._stopped.wait(_DIGEST_POLL_S):
+    def _send_notices(self) -> None:
+        """Digests and idle entries, as they come up."""
+        while not self._stopped.wait(_POLL_S):
             with self._lock:
-                names = {d.preamble.name: d.preamble.id for d in self._info.digests}
-                for digest in self.switch.digests():
-                    number += 1
-                    message = protos.message("p4.v1.StreamMessageResponse")()
-                    message.digest.digest_id = names.get(digest.name, 0)
-                    message.digest.list_id = number
-                    data = message.digest.data.add()
-                    for value in digest.values:
-                        member = data.struct.members.add()
-                        size = max(1, (value.bit_length() + 8) // 8 if value < 0 else
-                                   (value.bit_length() + 7) // 8)  # fmt: skip
-                        member.bitstring = value.to_bytes(size, "big", signed=value < 0)
-                    self._to_primary(message)
+                self._send_digests()
+                self._send_idle()
+
+    def _send_digests(self) -> None:
+        names = {d.preamble.name: d.preamble.id for d in self._info.digests}
+        for digest in self.switch.digests():
+            self._digest_lists += 1
+            message = protos.message("p4.v1.StreamMessageResponse")()
+            message.digest.digest_id = names.get(digest.name, 0)
+            message.digest.list_id = self._digest_lists
+            data = message.digest.data.add()
+            for value in digest.values:
+                member = data.struct.members.add()
+                size = max(1, (value.bit_length() + 8) // 8 if value < 0 else
+                           (value.bit_length() + 7) // 8)  # fmt: skip
+                member.bitstring = value.to_bytes(size, "big", signed=value < 0)
+            self._to_primary(message)
+
+    def _send_idle(self) -> None:
+        """One notice per entry and idle time: a hit makes it due again (P4Runtime, 9.1.7)."""
+        idle = dict(self._entities.idle())
+        fresh = idle.keys() - self._noticed
+        self._noticed = set(idle)
+        if fresh:
+            message = protos.message("p4.v1.StreamMessageResponse")()
+            notice = message.idle_timeout_notification
+            notice.timestamp = time.time_ns()
+            for key in sorted(fresh):
+                notice.table_entry.add().CopyFrom(idle[key])
+            self._to_primary(message)
 
     # ------------------------------------------------------------------------------- calls
 

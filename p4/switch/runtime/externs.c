@@ -143,6 +143,15 @@ void wf_log_number(struct wf_switch *s, const uint64_t *words, uint32_t count) {
     wf_log_text(s, digits, n);
 }
 
+/* The low bits of value, in two's complement. */
+void wf_log_signed(struct wf_switch *s, uint64_t value, uint32_t bits) {
+    if (bits && value >> (bits - 1) & 1) {
+        wf_log_text(s, "-", 1);
+        value = (0 - value) & (UINT64_MAX >> (64 - bits));
+    }
+    wf_log_number(s, &value, 1);
+}
+
 const uint8_t *wf_log(const struct wf_switch *s, uint32_t *length) {
     *length = s->log_length;
     return s->log;

@@ -123,6 +123,7 @@ uint64_t *wf_digest_slot(struct wf_packet *pk, uint32_t which); /* digest_words 
 void wf_assert_failed(struct wf_packet *pk);
 void wf_log_text(struct wf_switch *s, const char *text, uint32_t length);
 void wf_log_number(struct wf_switch *s, const uint64_t *words, uint32_t count);
+void wf_log_signed(struct wf_switch *s, uint64_t value, uint32_t bits);
 void wf_event(struct wf_switch *s, uint32_t kind, uint32_t subject, uint64_t value);
 
 #ifdef WEFT_TRACE

@@ -197,6 +197,18 @@ def test_duplication_and_corruption() -> None:
         assert dict(zip(*udp, strict=True))["InCsumErrors"] == "1"
 
 
+def test_jitter_lets_packets_overtake_and_loses_none() -> None:
+    with Lab(pair(jitter="2ms", delay="1ms")) as lab:
+        sender, receiver = datagrams(lab, "h0", "h1")
+        for number in range(200):
+            sender.send(struct.pack("!I", number))
+            time.sleep(0.0002)
+        numbers = [struct.unpack("!I", data)[0] for data in received(receiver)]
+        outside = lab.counts()["ring_drops"] + lab.counts()["refused"]
+    assert sorted(numbers) == list(range(200)) or outside
+    assert numbers != sorted(numbers)
+
+
 def burst(lab: Lab, count: int, tos: int = 2) -> list[tuple[bytes, int]]:
     """Sends at once more than the slow link behind the switch takes; payloads and TOS bytes."""
     sender, receiver = datagrams(lab, "h0", "h1")

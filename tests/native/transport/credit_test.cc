@@ -178,7 +178,7 @@ TEST_CASE("controls change on a living connection, to credits and back") {
         Traffic up(pair, Side::kClient, ++group);
         up.add(300'000, true);
         pair.run([] { return false; }, pair.now() + 50 * kUs);
-        pair.client().connection().set_congestion({name, {}});
+        pair.client().connection().set_policies({.congestion = PolicyChoice{name, {}}});
         REQUIRE(pair.run([&] { return up.complete(); }, pair.now() + kSecond));
         up.check_bytes();
     }

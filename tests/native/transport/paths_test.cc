@@ -470,13 +470,16 @@ TEST_CASE("policies change by name while messages flow") {
         Traffic up(pair, Side::kClient, ++group);
         up.add(300'000, true);
         pair.run([] { return false; }, pair.now() + 50 * kMicrosecond);
-        connection.set_scheduler({name, {}});
+        connection.set_policies({.scheduler = PolicyChoice{name, {}}});
         REQUIRE(pair.run([&] { return up.complete(); }, pair.now() + kSecond));
         up.check_bytes();
     }
-    CHECK_THROWS_AS(connection.set_scheduler({"rep", {}}), ConfigError);
-    CHECK_THROWS_AS(connection.set_congestion({"swift", {{"betta", 1}}}), ConfigError);
-    CHECK_THROWS_AS(connection.set_recovery({"", {}}), ConfigError);
+    CHECK_THROWS_AS(connection.set_policies({.scheduler = PolicyChoice{"rep", {}}}), ConfigError);
+    CHECK_THROWS_AS(connection.set_policies({.recovery = PolicyChoice{"", {}}}), ConfigError);
+    const PolicyChange half_wrong{.scheduler = PolicyChoice{"single", {}},
+                                  .congestion = PolicyChoice{"swift", {{"betta", 1}}}};
+    CHECK_THROWS_AS(connection.set_policies(half_wrong), ConfigError);
+    CHECK(connection.config().scheduler.name != "single");
     Traffic more(pair, Side::kClient, ++group);
     more.add(10'000, true);
     CHECK(pair.run([&] { return more.complete(); }, pair.now() + kSecond));

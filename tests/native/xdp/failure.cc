@@ -1,6 +1,7 @@
 // What goes wrong over AF_XDP ends in a typed error that says what to do, and leaves nothing behind
 // in the kernel. Needs root and iproute2; says so and passes otherwise.
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -193,6 +194,25 @@ TEST_CASE("a link that goes down and comes back carries on") {
         return a.stat("ring_sent") > before + 500;  // by the ring again
     }));
     part(a, b);
+}
+
+TEST_CASE("a device that is taken away ends its edges, and does not keep the sleeper awake") {
+    Wire wire;
+    if (!wire.good) {
+        return skip();
+    }
+    Node a = wire.a.inside([] { return Node(1, over("10.78.0.1"), "secret", kSecond / 2); });
+    Node b = wire.b.inside([] { return Node(2, over("10.78.0.2"), "secret", kSecond / 2); });
+    a.connect(b);
+    REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
+    exchange(a, b, 100'000, 1);
+    REQUIRE(wire.a.run("ip link del wire"));  // both ends go
+    Op out({1, 1}, random_bytes(300'000, 1));
+    a.channel().send(out.transfer);
+    REQUIRE(run_until({&a, &b}, [&] { return out.failed(); }));
+    CHECK(a.failure->status == WEFT_ERR_PEER_DEAD);
+    pollfd sleeper{a.udp->wait_fds().front(), POLLIN, 0};
+    CHECK(run_until({&a, &b}, [&] { return poll(&sleeper, 1, 0) == 0; }));
 }
 
 TEST_CASE("a forked child that abandons the datapath leaves the parent's edge alone") {

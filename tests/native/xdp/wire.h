@@ -4,7 +4,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -78,6 +81,20 @@ class Namespace {
     int fd_ = -1;
 };
 
+// Whether this kernel and these privileges permit AF_XDP and BPF at all.
+inline bool xdp_permitted() {
+    const int socket = ::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+    bpf_attr map{};
+    map.map_type = BPF_MAP_TYPE_ARRAY;
+    map.key_size = map.value_size = sizeof(std::uint32_t);
+    map.max_entries = 1;
+    const auto made = static_cast<int>(syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map));
+    const bool permitted = socket >= 0 && made >= 0;
+    close(socket);
+    close(made);
+    return permitted;
+}
+
 // Joins two namespaces by a veth link of this name, with these addresses. False where it is not
 // permitted.
 inline bool join(const Namespace& a, const Namespace& b, const std::string& link,
@@ -85,7 +102,7 @@ inline bool join(const Namespace& a, const Namespace& b, const std::string& link
                  const std::vector<std::string>& addresses_b, int mtu = 1500, int queues = 1) {
     const std::string shape = " mtu " + std::to_string(mtu) + " numrxqueues " +
                               std::to_string(queues) + " numtxqueues " + std::to_string(queues);
-    bool good = a.exists() && b.exists() &&
+    bool good = a.exists() && b.exists() && xdp_permitted() &&
                 a.run("ip link add " + link + shape + " type veth peer name " + link + shape +
                       " netns " + b.path());
     for (const auto* side : {&a, &b}) {
@@ -109,7 +126,9 @@ inline bool join(const Namespace& a, const Namespace& b, const std::string& link
 }
 
 inline void skip() {
-    MESSAGE("skipped: making network namespaces and links needs root and iproute2");
+    MESSAGE(
+        "skipped: namespaces, links and AF_XDP need root (CAP_BPF outside user namespaces), "
+        "iproute2 and a kernel with CONFIG_XDP_SOCKETS");
 }
 
 // Two namespaces with one link, `wire`, between them.

@@ -1,4 +1,4 @@
-// The lowest priority number wins, and of equal ones the first entry.
+// The largest priority number wins, and of equal ones the first entry.
 #define OWN_INGRESS
 #include "types.p4"
 

@@ -53,6 +53,11 @@ def lab_of(tmp_path: Path) -> Callable[[Topology, list[Program]], Lab]:
     return make
 
 
+def reaches(lab: Lab, source: str, target: str) -> bool:
+    """A busy machine may lose or delay the first packets."""
+    return any(lab.ping(source, target, timeout=3.0)[0] is not None for _ in range(5))
+
+
 def ports(topology: Topology, switch: str) -> list[int]:
     """What node each port of a switch leads to, in the ports' order."""
     node = topology.node(switch)
@@ -101,7 +106,7 @@ def test_router(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path
         lab.p4(left, "table_clear ipv4_lpm")
         assert lab.ping("h0", "h1", timeout=0.5) == [None]
         lab.p4(left, *route(1, 1)[:1], *route(0, 0)[:1])
-        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None
+        assert reaches(lab, "h0", "h1")
 
 
 def test_firewall(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_firewall(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Pa
     ]
     program = Program("s", PROGRAMS / "firewall.p4", commands(tmp_path, lines))
     with lab_of(star(2), [program]) as lab:
-        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None  # it looks at TCP only
+        assert reaches(lab, "h0", "h1")  # it looks at TCP only
         assert connects(lab, "h0", "h1", 8001)
         assert not connects(lab, "h1", "h0", 8002)
         assert lab.iperf("h0", "h1", seconds=1.0) > 10e6
@@ -168,7 +173,7 @@ def test_telemetry(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: P
                          f"{port} 0 1")  # fmt: skip
         programs.append(Program(switch, PROGRAMS / "telemetry.p4", commands(tmp_path, lines)))
     with lab_of(topology, programs) as lab:
-        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None
+        assert reaches(lab, "h0", "h1")
         assert lab.iperf("h0", "h1", seconds=1.0) > 10e6
         sent = bytes([0, 4]) + (7000).to_bytes(2, "big") + b"data"
         with lab["h1"].socket(kind=socket.SOCK_DGRAM) as receiver:
@@ -221,7 +226,7 @@ def test_vxlan(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path)
             )
         for host in lab.hosts:  # what a tunnel adds must fit the wire's 1500 bytes
             host.cmd("ip link set eth0 mtu 1450")
-        assert lab.ping("h0", "h2", timeout=3.0)[0] is not None
+        assert reaches(lab, "h0", "h2")
         assert lab.ping("h1", "h3", timeout=0.5) == [None]
         assert lab.ping("h0", "h1", timeout=0.5) == [None]
         assert lab.iperf("h0", "h2", seconds=1.0) > 10e6
@@ -234,7 +239,7 @@ def test_in_network_computing_routes_the_rest(
     """What is no query and no sum passes through switches that prune and add."""
     lines = [f"table_add routes forward 10.0.0.{h + 1}/32 => {h}" for h in range(2)]
     with lab_of(star(2), [Program("s", PROGRAMS / program, commands(tmp_path, lines))]) as lab:
-        assert lab.ping("h0", "h1", timeout=3.0)[0] is not None
+        assert reaches(lab, "h0", "h1")
         assert lab.iperf("h0", "h1", seconds=1.0) > 10e6
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from weft.p4.compiler import compile_file, ir
 from weft.p4.pruning import wire
-from weft.p4.pruning.control import CASTAGNOLI, PROGRAMS
+from weft.p4.pruning.control import CASTAGNOLI, PROGRAMS, Station, admission
 from weft.p4.switch import Switch
 
 WORKER, MASTER = wire.Address(1), wire.Address(100)
@@ -26,13 +26,17 @@ def open_switch(name: str, seed: int = 1, **defines: int) -> Switch:
     """Worker on port 1, master on port 9."""
     switch = Switch(program(name, tuple((k, str(v)) for k, v in defines.items())), seed=seed)
     switch.custom_crc(32, *CASTAGNOLI)
-    switch.table("ingress.routes").insert([("10.0.0.1", 32)], "ingress.forward", [1])
-    switch.table("ingress.routes").insert([("10.0.0.100", 32)], "ingress.forward", [9])
+    for station, port in ((WORKER, 1), (MASTER, 9)):
+        switch.table("ingress.routes").insert([(str(station), 32)], "ingress.forward", [port])
+        switch.table("ingress.sources").insert([port, str(station)], "NoAction")
+    switch.table("ingress.known").insert([1], "ingress.running", [1])
     return switch
 
 
 def install(switch: Switch, action: str, arguments: Sequence[int], phase: int = 0) -> None:
-    switch.table("ingress.queries").insert([1, 1, phase], f"ingress.{action}", list(arguments))
+    """Query 1 in epoch 1; in phase n the worker sends flow n."""
+    key = admission(1, 1, phase, phase, Station(1, WORKER))
+    switch.table("ingress.queries").insert(key, f"ingress.{action}", list(arguments))
 
 
 def lanes_of(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
@@ -67,7 +71,7 @@ def survivors(
     bodies = wire.lay_out(np.arange(count, dtype=np.uint32), rows, lanes)
     for sequence, (present, body) in enumerate(bodies, first):
         (output,) = switch.send(1, wire.encode(stream, wire.DATA, sequence, present, body))
-        packet = wire.decode(output.data)
+        _, packet = wire.decode(output.data)
         assert packet.sequence == sequence
         if packet.kind == wire.ACK:
             assert output.port == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weft.p4.pruning import Wires, connect, wire
+from weft.p4.pruning import Wires, connect, fetch, wire
 from weft.p4.pruning.reliability import Receiver, Sender
+from weft.p4.pruning.worker import Worker
 
 # ------------------------------------------------------------------------------ model check
 
@@ -78,9 +80,10 @@ class System:
             yield replace(s, up=True, epoch=2, known=(2, 2) if same else s.known)
 
     def switch(self, s: State, flow: int, sequence: int, epoch: int) -> State:
-        current = s.up and (epoch == s.epoch or self.flaw == "the epoch stays")
+        if s.up and epoch != s.epoch and self.flaw != "the epoch stays":
+            return s  # counted and dropped
         fresh = sequence > s.cells[flow] or self.flaw == "all is fresh"
-        if not current or not fresh:
+        if not s.up or not fresh:
             return replace(s, to_master=s.to_master | {(flow, sequence)})
         cells = tuple(sequence if f == flow else c for f, c in enumerate(s.cells))
         value = self.rows[flow][sequence - 1]
@@ -142,6 +145,10 @@ def test_a_window_needs_no_order_and_go_back_n_does() -> None:
     assert resent[True] > 0.3
 
 
+def decoded(frame: bytes) -> wire.Packet:
+    return wire.decode(frame)[1]
+
+
 def stream(**changed: int) -> wire.Stream:
     numbers = {"query": 3, "epoch": 1, "phase": 0, "flow": 7} | changed
     return wire.Stream(wire.Address(1), wire.Address(250), **numbers)
@@ -153,23 +160,23 @@ def test_a_sender_keeps_its_window_and_its_end() -> None:
     assert len(sender.poll(0)) == 8
     assert sender.poll(5) == []
     assert sender.wake() == 10
-    sender.on_frame(wire.decode(wire.encode(stream(), wire.ACK, 3)))
+    sender.on_frame(decoded(wire.encode(stream(), wire.ACK, 3)))
     assert sender.poll(6) == []  # the lowest is still open
     for foreign in ({"query": 4}, {"flow": 8}, {"phase": 1}):
-        sender.on_frame(wire.decode(wire.encode(stream(**foreign), wire.ACK, 1)))
-    sender.on_frame(wire.decode(wire.encode(stream(epoch=9), wire.ACK, 1)))
+        sender.on_frame(decoded(wire.encode(stream(**foreign), wire.ACK, 1)))
+    sender.on_frame(decoded(wire.encode(stream(epoch=9), wire.ACK, 1)))
     assert sender.poll(7) == []
-    sender.on_frame(wire.decode(wire.encode(stream(epoch=9), wire.RECEIPT, 1)))
-    assert [wire.decode(f).sequence for f in sender.poll(8)] == [9]
-    late = [wire.decode(f).sequence for f in sender.poll(12)]
+    sender.on_frame(decoded(wire.encode(stream(epoch=9), wire.RECEIPT, 1)))
+    assert [decoded(f).sequence for f in sender.poll(8)] == [9]
+    late = [decoded(f).sequence for f in sender.poll(12)]
     assert late == [2, 4, 5, 6, 7, 8]
     assert sender.poll(13) == []
     now = 13.0
     while not sender.done:
         for number in range(1, 102):
-            sender.on_frame(wire.decode(wire.encode(stream(), wire.ACK, number)))
+            sender.on_frame(decoded(wire.encode(stream(), wire.ACK, number)))
         now += 1
-        frames = [wire.decode(f) for f in sender.poll(now)]
+        frames = [decoded(f) for f in sender.poll(now)]
         ends = [f for f in frames if f.kind == wire.EOS]
         assert all(f.sequence == 101 for f in ends)
         assert not ends or len(frames) == 1
@@ -181,12 +188,101 @@ def test_a_sender_keeps_its_window_and_its_end() -> None:
 @given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
 def test_the_master_survives_any_bytes(noise: bytes, place: int, value: int) -> None:
     """Noise, and whole packets with one byte changed: refused or understood, never an exception."""
-    receiver = Receiver(wire.Address(250), 3, {7: wire.Address(1)})
+    receiver = Receiver(wire.Address(250), 3, 1, {7: wire.Address(1)})
     body = wire.lay_out(np.arange(5, dtype=np.uint32), np.ones((5, 3), np.uint32), np.arange(5))[0]
     good = wire.encode(stream(), wire.DATA, 1, *body)
     bent = bytearray(good)
     bent[place % len(bent)] = value
     for frame in (noise, good + noise, bytes(bent), good[: place % len(good)]):
         answer = receiver.on_frame(frame)
-        assert answer is None or wire.decode(answer).kind == wire.RECEIPT
+        assert answer is None or decoded(answer).kind == wire.RECEIPT
         assert set(receiver.survivors) <= {7}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
+def test_a_worker_survives_any_bytes(noise: bytes, place: int, value: int) -> None:
+    """What does not acknowledge one of its own open packets changes nothing."""
+    sender = Sender(stream(), [(1, bytes(16))] * 3)
+    sender.poll(0)
+    bent = bytearray(wire.encode(stream(), wire.RECEIPT, 2))
+    bent[place % len(bent)] = value
+    for message in (noise, bytes(bent)[wire.BELOW :]):
+        try:
+            packet = wire.decode_message(message)
+        except wire.WireError:
+            continue
+        sender.on_frame(packet)
+    assert not sender.done
+    assert {decoded(f).sequence for f in sender.poll(2000)} >= {1, 3}
+
+
+def test_the_master_refuses_what_is_not_of_its_query_now() -> None:
+    receiver = Receiver(wire.Address(250), 3, 1, {7: wire.Address(1)})
+    rows = wire.lay_out(np.arange(1, dtype=np.uint32), np.ones((1, 3), np.uint32), np.zeros(1, int))
+    refused: list[dict[str, object]] = [
+        {"query": 4}, {"epoch": 2}, {"flow": 8}, {"source": wire.Address(2)}
+    ]  # fmt: skip
+    for changed in refused:
+        forged = replace(stream(), **changed)  # type: ignore[arg-type]
+        assert receiver.on_frame(wire.encode(forged, wire.DATA, 1, *rows[0])) is None
+    assert receiver.on_frame(wire.encode(stream(), wire.ACK, 1)) is None
+    assert (receiver.refused, receiver.survivors) == (5, {})
+    receiver.new_epoch(2)
+    assert receiver.on_frame(wire.encode(stream(), wire.DATA, 1, *rows[0])) is None
+    assert receiver.on_frame(wire.encode(stream(epoch=2), wire.DATA, 1, *rows[0])) is not None
+    assert receiver.survivors == {7: {0}}
+
+
+# -------------------------------------------------------------------------------- fetching
+
+WORKER = Worker({"t": pa.table({"k": [1, 2, 3], "v": ["a", "b", "c"]})})
+WORKER.choose(1, "t", None)
+ASKED = fetch.Request("secret", 1, "t", ("v",), "all")
+NO_IDS = pa.table({"id": pa.array([], pa.int64())})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=100),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+                st.sampled_from(["token", "run", "table", "columns", "how", "x"]), inner,
+                max_size=6,
+            ),
+            max_leaves=12,
+        ).map(lambda value: json.dumps(value).encode()),
+        st.tuples(st.integers(0, 90), st.integers(0, 255)).map(
+            lambda change: ASKED.encode()[: change[0]] + bytes([change[1]])
+            + ASKED.encode()[change[0] + 1 :]
+        ),
+    )
+)  # fmt: skip
+def test_a_shelf_survives_any_request(text: bytes) -> None:
+    try:
+        found = fetch.answer(WORKER, "secret", text, NO_IDS)
+    except fetch.RequestError:
+        return
+    assert json.loads(text)["token"] == "secret"
+    assert len(found) <= 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "given", "says"),
+    [
+        ({"token": "guess"}, NO_IDS, "wrong token"),
+        ({"table": "u"}, NO_IDS, "no table u"),
+        ({"columns": ("v", "w")}, NO_IDS, "no table t with columns v, w"),
+        ({"run": 9}, NO_IDS, "run 9 asked nothing"),
+        ({"how": "survivors"}, pa.table({"id": [3]}), "rows 0..2"),
+        ({"how": "survivors"}, pa.table({"id": [-1]}), "rows 0..2"),
+        ({"how": "survivors"}, pa.table({"id": ["x"]}), "one column of integers"),
+        ({"how": "keyed"}, pa.table({"z": [1]}), "no keys"),
+    ],
+)
+def test_what_a_shelf_refuses(changed: dict[str, object], given: pa.Table, says: str) -> None:
+    request = replace(ASKED, **changed)  # type: ignore[arg-type]
+    with pytest.raises(fetch.RequestError, match=says):
+        fetch.answer(WORKER, "secret", request.encode(), given)

@@ -2,106 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 from pathlib import Path
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from pruning_tables import QUERIES, ROWS, TABLES, UNPUSHED, expected, rows
 
-from weft.p4.pruning import Connection, Wires, connect, plan
+from weft.p4.pruning import Connection, Wires, connect, plan, workloads
 from weft.p4.pruning.reliability import TransferError
 from weft.p4.pruning.tables import SourceError
-
-ROWS = 6000
-
-
-def tables() -> dict[str, pa.Table]:
-    rng = np.random.default_rng(5)
-
-    def holes(values: list[object], share: float = 0.03) -> list[object]:
-        return [None if rng.random() < share else v for v in values]
-
-    day = datetime.date(1995, 1, 1)
-    visits = pa.table(
-        {
-            "k": pa.array(holes(rng.integers(-50, 250, ROWS).tolist()), pa.int64()),
-            "agent": pa.array(holes([f"agent {i}" for i in rng.integers(0, 40, ROWS)])),
-            "v": pa.array(holes((rng.normal(size=ROWS) * 1000).tolist()), pa.float64()),
-            "x": pa.array(holes(rng.integers(-5, 100, ROWS).tolist()), pa.int32()),
-            "big": pa.array(rng.integers(-(2**62), 2**62, ROWS), pa.int64()),
-            "d": pa.array([day + datetime.timedelta(int(i)) for i in rng.integers(0, 900, ROWS)]),
-            "price": pa.array(
-                [decimal.Decimal(int(i)).scaleb(-2) for i in rng.integers(-999, 99999, ROWS)],
-                pa.decimal128(15, 2),
-            ),
-        }
-    )
-    visits = visits.set_column(
-        2, "v", pa.array([-0.0, 0.0, float("nan"), float("inf"), *visits["v"].to_pylist()[4:]])
-    )
-    users = pa.table(
-        {
-            "k": pa.array(holes(rng.integers(200, 900, ROWS // 4).tolist()), pa.int32()),
-            "name": pa.array([f"agent {i}" for i in rng.integers(30, 90, ROWS // 4)]),
-            "y": rng.integers(0, 9, ROWS // 4),
-        }
-    )
-    empty = visits.slice(0, 0)
-    return {"visits": visits, "users": users, "nothing": empty}
-
-
-TABLES = tables()
-QUERIES = {
-    "distinct": "SELECT DISTINCT agent FROM visits",
-    "distinct integer": "SELECT DISTINCT k FROM visits WHERE x > 20",
-    "distinct wide": "SELECT DISTINCT agent, k % 7 AS r, d FROM visits",
-    "distinct float": "SELECT DISTINCT v FROM visits",
-    "groups": "SELECT agent FROM visits GROUP BY agent",
-    "top": "SELECT v FROM visits WHERE v < 1e9 ORDER BY v DESC LIMIT 10",
-    "top two keys": "SELECT x, big FROM visits ORDER BY x, big DESC LIMIT 30",
-    "top text": "SELECT agent FROM visits ORDER BY agent DESC LIMIT 40 OFFSET 3",
-    "top coarse": "SELECT big FROM visits ORDER BY big LIMIT 25",
-    "top date": "SELECT d FROM visits ORDER BY d LIMIT 9",
-    "top more than there is": "SELECT y FROM users ORDER BY y LIMIT 100000",
-    "max": "SELECT agent, max(price) FROM visits GROUP BY agent",
-    "min": "SELECT k, d, min(big) AS m FROM visits GROUP BY k, d HAVING m < 0 ORDER BY m",
-    "max of text": "SELECT x, max(agent) FROM visits GROUP BY x",
-    "having sum": "SELECT k, sum(price) s FROM visits GROUP BY k HAVING sum(price) > 11000",
-    "having at least": "SELECT k, sum(x), max(v) FROM visits GROUP BY k HAVING sum(x) >= 1100",
-    "having count": "SELECT agent, d, count(*) FROM visits GROUP BY 1, 2 HAVING 3 < count(*)",
-    "join": "SELECT count(*), sum(y) FROM visits JOIN users ON visits.k = users.k",
-    "join by text": "SELECT v.x, u.y FROM visits v, users u WHERE v.agent = u.name AND v.x < 3",
-    "join by two": "SELECT count(*) FROM visits v JOIN users u ON v.k = u.k AND v.agent = u.name",
-    "left join": "SELECT v.k, u.y FROM visits v LEFT JOIN users u ON v.k = u.k WHERE v.x > 90",
-    "right join": "SELECT u.k, sum(x) FROM visits v RIGHT JOIN users u ON v.k = u.k GROUP BY u.k",
-    "anti join": "SELECT v.k FROM visits v LEFT JOIN users u ON v.k = u.k WHERE u.y IS NULL",
-    "filter": "SELECT count(*), sum(k) FROM visits WHERE x BETWEEN 3 AND 9 AND agent LIKE '%1%'",
-    "filter or": "SELECT big FROM visits WHERE NOT (x > 5 OR d >= DATE '1995-02-01')",
-    "filter in": "SELECT k FROM visits WHERE x IN (1, 50, 99) AND (price <> 0.5 OR v < -3.5)",
-    "filter text": "SELECT k FROM visits WHERE agent = 'agent 7' OR x <= -5",
-    "not pushed": "SELECT max(x) FROM visits WHERE k IN (SELECT k FROM users)",
-    "union": "SELECT k FROM visits UNION SELECT k FROM users",
-    "empty": "SELECT DISTINCT k FROM nothing",
-    "empty join": "SELECT v.k FROM visits v JOIN nothing n ON v.k = n.k",
-    "nobody": "SELECT DISTINCT k FROM visits WHERE x > 1000",
-}
-UNPUSHED = {"not pushed", "union"}
-
-
-def rows(table: pa.Table) -> list[str]:
-    return sorted(map(str, table.to_pylist()))
-
-
-def expected(sql: str) -> list[str]:
-    with duckdb.connect() as database:
-        for name, table in TABLES.items():
-            database.register(name, table)
-        return rows(database.sql(sql).to_arrow_table())
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +41,23 @@ def test_the_answer_is_the_same_over_a_bad_network(seed: int) -> None:
             assert rows(answer.table) == expected(sql), name
 
 
+def undominated(largest: dict[str, bool]) -> list[str]:
+    """A skyline by its definition."""
+    better = [f"o.{c} {'>' if up else '<'} t.{c}" for c, up in largest.items()]
+    good = [f"o.{c} {'>=' if up else '<='} t.{c}" for c, up in largest.items()]
+    return expected(
+        f"SELECT t.* FROM visits t WHERE NOT EXISTS (FROM visits o WHERE {' AND '.join(good)} "
+        f"AND ({' OR '.join(better)}))"
+    )
+
+
 def test_skylines(connection: Connection) -> None:
-    for largest in ({"x": True, "k": True}, {"x": False, "v": True, "big": True}):
+    for largest in (
+        {"x": True, "k": True}, {"k": False, "v": True}, {"price": True, "d": False},
+        {"x": False, "v": True, "big": True},
+    ):  # fmt: skip
         with_, without = (connection.skyline("visits", largest, push=p) for p in (True, False))
-        assert rows(with_.table) == rows(without.table)
+        assert rows(with_.table) == rows(without.table) == undominated(largest)
         assert with_.report.pushed
     with pytest.raises(plan.QueryError, match="two or three"):
         connection.skyline("visits", {"x": True})
@@ -164,6 +88,8 @@ def test_explain_says_what_and_why(connection: Connection) -> None:
     text = connection.explain("SELECT DISTINCT x FROM visits WHERE k < 100")
     assert "where (k < 100) (workers)" in text
     assert "DISTINCT on x" in text
+    by_sql = connection.sql("explain SELECT DISTINCT x FROM visits WHERE k < 100").table
+    assert by_sql["plan"].to_pylist() == text.splitlines()
     assert "would not pay" in connection.explain("SELECT DISTINCT big, v FROM visits")
     assert "a subquery" in connection.explain(QUERIES["not pushed"])
     few = "SELECT v.* FROM users u LEFT JOIN visits v ON v.k = u.k WHERE u.k > 890"
@@ -200,6 +126,16 @@ def test_sources(tmp_path: Path) -> None:
         with connect(sources, workers=2) as connection:
             found = [connection.sql(f"SELECT DISTINCT name FROM {t}", push=True) for t in "abc"]
     assert len({tuple(rows(f.table)) for f in found}) == 1
+
+
+def test_tpch_at_a_small_scale() -> None:
+    tables = workloads.tpch_at(0.01)
+    assert len(tables["lineitem"]) > 50_000
+    with connect(tables, workers=3) as connection:
+        answers = [connection.sql(workloads.TPCH_Q3, push=p) for p in (True, False)]
+    assert workloads.values(answers[0].table) == workloads.values(answers[1].table)
+    assert "JOIN" in answers[0].report.pushed
+    assert sum(answers[0].report.survivors.values()) < sum(answers[1].report.survivors.values())
 
 
 def test_the_report_counts(connection: Connection) -> None:

@@ -223,6 +223,21 @@ def test_digests(served: tuple[Server, Client, int]) -> None:
     assert digest.data[0].struct.members[0].bitstring == b"\xab\xcd"
 
 
+def test_idle_entries_are_noticed_once(served: tuple[Server, Client, int]) -> None:
+    server, client, _ = served
+
+    def timed(entity: Any) -> None:
+        entry(client, b"\x12\x34", 3)(entity)
+        entity.table_entry.idle_timeout_ns = 1_000_000
+
+    client.write(1, timed)
+    (noticed,) = client.next("idle_timeout_notification").table_entry
+    assert noticed.match[0].ternary.value == b"\x12\x34"
+    assert noticed.idle_timeout_ns == 1_000_000
+    server.send(1, b"\x12\x34")  # a hit: it becomes idle anew
+    assert len(client.next("idle_timeout_notification").table_entry) == 1
+
+
 def test_only_the_primary_writes(served: tuple[Server, Client, int]) -> None:
     _, client, port = served
     second = Client(port, election=9)

@@ -102,6 +102,19 @@ def test_no_compiler_is_said_clearly(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         Switch.from_text(v1model())
 
 
+def test_a_compiler_that_never_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "cc"
+    fake.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {tmp_path}/child\nwait\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("CC", str(fake))
+    monkeypatch.setattr("weft.p4.switch.build._DEADLINE_S", 3)
+    with pytest.raises(CompilerError, match="took longer than 3 s"):
+        Switch.from_text(v1model())
+    child = int((tmp_path / "child").read_text())
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"  # killed with the compiler
+
+
 def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     Switch.from_text(v1model()).close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from p4_programs import v1model
 from scapy.fields import BitField, ByteField, IntField, PacketListField, ShortField
@@ -59,6 +59,7 @@ packets = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(packet=packets)
 def test_router(router: Switch, packet: Packet) -> None:
     """One hop further: the addresses of the link, the TTL and the header's checksum."""
@@ -70,6 +71,7 @@ def test_router(router: Switch, packet: Packet) -> None:
     assert (out.port, out.data) == (3, bytes(wanted))
 
 
+@settings(deadline=None)
 @given(packet=packets, wrong=st.integers(1, 65534))
 def test_router_drops_what_scapy_calls_wrong(router: Switch, packet: Packet, wrong: int) -> None:
     broken = Ether(bytes(packet))
@@ -90,6 +92,7 @@ def tunnel() -> Iterator[Switch]:
         yield switch
 
 
+@settings(deadline=None)
 @given(packet=packets)
 def test_vxlan(tunnel: Switch, packet: Packet) -> None:
     """What leaves by the tunnel is the frame within headers that Scapy would build alike."""
@@ -138,6 +141,7 @@ class Shim(Packet):  # type: ignore[misc]
 bind_layers(UDP, Shim, dport=5000)
 
 
+@settings(deadline=None)
 @given(hops=st.integers(0, 8), remaining=st.integers(0, 10), payload=st.binary(max_size=64),
        sink=st.booleans())  # fmt: skip
 def test_telemetry(hops: int, remaining: int, payload: bytes, sink: bool, way: Switch) -> None:
@@ -221,6 +225,7 @@ def transport() -> Iterator[Switch]:
         yield switch
 
 
+@settings(deadline=None)
 @given(packet=packets, wrong=st.booleans())
 def test_sums_over_the_payload(transport: Switch, packet: Packet, wrong: bool) -> None:
     """Verified and computed anew over pseudo-header, header and payload of any length."""

@@ -45,8 +45,8 @@ def test_matches_of_all_kinds(echo: Switch) -> None:
     result = run_text(
         echo,
         f"""
-        add t 20 h.small.a:0x1* h.small.c:5..9 h.ethernet.kind:0x0800/16 to(port:1)
-        add t 10 small.a:3&&&0xf small.c:0->0xffff ethernet.kind:0x08** I.to(2)
+        add t 10 h.small.a:0x1* h.small.c:5..9 h.ethernet.kind:0x0800/16 to(port:1)
+        add t 20 small.a:3&&&0xf small.c:0->0xffff ethernet.kind:0x08** I.to(2)
         packet 0 {HEAD} 1100 0007
         expect 1 {HEAD} 1100 00*7 $
         packet 0 {HEAD} 1300 0007
@@ -89,8 +89,73 @@ def test_lenient_rules(echo: Switch) -> None:
     assert "lenient" in result.skipped[0]
 
 
+KEYS = v1model(
+    states="state start { p.extract(h.ethernet); p.extract(h.stack.next); p.extract(h.stack.next);"
+    " transition accept; }",
+    ingress_locals="""
+        counter(4, CounterType.packets) seen; register<bit<8>>(4) cells;
+        meter(2, MeterType.bytes) limit;
+        action to(bit<9> port) { s.egress_spec = port; }
+        table t { key = { h.stack[1].a: exact; h.ethernet.kind: exact; h.stack[0].c: ternary;
+                          h.stack[0].isValid(): exact @name("h.stack[0].$valid$"); }
+                  actions = { to; NoAction; } }
+        table l { key = { h.stack[1].c: lpm; } actions = { to; NoAction; } }""",
+    ingress="seen.count(1); if (!l.apply().hit) { t.apply(); }",
+)
+
+
+def test_keys_as_the_original_runner_takes_them() -> None:
+    """Stack elements by `$`; exact keys left out are 0; masks and prefixes from the digits."""
+    zero = "000000000000" * 2 + "0000"
+    text = f"""
+        ADD t 5 stack$1.a:0x07 stack$0.c:0x34 stack$0.$valid$:1 to(port:3)
+        add t 6 stack$1.a:0x07 stack$0.c:0x12** stack$0.$valid$:1 to(port:4)
+        packet 0 {zero} 00009934 0700ffff
+        expect 3 {zero}
+        packet 0 {zero} 00001234 0700ffff
+        expect 4 {zero}
+        add l stack$1.c:0xab** to(port:5)
+        packet 0 {zero} 00001234 0700abff
+        expect 5 {zero}
+    """
+    with Switch.from_text(KEYS) as switch:
+        assert run_text(switch, text, upstream=True).failures == []
+    with Switch.from_text(KEYS) as switch, pytest.raises(StfError, match="needs a value"):
+        run_text(switch, "add t 5 stack$1.a:0x07 to(port:3)")
+
+
+def test_commands_of_simple_switch() -> None:
+    with Switch.from_text(KEYS) as switch:
+        result = run_text(
+            switch,
+            f"""
+            mirroring_add 5 1
+            mirroring_get 5
+            mirroring_delete 5
+            mc_mgrp_create 7
+            mc_node_create 400 6
+            mc_node_associate 7 0
+            mc_node_update 0 6 8
+            counter_write I.seen 1 41 500
+            register_write I.cells 2 9
+            register_read I.cells 2 9
+            register_reset I.cells
+            register_read I.cells 2 0
+            meter_set_rates I.limit 1 0.001:2000 0.002:4000
+            meter_get_rates I.limit 1
+            packet 0 {HEAD} 00000000 00000000
+            expect 0 {HEAD}
+            check_counter I.seen(1) packets == 42
+            """,
+        )
+        assert result.failures == []
+        assert switch.meter("limit").rates(1) == ((1e3, 2e3), (2e3, 4e3))
+        assert switch.meter("limit").rates(0) == ()
+
+
 @pytest.mark.parametrize(
-    "text", ["frobnicate", "add t", "add nope a:1 to(1)", "packet 0 xy", "expect 0 0g",
+    "text", ["frobnicate", "mirroring_frobnicate 1", "add t", "add nope a:1 to(1)", "packet 0 xy",
+             "expect 0 0g",
              "check_counter seen", "add t 1 h.small.q:1 to(1)", "setdefault t to(port:1000)"],
 )  # fmt: skip
 def test_lines_that_are_not_stf(echo: Switch, text: str) -> None:

@@ -171,6 +171,24 @@ def packet(a: int, b: int, dst: int = 0x0102030405FF) -> bytes:
     return struct.pack(">6s6sHBBH", dst.to_bytes(6, "big"), bytes(6), 0x800, a, b, 0)
 
 
+def test_log_messages() -> None:
+    """Numbers with their sign, headers and structs with their fields, as simple_switch has them."""
+    program = v1model(
+        ingress="""
+            int<8> low = -128; int<64> wide = -1; bool yes = true;
+            log_msg("{} {} {} {}", { low, wide, 8w200, yes });
+            log_msg("h={} none={}", { h.small, h.stack[0] });
+            log_msg("{} and {}", { error.NoError });
+        """,
+        states="state start { p.extract(h.small); transition accept; }",
+    )
+    with Switch.from_text(program) as switch:
+        switch.send(0, bytes((1, 2, 3, 4)))
+        assert switch.log().splitlines() == [
+            "-128 -1 200 1", "h=(a:1,b:2,c:772) none=(a:0,b:0,c:0)", "0 and ",
+        ]  # fmt: skip
+
+
 def test_counters_and_registers(externs: Switch) -> None:
     externs.table("t").insert([7], "set", [3])
     assert [o.port for o in externs.send(0, packet(7, 1))] == [3]
@@ -346,7 +364,8 @@ def test_value_sets() -> None:
 
 def test_endless_programs_are_given_up() -> None:
     program = v1model(
-        states="state start { transition start; }", ingress="for (;true;) { m.x = m.x + 1; }"
+        states="state start { transition select(m.x) { 1: accept; default: start; } }",
+        ingress="for (;true;) { m.x = m.x + 1; }",
     )
     with Switch.from_text(program) as switch:
         assert switch.send(0, bytes(64)) == []

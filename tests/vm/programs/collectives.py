@@ -2,7 +2,8 @@
 
 `collectives.py SPEC`, SPEC in JSON: datapaths, interfaces, transport (options), sizes (elements per
 rank), rounds, seed. Rank, size and meeting place come from the environment, as torchrun gives
-them. Prints one JSON object: how many results were compared, seconds, statistics.
+them. Prints "up" and then one JSON object: how many results were compared, seconds, statistics; or
+the error that ended the group.
 
 Expected values are computed from all ranks' inputs, which every rank draws from the common seed.
 """
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from weft.collectives import Communicator
 from weft.transport import Context
+from weft.transport.errors import WeftError
 
 Array = NDArray[Any]
 
@@ -135,17 +137,21 @@ def main() -> int:
         transport=spec.get("transport"), timeout=spec.get("timeout", 60.0),
         peer_timeout=spec.get("peer_timeout", 10.0),
     )  # fmt: skip
-    with context, Communicator.from_environment(context, connect_timeout=60.0) as group:
+    with context, Communicator.from_environment(context, connect_timeout=120.0) as group:
         print("up", flush=True)
         rounds, began = Rounds(group, spec["seed"]), time.monotonic()
-        for _ in range(spec.get("rounds", 1)):
-            for count in spec["sizes"]:
-                for kind in KINDS:
-                    kind(rounds, count)
-        group.barrier()
-        elapsed = time.monotonic() - began
-        stats = context.stats()
-    print(json.dumps({"compared": rounds.compared, "seconds": elapsed, "stats": stats}))
+        said: dict[str, Any] = {}
+        try:
+            for _ in range(spec.get("rounds", 1)):
+                for count in spec["sizes"]:
+                    for kind in KINDS:
+                        kind(rounds, count)
+            group.barrier()
+        except WeftError as error:
+            said = {"error": type(error).__name__, "text": str(error), "rank": error.peer_rank}
+        said |= {"compared": rounds.compared, "seconds": time.monotonic() - began}
+        said["stats"] = context.stats()
+    print(json.dumps(said))
     return 0
 
 

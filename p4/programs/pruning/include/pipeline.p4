@@ -1,8 +1,10 @@
 /* The pruning switch: routes IPv4, and runs the operators that the including file asks for (WITH_...)
    over the rows of queries that the control plane installed.
 
-   All that the switch does not know, or knows already, passes whole: a query without an entry (a switch
-   that restarted has none), an old epoch, a packet seen before. */
+   A query that the switch does not know passes whole (one that restarted knows none), and so does a packet
+   that it has met before. What is of a known query but not of its present epoch, flow and port is counted
+   and dropped, and so is an address that does not belong behind its port, or an acknowledgement that
+   somebody else than this switch would give: it would end the re-sending of rows that were never kept. */
 #ifndef WEFT_PRUNING_PIPELINE_P4
 #define WEFT_PRUNING_PIPELINE_P4
 #include "wire.p4"
@@ -42,7 +44,15 @@ const bit<8> OPERATOR_SKYLINE = 8;
 
 const bit<32> RESUBMITTED = 6;  // instance_type of v1model
 
+// Why a packet is refused: cells of the counter.
+const bit<32> WRONG_VERSION = 0;
+const bit<32> WRONG_EPOCH = 1;  // of an earlier life of the query
+const bit<32> WRONG_SENDER = 2;
+
 struct meta_t {
+    @field_list(1) port_t port;  // by which it came; v1model's own field is not kept for a second pass
+    bit<1> second;               // the second pass, that of a resubmitted packet
+    bit<16> epoch;  // in which the query runs now
     bit<8> operator;
     bit<1> consume;  // the phase's rows serve the switch only; nothing of them goes on
     bit<1> fresh;
@@ -71,6 +81,20 @@ struct meta_t {
 parser PruningParser(packet_in packet, out headers_t hdr, inout meta_t meta,
                      inout standard_metadata_t standard) {
     state start {
+        transition select(standard.instance_type) {
+            RESUBMITTED: second_pass;
+            default: first_pass;
+        }
+    }
+    state first_pass {
+        meta.port = standard.ingress_port;
+        transition ethernet;
+    }
+    state second_pass {
+        meta.second = 1;
+        transition ethernet;
+    }
+    state ethernet {
         packet.extract(hdr.ethernet);
         transition select(hdr.ethernet.ether_type) {
             ETHERTYPE_IPV4: ipv4;
@@ -219,7 +243,7 @@ control Lane(inout row_t row, in codes_t codes, inout meta_t meta, in bit<16> qu
 
 control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_t standard) {
     Window() window;
-    counter(1, CounterType.packets) wrong_version;
+    counter(3, CounterType.packets) refused;
     direct_counter(CounterType.packets_and_bytes) query_packets;
 
 #define LANE(i, next) Lane() lane##i;
@@ -238,6 +262,32 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
         actions = { forward; drop; }
         default_action = drop();
         size = 1024;
+    }
+
+    action refuse(bit<32> reason) {
+        refused.count(reason);
+        mark_to_drop(standard);
+    }
+
+    table sources {
+        key = {
+            meta.port : exact;
+            hdr.ipv4.src : exact;
+        }
+        actions = { NoAction; }
+        default_action = NoAction();
+        size = 1024;
+    }
+
+    action running(bit<16> epoch) {
+        meta.epoch = epoch;
+    }
+
+    table known {
+        key = { hdr.request.query : exact; }
+        actions = { running; NoAction; }
+        default_action = NoAction();
+        size = 256;
     }
 
 #ifdef WITH_FILTER
@@ -310,9 +360,14 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
 
     table queries {
         key = {
+            hdr.request.version : exact;
+            hdr.request.kind : exact;
             hdr.request.query : exact;
             hdr.request.epoch : exact;
             hdr.request.phase : exact;
+            hdr.request.flow : exact;
+            hdr.ipv4.src : exact;
+            meta.port : exact;
         }
         actions = {
 #ifdef WITH_FILTER
@@ -343,7 +398,7 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
         }
         default_action = NoAction();
         counters = query_packets;
-        size = 256;
+        size = 4096;
     }
 
     action acknowledge() {
@@ -356,33 +411,26 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
         hdr.udp.dst_port = hdr.udp.src_port;
         hdr.udp.src_port = PRUNING_PORT;
         hdr.request.kind = KIND_ACK;
-        standard.egress_spec = standard.ingress_port;
+        standard.egress_spec = meta.port;
     }
 
     apply {
-        bit<1> second = 0;
-        if (standard.instance_type == RESUBMITTED) {
-            second = 1;
-        }
         bool broken = standard.parser_error != error.NoError || standard.checksum_error == 1;
         if (broken) {
             drop();
         } else if (hdr.ipv4.isValid()) {
             routes.apply();
-            if (hdr.request.isValid() && hdr.request.version != PRUNING_VERSION) {
-                wrong_version.count(0);
-                drop();
-            } else if (hdr.request.isValid() && hdr.request.kind == KIND_DATA) {
+            if (hdr.request.isValid()) {
                 if (queries.apply().hit) {
                     if (hdr.request.flow >> FLOW_BITS != 0) {
                         meta.fresh = 0;
-                    } else if (second == 0) {
+                    } else if (meta.second == 0) {
                         window.apply(hdr.request.flow, hdr.request.sequence, meta.fresh, meta.early);
                     }
 #define MEET_LANE(i, next)                                                                         \
     if (hdr.codes[i].isValid() && hdr.codes[i].a ++ hdr.codes[i].b != 0                            \
         && (meta.fresh | meta.enter##i) == 1) {                                                    \
-        lane##i.apply(hdr.rows[i], hdr.codes[i], meta, hdr.request.query, second, meta.prune##i,   \
+        lane##i.apply(hdr.rows[i], hdr.codes[i], meta, hdr.request.query, meta.second, meta.prune##i,   \
                       meta.enter##i);                                                              \
     }
                     FOR_EACH_LANE(MEET_LANE)
@@ -399,6 +447,20 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
                         meta.processed = 1;
                         if (hdr.request.present == 0) {
                             acknowledge();
+                        }
+                    }
+                } else if (hdr.request.version != PRUNING_VERSION) {
+                    refuse(WRONG_VERSION);
+                } else if (hdr.request.kind == KIND_ACK) {
+                    refuse(WRONG_SENDER);
+                } else if (!sources.apply().hit) {
+                    refuse(WRONG_SENDER);
+                } else if (hdr.request.kind == KIND_DATA) {
+                    if (known.apply().hit) {
+                        if (hdr.request.epoch != meta.epoch) {
+                            refuse(WRONG_EPOCH);
+                        } else {
+                            refuse(WRONG_SENDER);
                         }
                     }
                 }

@@ -1,0 +1,71 @@
+"""Sums in a switch of a lab: puts the aggregation program to work, and its controller beside it.
+
+with Lab(topology, programs=[innet.program("s0")]) as lab:
+    with innet.controller(lab, "s0", at="h4") as controller:
+        lab["h0"].popen(command, env={"WEFT_INNET": controller.address})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from weft.emulation.lab.errors import LabError
+from weft.emulation.programs import Program
+
+if TYPE_CHECKING:
+    from weft.emulation.lab.lab import Lab
+    from weft.p4.aggregation import Controller
+
+SWITCH_IP = "10.255.255.254"
+SWITCH_MAC = "02:ff:ff:ff:ff:fe"
+"""An address that no host of a lab has."""
+
+
+def program(switch: str) -> Program:
+    """The aggregation program for a switch of a lab, 256 values per packet."""
+    from weft.p4.aggregation.jobs import PROGRAM_256
+
+    return Program(switch, PROGRAM_256)
+
+
+@contextmanager
+def controller(
+    lab: Lab, switch: str, at: str, most_slots: int = 128, routes: bool = True
+) -> Iterator[Controller]:
+    """The controller of `switch`, reachable at host `at`; with `routes`, the switch also forwards
+    what is between hosts. Hosts behind a neighbouring switch are at the port towards that."""
+    from weft.p4.aggregation import Controller, Jobs, Place
+    from weft.p4.aggregation.wire import VALUES
+
+    places = {
+        host.ip: Place(_port(lab, switch, host.number), host.address.mac, host.ip)
+        for host in lab.hosts
+    }
+
+    def run(commands: Sequence[str]) -> list[str]:
+        return lab.p4(switch, *commands) if commands else []
+
+    if routes:
+        run([f"table_add ingress.routes ingress.forward {p.ip}/32 => {p.port}"
+             for p in places.values()])  # fmt: skip
+    listener = lab[at].socket()
+    listener.bind((lab[at].ip, 0))
+    listener.listen(64)
+    jobs = Jobs(run, Place(0, SWITCH_MAC, SWITCH_IP), values=VALUES)
+    with Controller(jobs, places, listener, most_slots) as made:
+        yield made
+
+
+def _port(lab: Lab, switch: str, host: int) -> int:
+    """The switch's port through which a host is reached: its own link's, or that to its switch."""
+    topology = lab.topology
+    node = topology.node(switch)
+    neighbours = [b if a == node else a for a, b in topology.ends if node in (a, b)]
+    if host in neighbours:
+        return neighbours.index(host)
+    for port, neighbour in enumerate(neighbours):
+        if {host, neighbour} in [{a, b} for a, b in topology.ends]:
+            return port
+    raise LabError(f"{lab.name}: {topology.node_name(host)} is not near {switch}")

@@ -1,0 +1,280 @@
+"""The process of a worker or of the master on a host of the lab.
+
+`python -m weft.p4.pruning.agent FD`, where FD is one end of a socket pair to the connection, which
+sends a `Setup` and then requests, (name, arguments) each; answers are ("ok", value) or ("error",
+text). Packets of the protocol are UDP datagrams of the host's own sockets; rows are fetched by
+Arrow Flight. Times on the wire are microseconds as if the links were not slowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from weft.p4.pruning import costs, plan, wire
+from weft.p4.pruning.fetch import Request, Shelf, Taker
+from weft.p4.pruning.parts import Flow, Listen, Sent, Setup, read, write
+from weft.p4.pruning.reliability import GoBackNSender, Sender, TransferError
+from weft.p4.pruning.worker import Worker
+
+_AT_ONCE = 256  # datagrams read before anything else gets its turn
+_SEND_DEADLINE_S = 5
+_SOCKET_BYTES = 1 << 22
+
+
+def _datagrams(ip: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        made.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _SEND_DEADLINE_S, 0))
+    made.bind((ip, wire.PORT))
+    return made
+
+
+@dataclass(slots=True)
+class WorkerAgent:
+    setup: Setup
+    connection: Connection
+    refused: int = 0
+    _senders: list[tuple[int, Sender]] = field(default_factory=list)
+    _worker: Worker = field(init=False)
+    _socket: socket.socket = field(init=False)
+    _shelf: Shelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._worker = Worker({n: read(p) for n, p in self.setup.fragments.items()})
+        self._socket = _datagrams(str(self.setup.own))
+        # The switch answers in the master's name: the kernel drops whatever has another.
+        self._socket.connect((str(self.setup.master), wire.PORT))
+        self._shelf = Shelf(str(self.setup.own), self._worker, self.setup.token)
+
+    def requests(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "choose": self._worker.choose, "pack": self.pack, "send": self.send,
+            "size": self.size, "forget": self._worker.forget, "probe": costs.of_worker,
+        }  # fmt: skip
+
+    def size(self, run: int, uses: Sequence[plan.Use]) -> int:
+        """Octets of all rows of a run."""
+        return sum(self._worker.take(run, u.table, u.columns, None).nbytes for u in uses)
+
+    def pack(self, flows: Sequence[Flow]) -> dict[int, float]:
+        """Makes all packets; seconds of CPU time by run."""
+        self._senders, seconds = [], {}
+        kind = GoBackNSender if self.setup.go_back_n else Sender
+        for flow in flows:
+            packed = self._worker.pack(flow.run, flow.one)
+            sender = kind(flow.stream, packed.bodies, timeout_us=self.setup.timeout_us)
+            self._senders.append((flow.run, sender))
+            seconds[flow.run] = packed.seconds
+        return seconds
+
+    def send(self, start: float, deadline: float) -> Sent:
+        """Sends from `start` on until everything is acknowledged; times of time.monotonic."""
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        poller.register(self.connection.fileno(), select.POLLIN)
+        by_flow = {s.stream.flow: s for _, s in self._senders}
+        time.sleep(max(0.0, start - time.monotonic()))
+        while not all(s.done for s in by_flow.values()):
+            real = time.monotonic()
+            if real > deadline:
+                late = [f for f, s in by_flow.items() if not s.done]
+                raise TransferError(f"flows {late} have not ended after {real - start:.1f} s")
+            now = (real - start) * 1e6 / self.setup.dilation
+            for sender in by_flow.values():
+                for frame in sender.poll(now):
+                    self._put(frame[wire.BELOW :])
+            wakes = [w for s in by_flow.values() if (w := s.wake()) is not None]
+            patience = (min(wakes, default=now) - now) * 1e-3 * self.setup.dilation
+            ready = poller.poll(min(max(patience, 0.0), 1000.0))
+            if any(fd == self.connection.fileno() for fd, _ in ready):
+                self._restarted(by_flow)
+            self._hear(by_flow)
+        return Sent(
+            time.monotonic(),
+            {run: s.sent_packets for run, s in self._senders},
+            {run: s.resent_packets for run, s in self._senders},
+        )
+
+    def _put(self, message: bytes) -> None:
+        # Lost, as on a wire: the sender's clock sends it again.
+        with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
+            self._socket.send(message)
+
+    def _hear(self, by_flow: Mapping[int, Sender]) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                message = self._socket.recv(2048, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionRefusedError:
+                continue
+            try:
+                packet = wire.decode_message(message)
+            except wire.WireError:
+                self.refused += 1
+                continue
+            if packet.flow in by_flow:
+                by_flow[packet.flow].on_frame(packet)
+
+    def _restarted(self, by_flow: Mapping[int, Sender]) -> None:
+        """The only request during a transfer: the switch restarted, epochs by query."""
+        _, (epochs,) = self.connection.recv()
+        for sender in by_flow.values():
+            sender.new_epoch(epochs[sender.stream.query])
+
+
+@dataclass(slots=True)
+class MasterAgent:
+    setup: Setup
+    connection: Connection
+    refused: int = 0
+    _listening: list[Listen] = field(default_factory=list)
+    _survivors: dict[tuple[int, str], list[Any]] = field(default_factory=dict)
+    _takers: list[Taker] = field(default_factory=list)
+    _socket: socket.socket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._socket = _datagrams(str(self.setup.own))
+        self._takers = [Taker(str(w)) for w in self.setup.workers]
+
+    def requests(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "listen": self.listen, "restarted": self.restarted, "collect": self.collect,
+            "fetch": self.fetch, "forget": self.forget,
+        }  # fmt: skip
+
+    def listen(self, listening: Sequence[Listen]) -> None:
+        self._listening = list(listening)
+
+    def restarted(self, epochs: Mapping[int, int]) -> None:
+        for one in self._listening:
+            one.receiver.new_epoch(epochs[one.receiver.query])
+
+    def collect(self) -> int:
+        """Ends a transfer: keeps what survived, and says how many packets were refused."""
+        for one in self._listening:
+            receiver = one.receiver
+            self.refused += receiver.refused
+            if not one.consume:
+                self._survivors[one.run, one.table] = [
+                    np.array(sorted(receiver.survivors.get(flow, ())), np.int64)
+                    for flow in receiver.flows
+                ]
+        self._listening = []
+        return self.refused
+
+    def hear(self) -> None:
+        """Takes datagrams that wait, and sends their receipts."""
+        by_query = {one.receiver.query: one.receiver for one in self._listening}
+        for _ in range(_AT_ONCE):
+            try:
+                message, (ip, port) = self._socket.recvfrom(2048, socket.MSG_DONTWAIT)
+            except (BlockingIOError, ConnectionRefusedError):
+                return
+            host = ip.removeprefix("10.0.0.")
+            try:
+                packet = wire.decode_message(message)
+                receiver = by_query[packet.query]
+                source = wire.Address(int(host))
+            except (wire.WireError, KeyError, ValueError):
+                self.refused += 1
+                continue
+            receipt = receiver.on_packet(source, packet)
+            if receipt is not None and port == wire.PORT:
+                self._socket.sendto(receipt[wire.BELOW :], (ip, wire.PORT))
+
+    def fetch(
+        self, run: int, uses: Sequence[plan.Use], recount: tuple[str, tuple[str, ...]] | None
+    ) -> tuple[float, dict[str, str]]:
+        """Seconds, and IPC files by table, with the rows of all workers."""
+        began = time.monotonic()
+        found = {}
+        with ThreadPoolExecutor(len(self._takers)) as pool:
+            for use in uses:
+                survivors = self._survivors.get((run, use.table))
+                if recount is not None and recount[0] == use.table:
+                    keys = self._take(pool, run, use.table, recount[1], survivors)
+                    found[use.table] = self._take(pool, run, use.table, use.columns, keys)
+                else:
+                    found[use.table] = self._take(pool, run, use.table, use.columns, survivors)
+        seconds = time.monotonic() - began
+        folder = Path(self.setup.folder)
+        files = {
+            name: write(table, folder / f"run{run}.{number}.arrow")
+            for number, (name, table) in enumerate(found.items())
+        }
+        return seconds, files
+
+    def _take(
+        self, pool: ThreadPoolExecutor, run: int, table: str, columns: Sequence[str],
+        given: pa.Table | list[Any] | None,
+    ) -> pa.Table:  # fmt: skip
+        """Of all workers at once: rows by number (a list, by worker), by key (a table), or all."""
+        how = "all" if given is None else "keyed" if isinstance(given, pa.Table) else "survivors"
+        request = Request(self.setup.token, run, table, tuple(columns), how)
+
+        def one(number: int) -> pa.Table:
+            asked = given[number] if isinstance(given, list) else () if given is None else given
+            return self._takers[number].take(request, asked)
+
+        return pa.concat_tables(pool.map(one, range(len(self._takers))))
+
+    def forget(self, run: int) -> None:
+        for key in [k for k in self._survivors if k[0] == run]:
+            del self._survivors[key]
+
+
+def main() -> int:
+    connection = Connection(int(sys.argv[1]))
+    try:
+        setup: Setup = connection.recv()
+        agent: WorkerAgent | MasterAgent
+        is_master = setup.own == setup.master
+        agent = (MasterAgent if is_master else WorkerAgent)(setup, connection)
+        connection.send(("ok", None))
+        requests = agent.requests()
+        while True:
+            if isinstance(agent, MasterAgent):
+                _wait(connection, agent)
+            name, arguments = connection.recv()
+            if name == "restarted" and not is_master:
+                continue  # too late to concern anybody; it wants no answer
+            try:
+                connection.send(("ok", requests[name](*arguments)))
+            except (EOFError, ConnectionError):
+                raise
+            except Exception as problem:
+                connection.send(("error", f"{type(problem).__name__}: {problem}"))
+    except (EOFError, ConnectionError):
+        return 0  # the connection has closed
+
+
+def _wait(connection: Connection, master: MasterAgent) -> None:
+    """Serves the master's socket until a request comes."""
+    poller = select.poll()
+    poller.register(master._socket, select.POLLIN)
+    poller.register(connection.fileno(), select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poller.poll()]
+        if connection.fileno() in ready:
+            return
+        master.hear()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

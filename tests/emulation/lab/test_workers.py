@@ -1,0 +1,248 @@
+"""Labs whose hosts live on workers: other machines, here other network namespaces.
+
+The network between the machines is a lab as well (`under`): its h0 is where the lab under test
+runs, h1 and h2 are its workers. They share no network but that one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from weft.emulation import LinkSpec, ScenarioError, Topology
+from weft.emulation.lab import FabricDied, Lab, LabError, fabric, reaper
+from weft.emulation.lab.workers import Worker, load
+from weft.emulation.lab.workers.inventory import place
+
+CABLE = 1e-3
+SSHD = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
+SMALL = {"leaves": 2, "spines": 2, "hosts_per_leaf": 2, "rate": "100Mbit/s", "delay": "200us"}
+
+
+@pytest.fixture(scope="module")
+def under() -> Iterator[Lab]:
+    if fabric.missing_capabilities():
+        pytest.skip(f"this process lacks {', '.join(fabric.missing_capabilities())}")
+    links = [LinkSpec(f"h{h}", "s0", "1Gbit/s", CABLE) for h in range(3)]
+    with Lab(Topology.graph(3, ["s0"], links), name="under") as made:
+        yield made
+
+
+def inventory(under: Lab, folder: Path, commands: dict[int, list[str]]) -> Path:
+    """Workers a and b on h1 and h2; h0 of the lab stays where the fabric is."""
+    text = ""
+    for name, host, hosts in (("a", 1, ["h1"]), ("b", 2, ["h2", "h3"])):
+        text += (
+            f"[[workers]]\nname = {json.dumps(name)}\ncommand = {json.dumps(commands[host])}\n"
+            f"address = {json.dumps(under.hosts[host].ip)}\nhosts = {json.dumps(hosts)}\n"
+        )
+    file = folder / "inventory.toml"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def spread(under: Lab, tmp_path: Path) -> Path:
+    commands = {host: [*under.enter(host), "sh", "-c"] for host in (1, 2)}
+    return inventory(under, tmp_path, commands)
+
+
+def run_there(under: Lab, program: str, *arguments: str) -> str:
+    """A Python program on the machine of the fabric."""
+    words = [sys.executable, "-c", textwrap.dedent(program), *arguments]
+    return under["h0"].run(words, timeout=200).stdout
+
+
+LOOK = f"""
+    import json, sys
+    from pathlib import Path
+    from weft.emulation import Topology
+    from weft.emulation.lab import Lab
+    from weft.emulation.lab.workers import load
+    topology = Topology.leaf_spine(**{SMALL!r})
+    with Lab(topology, workers=load(Path(sys.argv[1])), tolerance=0.1) as lab:
+        pings = {{}}
+        for _ in range(3):  # a busy machine may lose one
+            pings |= {{f"{{a}} {{b}}": t for (a, b), t in lab.ping_all(timeout=5).items() if t}}
+        evidence = lab.fidelity()
+        print(json.dumps({{
+            "pings": pings,
+            "host": lab["h3"].cmd("echo $WEFT_LAB_HOST; ip -br -4 addr show eth0").split(),
+            "code": lab["h1"].popen(["sh", "-c", "exit 7"]).wait(60),
+            "tunnels": evidence.tunnels,
+            "faults": evidence.faults,
+            "snmp": lab["h2"].read("/proc/net/snmp")[:3],
+        }}))
+"""
+
+
+def check_look(said: str) -> None:
+    found = json.loads(said)
+    assert len(found["pings"]) == 12
+    # Between machines two cables each way come on top of the model's own links.
+    assert found["pings"]["h0 h1"] >= 4 * 200e-6 + 4 * CABLE
+    assert found["pings"]["h1 h2"] >= 8 * 200e-6 + 8 * CABLE
+    assert found["host"][0] == "h3" and found["host"][3] == "10.0.0.4/8"
+    assert found["code"] == 7 and found["snmp"] == "Ip:"
+    assert found["tunnels"].keys() == {"a", "b"} and min(found["tunnels"].values()) >= 4 * CABLE
+
+
+def test_hosts_on_two_workers_reach_each_other_through_the_fabric(under: Lab, spread: Path) -> None:
+    check_look(run_there(under, LOOK, str(spread)))
+
+
+@pytest.mark.skipif(SSHD is None, reason="there is no sshd (Debian: openssh-server)")
+def test_the_same_over_ssh(under: Lab, tmp_path: Path) -> None:
+    assert SSHD is not None
+    Path("/run/sshd").mkdir(exist_ok=True)
+    commands = {}
+    for name in ("host", "user"):
+        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
+        subprocess.run(key, check=True)
+    (tmp_path / "user.pub").chmod(0o600)
+    for host in (1, 2):
+        address = under.hosts[host].ip
+        daemon = under.hosts[host].popen(
+            [SSHD, "-D", "-e", "-f", "/dev/null", "-o", f"ListenAddress={address}:2222",
+             "-h", str(tmp_path / "host"), "-o", f"AuthorizedKeysFile={tmp_path / 'user.pub'}",
+             "-o", "StrictModes=no", "-o", "PermitRootLogin=yes", "-o", "PidFile=none",
+             "-o", "UsePAM=no"],
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until = time.monotonic() + 30
+        while under.hosts[host].run(["ss", "-ltn"]).stdout.count(":2222") == 0:
+            assert daemon.poll() is None and time.monotonic() < until, "sshd does not come up"
+            time.sleep(0.05)
+        commands[host] = [
+            "ssh", "-p", "2222", "-i", str(tmp_path / "user"), "-o", "BatchMode=yes", "-o",
+            "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
+            "LogLevel=ERROR", address,
+        ]  # fmt: skip
+    check_look(run_there(under, LOOK, str(inventory(under, tmp_path, commands))))
+
+
+SCENARIO = """
+name = "far apart"
+[fabric]
+kind = "leaf_spine"
+leaves = 2
+spines = 2
+hosts_per_leaf = 2
+rate = "20Mbit/s"
+delay = "1ms"
+[[workload]]
+pattern = "permutation"
+size = "100kB"
+[transport]
+paths = 4
+congestion = { name = "swift", base_target_us = 50000 }
+[lab]
+tolerance = "1s"
+[run]
+limit = "60s"
+"""
+
+
+@pytest.mark.parametrize("carrier", ["weft", "tcp"])
+def test_scenarios_run_on_workers(under: Lab, spread: Path, tmp_path: Path, carrier: str) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(SCENARIO.replace("tolerance", f'carrier = "{carrier}"\ntolerance'))
+    weft = "from weft.emulation.lab.cli import app; app()"
+    words = ["run", str(file), "--workers", str(spread), "--json"]
+    done = under["h0"].run([sys.executable, "-c", weft, *words], timeout=200, check=False)
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
+    assert found["errors"] == [] and found["unfinished"] == 0
+    assert found["end"] >= found["ideal_bound"] and found["fidelity"]["tunnels"].keys() == {
+        "a",
+        "b",
+    }
+
+
+def test_workers_leave_nothing_behind_and_are_missed_when_they_die() -> None:
+    topology = Topology.dumbbell(left=1, right=1)
+    workers = [Worker("a", hosts=("h0",)), Worker("b", hosts=("h1",), rootless=True)]
+    with Lab(topology, workers=workers, name="mortal") as lab:
+        remotes = [lab.worker(host) for host in (0, 1)]
+        assert remotes[0] is not None and remotes[1] is not None
+        pids = [remote.facts["pid"] for remote in remotes if remote]
+        for junk in (b"", b"x" * 23, bytes(24), bytes(200), os.urandom(9000)):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(junk, ("127.0.0.1", remotes[0].facts["port"]))
+        assert lab.ping("h0", "h1", count=3, timeout=5.0) != [None] * 3
+        until = time.monotonic() + 20
+        while remotes[0].ask("report")["strangers"] < 5:
+            assert time.monotonic() < until, remotes[0].ask("report")
+        program = lab["h0"].popen("sleep 1000", start_new_session=True)
+        namespace = Path(f"/proc/{pids[0]}/fd/{remotes[0].facts['namespaces']['0']}")
+        inode = namespace.stat().st_ino
+        until = time.monotonic() + 20
+        while not reaper.processes({inode}):
+            assert time.monotonic() < until, "the program does not start"
+        os.kill(pids[1], 9)
+        remotes[1].process.wait(timeout=20)
+        with pytest.raises(FabricDied, match="mortal: worker b has ended"):
+            lab["h1"].cmd("true")
+    assert program.wait(timeout=20) != 0
+    until = time.monotonic() + 20
+    while reaper.processes({inode}):  # killed, but a busy machine takes its time
+        assert time.monotonic() < until, "a program has outlived its lab"
+        time.sleep(0.02)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    topology = Topology.dumbbell(left=1, right=1)
+    with pytest.raises(LabError, match=r"h0 is on two workers, a and b"):
+        Lab(topology, workers=[Worker("a", hosts=("h0",)), Worker("b", hosts=("h0",))])
+    with pytest.raises(LabError, match="there is no node 'h7'"):
+        Lab(topology, workers=[Worker("a", hosts=("h7",))])
+    with pytest.raises(LabError, match="'left' is a switch"):
+        Lab(topology, workers=[Worker("a", hosts=("left",))])
+    with (
+        pytest.raises(LabError, match=r"lab: worker a has ended: .*no-such-python"),
+        Lab(topology, workers=[Worker("a", python="no-such-python")]),
+    ):
+        pass
+    with (
+        pytest.raises(LabError, match=r"worker a: `no-such-shell .*cannot be run"),
+        Lab(topology, workers=[Worker("a", command=("no-such-shell",))]),
+    ):
+        pass
+    with Lab(topology, workers=[Worker("a", hosts=("h0",))]) as lab:
+        with pytest.raises(LabError, match="h0: it lives on worker a, and so do its sockets"):
+            lab["h0"].socket()
+        with pytest.raises(LabError, match="no file descriptor can pass to a"):
+            lab["h0"].popen("true", pass_fds=[0])
+    file = tmp_path / "inventory.toml"
+    for text, message in (
+        ("", "an inventory has at least one"),
+        ('[[workers]]\nname = "a"\nadress = "1.2.3.4"', r":3: workers\[0\]\.adress: .*'address'"),
+        ('[[workers]]\nname = "a"\naddress = "1.2.3"', r":3: workers\[0\]\.address: .*1\.2\.3"),
+        ('[[workers]]\nname = "a"\n[[workers]]\nname = "a"', r":4: .*there are two workers 'a'"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ScenarioError, match=message):
+            load(file)
+
+
+def test_hosts_are_dealt_out_in_blocks() -> None:
+    topology = Topology.leaf_spine(**SMALL)
+    placed = place([Worker("a"), Worker("b")], topology)
+    assert {host: worker.name for host, worker in placed.items()} == {
+        0: "a",
+        1: "a",
+        2: "b",
+        3: "b",
+    }
+    assert place([], topology) == {}

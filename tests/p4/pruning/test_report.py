@@ -1,0 +1,56 @@
+"""`weft p4 pruning`: what the commands measure and print, on small tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from weft.emulation.lab import LabError
+from weft.p4.pruning import report
+from weft.p4.pruning.cli import app
+from weft.p4.pruning.engine import DuckDB
+
+
+def test_every_operator_in_the_lab_both_ways(tmp_path: Path) -> None:
+    """Answers are the same, and the master's link carries less of what was pushed."""
+    engines = {"duckdb": DuckDB()}
+    try:
+        found = list(report.measure([report.big_data(4000)], [10.0], 100.0, engines, workers=2))
+    except LabError as problem:
+        if "refused" in str(problem) or "unshare" in str(problem):
+            pytest.skip(f"no lab on this machine: {problem}")
+        raise
+    assert [o.query for o in found] == [
+        "DISTINCT", "TOP N", "GROUP BY MAX", "HAVING SUM", "JOIN", "SKYLINE",
+    ]  # fmt: skip
+    for o in found:
+        assert o.same, o.query
+        assert o.with_.network > 0 and o.without.network > 0
+        if not o.pushed:
+            assert o.survivors == o.rows
+    text = report.page(found, 100.0, "weft p4 pruning report")
+    assert text.count("\n| ") == 1 + len(found)
+    assert "6 of 6 cases" in text
+
+
+def test_wrong_engines_and_scales_are_named() -> None:
+    outcome = CliRunner().invoke(app, ["report", "--engine", "sparc"])
+    assert outcome.exit_code == 2
+    assert "engines are duckdb and spark, not sparc" in " ".join(outcome.output.split())
+
+
+def test_rates_are_printed_for_every_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from weft.p4.pruning import rates
+
+    few = [c for c in rates.cases(10_000) if c.name.startswith("GROUP BY")]
+    monkeypatch.setattr(rates, "cases", lambda rows: few)
+    page = tmp_path / "page.md"
+    outcome = CliRunner().invoke(app, ["rates", "--rows", "10000", "--json", "--write", str(page)])
+    assert outcome.exit_code == 0, outcome.output
+    listed = json.loads(outcome.stdout.splitlines()[-1])
+    assert [c["case"] for c in listed] == [c.name for c in few]
+    assert all(0 <= c["ours"] <= 1 for c in listed)
+    assert page.read_text().count("| GROUP BY MAX") == len(few)

@@ -1,0 +1,106 @@
+"""Weft's verbs datapath between machines: results against numpy, losses, failures, paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rack
+import roce
+from rack import SPINES
+from ranks import PROGRAMS, Ranks, total
+
+from weft.emulation.lab import Lab
+
+COLLECTIVES = PROGRAMS / "collectives.py"
+PAIR = ["h0", "h2"]
+"""Hosts of different leaves: what they say to each other crosses a spine."""
+
+
+def spec(seed: int, sizes: list[int], rounds: int = 1, **transport: Any) -> dict[str, Any]:
+    return {
+        "datapaths": ["verbs"], "seed": seed, "sizes": sizes, "rounds": rounds,
+        "transport": {"paths": 8, **transport},
+    }  # fmt: skip
+
+
+def check(results: list[dict[str, Any]], rounds: int = 1) -> None:
+    for result in results:
+        assert "error" not in result, result
+        assert result["compared"] >= 9 * rounds
+
+
+def test_every_collective_between_four_machines(lab: Lab, seed: int) -> None:
+    order = spec(seed, [1, 1000, 60_000])
+    with Ranks.start(lab, ["h0", "h1", "h2", "h3"], COLLECTIVES, order) as ranks:
+        check(ranks.results(), rounds=3)
+
+
+@pytest.mark.parametrize(
+    "options", [{"verbs.mode": "rc"}, {"verbs.mode": "ud"}, {"verbs.gid": "ipv6"}], ids=str
+)
+def test_modes_and_addresses(lab: Lab, seed: int, options: dict[str, str]) -> None:
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [10, 50_000], **options)) as ranks:
+        check(ranks.results(), rounds=2)
+
+
+def test_queue_pairs_are_spread_over_the_fabric(lab: Lab, seed: int, tmp_path: Path) -> None:
+    spread = roce.Spread(lab, "leaf0", SPINES)
+    captures = {f"spine{spine}": tmp_path / f"{spine}.pcap" for spine in range(SPINES)}
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [400_000], paths=16)) as ranks:
+        ranks.wait_up()
+        for spine, path in captures.items():
+            lab.pcap(path, "leaf0", spine, snap=128)
+        check(ranks.results())
+    for path in captures.values():
+        lab.end_pcap(path)
+    sent = spread.packets()
+    data = [p for path in captures.values() for p in roce.packets(path) if p.size > 1024]
+    assert {p.service for p in data} == {"UC"}
+    # A lane's two directions are two queue pairs; every one of them has carried large packets.
+    assert len({p.queue_pair for p in data}) >= 2 * 16, sent
+    assert len({p.source_port for p in data}) >= 16
+    # 16 hashed flows leave two of four spines idle once in ten thousand times.
+    assert sum(count > 200 for count in sent.values()) >= SPINES - 1, sent
+
+
+def test_what_the_network_loses_or_reorders_is_sent_again(lab: Lab, seed: int) -> None:
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [10, 200_000])) as ranks:
+        ranks.wait_up()
+        rack.every_link(lab, "loss", 0.01)
+        rack.every_link(lab, "jitter", 100e-6)
+        results = ranks.results()
+    check(results, rounds=2)
+    assert total(results[0]["stats"], "retransmitted") > 0, results[0]["stats"]
+
+
+def test_a_dead_spine_costs_a_path_and_not_the_group(lab: Lab, seed: int) -> None:
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [100_000], rounds=3)) as ranks:
+        ranks.wait_up()
+        lab.switch_down("spine1")
+        lab.switch_down("spine2")
+        results = ranks.results()
+    check(results, rounds=3)
+
+
+def test_failed_queue_pairs_are_made_anew(lab: Lab, seed: int) -> None:
+    """Reliable pairs give up after some retries; the lanes get new ones."""
+    options = {"verbs.mode": "rc", "verbs.rc_timeout": 12, "verbs.rc_retries": 1}
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [100_000], 4, **options)) as ranks:
+        ranks.wait_up()
+        for spine in (0, 1, 2):
+            lab.switch_down(f"spine{spine}")
+        results = ranks.results()
+    check(results, rounds=4)
+    assert total(results[0]["stats"], "renewed_pairs") > 0, results[0]["stats"]
+
+
+def test_a_dead_peer_is_an_error_with_its_name(lab: Lab, seed: int) -> None:
+    order = spec(seed, [50_000], rounds=10_000) | {"peer_timeout": 8.0}
+    with Ranks.start(lab, PAIR, COLLECTIVES, order) as ranks:
+        ranks.wait_up()
+        ranks.processes[1].kill()
+        result = Ranks(ranks.processes[:1]).results()[0]
+    assert result["error"] in ("PeerDied", "Unreachable"), result
+    assert result["rank"] == 1
