@@ -2,13 +2,13 @@
 // that go stale.
 #include <set>
 
+#include "datapath/edge/slab.h"
+#include "datapath/edge/tag_queue.h"
 #include "datapath/error.h"
 #include "datapath/udp/address.h"
 #include "datapath/udp/check.h"
 #include "datapath/udp/interfaces.h"
 #include "datapath/udp/path_finder.h"
-#include "datapath/edge/slab.h"
-#include "datapath/edge/tag_queue.h"
 #include "node.h"
 
 namespace weft::datapath::test {
