@@ -67,11 +67,4 @@ inline std::vector<std::string> split(std::string_view text, char separator = ',
     return parts;
 }
 
-// "congestion.beta" -> the knob's name, if the key is of this shelf.
-inline std::string_view knob(std::string_view key, std::string_view shelf) {
-    return key.starts_with(shelf) && key.size() > shelf.size() + 1 && key[shelf.size()] == '.'
-               ? key.substr(shelf.size() + 1)
-               : std::string_view{};
-}
-
 }  // namespace weft::datapath::option_text

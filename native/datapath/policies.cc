@@ -1,11 +1,11 @@
 #include "datapath/policies.h"
 
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <string_view>
 
 #include "datapath/error.h"
+#include "datapath/option_text.h"
+#include "transport/connection.h"
 
 namespace weft::datapath {
 namespace {
@@ -17,16 +17,6 @@ constexpr std::array<std::pair<std::string_view, Shelf>, 3> kShelves{{
     {"congestion", &transport::PolicyChange::congestion},
     {"recovery", &transport::PolicyChange::recovery},
 }};
-
-double number(const std::string& key, const std::string& value) {
-    double number = 0;
-    const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (status != std::errc() || end != value.data() + value.size() || !std::isfinite(number)) {
-        throw Error(WEFT_ERR_INVALID,
-                    "transport option " + key + "=" + value + ": must be a number");
-    }
-    return number;
-}
 
 }  // namespace
 
@@ -43,7 +33,7 @@ bool take_policy(transport::PolicyChange& change, const std::string& key,
         }
         if (rest.size() > 1 && rest.front() == '.') {
             if (!choice) choice.emplace();
-            choice->parameters.emplace_back(rest.substr(1), number(key, value));
+            choice->parameters.emplace_back(rest.substr(1), option_text::real(key, value));
             return true;
         }
     }
@@ -73,10 +63,12 @@ transport::PolicyChange policy_change(const std::map<std::string, std::string>& 
     return change;
 }
 
-void apply(const transport::PolicyChange& change, transport::Config& config) {
-    config.scheduler = change.scheduler.value_or(config.scheduler);
-    config.congestion = change.congestion.value_or(config.congestion);
-    config.recovery = change.recovery.value_or(config.recovery);
+void check_policies(const transport::Config& config) {
+    try {
+        transport::Connection::client(config, [] { return std::uint64_t{1}; }, 0);
+    } catch (const transport::ConfigError& error) {
+        throw Error(WEFT_ERR_INVALID, error.what());
+    }
 }
 
 }  // namespace weft::datapath

@@ -27,6 +27,13 @@ struct Timer {
     std::uint16_t slot = 0;
 };
 
+// The timer of an edge, or whatever else is called.
+template <typename T>
+struct WakeUp : Timer {
+    explicit WakeUp(T& whose) : owner(whose) {}
+    T& owner;
+};
+
 class TimingWheel {
   public:
     explicit TimingWheel(Time now) : tick_(tick_of(now)) {}

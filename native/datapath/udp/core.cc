@@ -255,7 +255,7 @@ void Core::wake_later(Edge& edge) noexcept {
 
 void Core::run_timers(Time now) {
     // Each becomes dirty, and its next time is known when it was pumped.
-    wheel_.run(now, [&](Timer& timer) { static_cast<Edge::WakeUp&>(timer).edge.on_time(now); });
+    wheel_.run(now, [&](Timer& timer) { static_cast<WakeUp<Edge>&>(timer).owner.on_time(now); });
     earliest_wake_ = wheel_.next();
 }
 

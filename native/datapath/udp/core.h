@@ -13,6 +13,7 @@
 #include "datapath/channel.h"
 #include "datapath/clock.h"
 #include "datapath/edge/channel.h"
+#include "datapath/policies.h"
 #include "datapath/udp/address.h"
 #include "datapath/udp/carrier.h"
 #include "datapath/udp/edge.h"
@@ -44,7 +45,9 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     std::string stats_json() const;
     void shut_down();
     void abandon() noexcept;
-    void set_policies(const transport::PolicyChange& change);
+    void set_policies(const transport::PolicyChange& change) {
+        exchange_policies(config_, edges_, change);
+    }
 
     // --- For the edges
     const Identity& identity() const noexcept { return identity_; }
@@ -83,7 +86,6 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
         std::uint64_t calls_made = 0, calls_taken = 0;
     };
 
-    void check_policies(const transport::Config& config);
     bool receive(Time now);
     void arrived(Socket& socket, const Arrived& datagram) override;
     bool recognise_trimmed(std::span<const std::uint8_t> bytes, wire::Packet& packet) const;

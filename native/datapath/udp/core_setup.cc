@@ -81,34 +81,13 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
     take_choices(options_, config_);
     config_.link_rate = options_.link_gbit * 1e9 / 8;
     config_.credit_pacer = std::make_shared<transport::CreditPacer>(config_.link_rate);
-    config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
-    config_.congestion = {options_.congestion, options_.congestion_parameters};
-    config_.recovery = {options_.recovery, options_.recovery_parameters};
+    config_.scheduler = options_.scheduler;
+    config_.congestion = options_.congestion;
+    config_.recovery = options_.recovery;
     check_policies(config_);
     carrier_ = make_carrier(options_);
     // No more may be on its way to us than is kept for us: the rest is dropped.
     window_bytes_ = std::min(carrier_->window_bytes(), kMostInFlight);
-}
-
-// Policies and their knobs are checked by whoever makes them: better now than at the first edge.
-void Core::check_policies(const transport::Config& config) {
-    try {
-        transport::Connection::client(config, [this] { return random(); }, 0);
-    } catch (const transport::ConfigError& error) {
-        throw Error(WEFT_ERR_INVALID, error.what());
-    }
-}
-
-void Core::set_policies(const transport::PolicyChange& change) {
-    transport::Config changed = config_;
-    apply(change, changed);
-    check_policies(changed);
-    config_ = std::move(changed);
-    for (const auto& edge : edges_) {
-        if (edge->state() == Channel::State::kOpen) {
-            edge->set_policies(change);
-        }
-    }
 }
 
 std::uint64_t Core::random() {

@@ -45,11 +45,7 @@ class Edge final : public MessageEdge {
     // Call again while dirty.
     bool pump(Time now);
 
-    // The core's: on its wheel while on_time() is to be called.
-    struct WakeUp : Timer {
-        explicit WakeUp(Edge& whose) : edge(whose) {}
-        Edge& edge;
-    } wake_up{*this};
+    WakeUp<Edge> wake_up{*this};  // the core's: on its wheel while on_time() is to be called
 
   private:
     void touch() override;

@@ -1,6 +1,7 @@
 // UdpOptions from text.
 #include "datapath/error.h"
 #include "datapath/option_text.h"
+#include "datapath/policies.h"
 #include "datapath/udp/udp.h"
 
 namespace weft::datapath {
@@ -65,6 +66,7 @@ UdpOptions UdpOptions::parse(const std::map<std::string, std::string>& pairs,
                              std::string_view interfaces) {
     UdpOptions options;
     options.interfaces = split(interfaces);
+    transport::PolicyChange policies;
     for (const auto& [key, value] : pairs) {
         if (key == "paths") {
             options.paths = integer<std::uint16_t>(key, value, 1, 256);
@@ -89,23 +91,14 @@ UdpOptions UdpOptions::parse(const std::map<std::string, std::string>& pairs,
             }
         } else if (read_count(options, key, value) || read_time(options, key, value)) {
             continue;
-        } else if (key == "scheduler") {
-            options.scheduler = value;
-        } else if (key == "congestion") {
-            options.congestion = value;
-        } else if (key == "recovery") {
-            options.recovery = value;
-        } else if (const auto name = knob(key, "scheduler"); !name.empty()) {
-            options.scheduler_parameters.emplace_back(name, real(key, value));
-        } else if (const auto name = knob(key, "congestion"); !name.empty()) {
-            options.congestion_parameters.emplace_back(name, real(key, value));
-        } else if (const auto name = knob(key, "recovery"); !name.empty()) {
-            options.recovery_parameters.emplace_back(name, real(key, value));
+        } else if (take_policy(policies, key, value)) {
+            continue;
         } else {
             throw Error(WEFT_ERR_INVALID,
                         "unknown transport option '" + key + "'; known are: " + kKnown);
         }
     }
+    choose(options, policies);
     return options;
 }
 

@@ -40,9 +40,9 @@ struct UdpOptions {
     bool gro = true;       // let the kernel merge arriving packets (used where the kernel can)
     double link_gbit = 0;  // what our links carry together, for congestion controls that want to
                            // know it and as the pace of credits; 0: not known
-    std::string scheduler = "least_in_flight";
-    std::string congestion = "swift";
-    std::string recovery = "selective_repeat";
+    transport::PolicyChoice scheduler{"least_in_flight", {}};
+    transport::PolicyChoice congestion{"swift", {}};
+    transport::PolicyChoice recovery{"selective_repeat", {}};
     // Of every connection; 0 (path_timeouts, attempts too): this datapath's own, docs/udp.md.
     std::uint32_t burst = 0;          // bytes that follow one decision of the scheduler
     std::uint32_t window = 0;         // packets in flight or out of order, 64..4096
@@ -50,10 +50,6 @@ struct UdpOptions {
     std::uint32_t attempts = 0;       // transmissions of one packet before the edge fails, ..255
     std::uint32_t path_timeouts = 0;  // in a row, that make a path suspect, ..255
     Time ack_delay = 0, rto_initial = 0, rto_min = 0, rto_max = 0, probe_interval = 0;  // ns
-    // Knobs of the policies, as their headers list them: {"target", 50000}.
-    std::vector<std::pair<std::string, double>> scheduler_parameters;
-    std::vector<std::pair<std::string, double>> congestion_parameters;
-    std::vector<std::pair<std::string, double>> recovery_parameters;
     // Addresses ("10.0.0.1", "fd00::1") or interface names to use; empty: all that are up. Loopback
     // addresses are used between two processes that have no other addresses in common.
     std::vector<std::string> interfaces;

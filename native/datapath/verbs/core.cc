@@ -300,22 +300,22 @@ bool Core::pump(Time now) {
     for (Edge* edge : pumping_) {
         edge->dirty = false;
         moved = edge->pump(now) || moved;
-        earliest_wake_ = std::min(earliest_wake_, edge->wake_at());
+        wake_later(*edge);
     }
     pumping_.clear();
     ring();
     return moved;
 }
 
+void Core::wake_later(Edge& edge) noexcept {
+    wheel_.set(edge.wake_up, edge.wake_at());
+    earliest_wake_ = std::min(earliest_wake_, edge.wake_at());
+}
+
 void Core::run_timers(Time now) {
-    earliest_wake_ = kNever;
-    for (std::size_t i = 0; i < edges_.size(); ++i) {
-        if (edges_[i]->wake_at() <= now) {
-            edges_[i]->on_time(now);
-        } else {
-            earliest_wake_ = std::min(earliest_wake_, edges_[i]->wake_at());
-        }
-    }
+    // Each becomes dirty, and its next time is known when it was pumped.
+    wheel_.run(now, [&](Timer& timer) { static_cast<WakeUp<Edge>&>(timer).owner.on_time(now); });
+    earliest_wake_ = wheel_.next();
 }
 
 Time Core::next_wakeup() const noexcept {
@@ -340,7 +340,11 @@ void Core::sweep() {
     const auto gone = [](const Edge* edge) { return edge->over() && !edge->dirty; };
     std::erase_if(by_connection_, [&](const auto& entry) { return gone(entry.second); });
     std::erase_if(by_hello_, [&](const auto& entry) { return gone(entry.second); });
-    std::erase_if(edges_, [&](const auto& edge) { return gone(edge.get()); });
+    std::erase_if(edges_, [&](const auto& edge) {
+        if (!gone(edge.get())) return false;
+        wheel_.set(edge->wake_up, kNever);
+        return true;
+    });
     registry_->trim();
 }
 

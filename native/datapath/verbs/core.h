@@ -11,6 +11,7 @@
 #include "datapath/channel.h"
 #include "datapath/clock.h"
 #include "datapath/edge/channel.h"
+#include "datapath/policies.h"
 #include "datapath/verbs/edge.h"
 #include "datapath/verbs/rail.h"
 #include "datapath/verbs/registry.h"
@@ -39,6 +40,9 @@ class Core : public std::enable_shared_from_this<Core> {
     std::string stats_json() const;
     void shut_down();
     void abandon() noexcept;
+    void set_policies(const transport::PolicyChange& change) {
+        exchange_policies(config_, edges_, change);
+    }
     Registry& registry() noexcept { return *registry_; }
 
     // --- For the edges
@@ -112,6 +116,7 @@ class Core : public std::enable_shared_from_this<Core> {
     void on_control_sent(std::size_t rail, const Completion& done);
     void look_at_devices(Time now);
     bool pump(Time now);
+    void wake_later(Edge& edge) noexcept;
     void run_timers(Time now);
     void sweep();
     Edge& add(std::unique_ptr<Edge> edge);
@@ -145,7 +150,8 @@ class Core : public std::enable_shared_from_this<Core> {
     std::unordered_map<std::uint64_t, LaneOf> by_pair_;
     std::vector<Edge*> dirty_;
     std::vector<Edge*> pumping_;
-    Time earliest_wake_ = kNever;
+    TimingWheel wheel_{clock_now()};
+    Time earliest_wake_ = kNever;  // no timer on the wheel is due before
     bool sweep_due_ = false;
 };
 

@@ -169,14 +169,10 @@ Core::Core(const Identity& identity, Acceptor& acceptor, VerbsOptions options,
     config_.peer_timeout = identity_.peer_timeout;
     config_.rto_min = kLeastTimeout;
     config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
-    config_.scheduler = {options_.scheduler, options_.scheduler_parameters};
-    config_.congestion = {options_.congestion, options_.congestion_parameters};
-    config_.recovery = {options_.recovery, options_.recovery_parameters};
-    try {  // policies and their knobs are checked by whoever makes them: better now than later
-        transport::Connection::client(config_, [this] { return random(); }, 0);
-    } catch (const transport::ConfigError& error) {
-        throw Error(WEFT_ERR_INVALID, error.what());
-    }
+    config_.scheduler = options_.scheduler;
+    config_.congestion = options_.congestion;
+    config_.recovery = options_.recovery;
+    check_policies(config_);
     poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (poll_fd_ < 0) {
         throw Error(WEFT_ERR_RESOURCES, std::string("verbs: epoll_create1 failed: ") +

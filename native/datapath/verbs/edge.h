@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "datapath/edge/message_edge.h"
+#include "datapath/timing_wheel.h"
 #include "datapath/verbs/frame.h"
 #include "datapath/verbs/lane.h"
 #include "datapath/verbs/registry.h"
@@ -52,6 +53,8 @@ class Edge final : public MessageEdge {
     void disown() noexcept;
     // It waits for room on a queue.
     bool stalled() const noexcept { return stalled_.has_value(); }
+
+    WakeUp<Edge> wake_up{*this};  // the core's: on its wheel while on_time() is to be called
 
   private:
     struct Way {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "datapath/option_text.h"
+#include "datapath/policies.h"
 #include "datapath/udp/udp.h"
 #include "datapath/verbs/verbs.h"
 
@@ -80,6 +81,7 @@ VerbsOptions VerbsOptions::parse(const std::map<std::string, std::string>& pairs
                                  std::string_view interfaces) {
     VerbsOptions options;
     options.interfaces = split(interfaces);
+    transport::PolicyChange policies;
     std::map<std::string, std::string> others;
     for (const auto& [key, value] : pairs) {
         if (key.starts_with(kOurs)) {
@@ -91,23 +93,12 @@ VerbsOptions VerbsOptions::parse(const std::map<std::string, std::string>& pairs
             if (options.link_gbit < 0 || options.link_gbit > 1e5) {
                 refuse(key, value, "a rate from 0 (not known) to 100000 Gbit/s");
             }
-        } else if (key == "scheduler") {
-            options.scheduler = value;
-        } else if (key == "congestion") {
-            options.congestion = value;
-        } else if (key == "recovery") {
-            options.recovery = value;
-        } else if (const auto scheduler = knob(key, "scheduler"); !scheduler.empty()) {
-            options.scheduler_parameters.emplace_back(scheduler, real(key, value));
-        } else if (const auto congestion = knob(key, "congestion"); !congestion.empty()) {
-            options.congestion_parameters.emplace_back(congestion, real(key, value));
-        } else if (const auto recovery = knob(key, "recovery"); !recovery.empty()) {
-            options.recovery_parameters.emplace_back(recovery, real(key, value));
-        } else if (key.find('.') == std::string::npos) {
+        } else if (!take_policy(policies, key, value) && key.find('.') == std::string::npos) {
             others.emplace(key, value);
         }
     }
     UdpOptions::parse(others);  // keys that are not ours are UDP's, or nobody's
+    choose(options, policies);
     return options;
 }
 

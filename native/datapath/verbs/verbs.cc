@@ -34,6 +34,11 @@ bool VerbsDatapath::arm() {
 std::vector<int> VerbsDatapath::wait_fds() const {
     return {core_->wait_fd()};
 }
+bool VerbsDatapath::set_policies(const transport::PolicyChange& change) {
+    core_->set_policies(change);
+    return true;
+}
+
 void VerbsDatapath::abandon() noexcept {
     core_->abandon();
 }

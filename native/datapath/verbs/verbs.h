@@ -43,12 +43,9 @@ struct VerbsOptions {
     std::uint32_t rc_timeout = 14;   // rc: 4.096 us * 2^N until the device repeats, 1..31
     std::uint32_t rc_retries = 3;    // rc: repetitions before the queue pair fails, 0..7
     double link_gbit = 0;            // what our links carry together; 0: as the ports say
-    std::string scheduler = "least_in_flight";
-    std::string congestion = "swift";
-    std::string recovery = "selective_repeat";
-    std::vector<std::pair<std::string, double>> scheduler_parameters;
-    std::vector<std::pair<std::string, double>> congestion_parameters;
-    std::vector<std::pair<std::string, double>> recovery_parameters;
+    transport::PolicyChoice scheduler{"least_in_flight", {}};
+    transport::PolicyChoice congestion{"swift", {}};
+    transport::PolicyChoice recovery{"selective_repeat", {}};
     // Network interfaces or addresses: only ports with a GID of one of them. Empty: all.
     std::vector<std::string> interfaces;
 
@@ -92,6 +89,7 @@ class VerbsDatapath final : public Datapath {
     void disarm() override {}
     std::vector<int> wait_fds() const override;
     void abandon() noexcept override;
+    bool set_policies(const transport::PolicyChange& change) override;
     std::string stats_json() const override;
 
     // Another device's memory (a GPU's) by its DMA-BUF: sends from, and receives into, [address,

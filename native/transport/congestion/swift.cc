@@ -55,7 +55,7 @@ void Swift::on_ack(const AckSample& sample, std::span<Path>) {
     }
     const Time delay = sample.rtt;
     rtt_ = delay;
-    minimum_rtt_ = minimum_rtt_ == 0 ? delay : std::min(minimum_rtt_, delay);
+    note_minimum(delay, static_cast<double>(sample.bytes) >= chunk_size_);
     const Time target = target_delay();
     if (delay < target) {
         const double acked = static_cast<double>(sample.bytes) / chunk_size_;
@@ -65,6 +65,17 @@ void Swift::on_ack(const AckSample& sample, std::span<Path>) {
         const double excess = static_cast<double>(delay - target) / static_cast<double>(delay);
         set_cwnd(cwnd_ * std::max(1 - beta_ * excess, 1 - max_decrease_), sample.now);
     }
+}
+
+// Once full chunks were measured only they count: on a slow link small messages come back so much
+// sooner that their round trip would set a target which no full chunk can meet.
+void Swift::note_minimum(Time delay, bool full) {
+    if (minimum_rtt_ == 0 || (full && !full_measured_)) {
+        minimum_rtt_ = delay;
+    } else if (full || !full_measured_) {
+        minimum_rtt_ = std::min(minimum_rtt_, delay);
+    }
+    full_measured_ = full_measured_ || full;
 }
 
 void Swift::on_loss(const LossSample& sample, std::span<Path>) {

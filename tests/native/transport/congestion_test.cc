@@ -11,6 +11,7 @@
 #include "transport/congestion/dcqcn.h"
 #include "transport/congestion/dctcp.h"
 #include "transport/congestion/nscc.h"
+#include "transport/congestion/swift.h"
 #include "transport/congestion/timely.h"
 
 namespace weft::transport::test {
@@ -54,6 +55,23 @@ struct Trace {
     Time now = kSecond;
     std::uint64_t in_flight = 0;
 };
+
+// --- Swift
+
+TEST_CASE("swift: the automatic target leaves a full chunk time to cross a slow link") {
+    Trace<Swift> swift({});
+    swift.ack(0, 0, 100 * kUs);  // a small message's
+    CHECK(swift.control.target_delay() == 500 * kUs);
+    swift.ack(1, 0, 800 * kUs);
+    CHECK(swift.control.target_delay() == 1200 * kUs);
+    swift.ack(0, 0, 100 * kUs);
+    CHECK(swift.control.target_delay() == 1200 * kUs);
+    const double before = swift.control.cwnd();
+    swift.ack(1, 0, 900 * kUs);
+    CHECK(swift.control.cwnd() > before);
+    swift.ack(1, 0, 700 * kUs);
+    CHECK(swift.control.target_delay() == 1050 * kUs);
+}
 
 // --- DCTCP
 

@@ -74,8 +74,8 @@ TEST_CASE("messages arrive whatever the kernel and the options offer") {
         options.buffer = 1 << 16;
     }
     SUBCASE("no congestion control, round robin") {
-        options.congestion = "none";
-        options.scheduler = "round_robin";
+        options.congestion.name = "none";
+        options.scheduler.name = "round_robin";
     }
     Pair pair(options);
     for (const std::size_t size : {1, 1'000, 100'001, 3'000'000}) {

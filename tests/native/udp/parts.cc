@@ -63,8 +63,8 @@ TEST_CASE("options are read from text, and refused by name") {
     CHECK(options.ack_every == 4);
     CHECK(options.rto_min == 2'500'000);
     CHECK(options.rto_max == 0);
-    CHECK(options.scheduler == "round_robin");
-    CHECK(options.congestion_parameters ==
+    CHECK(options.scheduler.name == "round_robin");
+    CHECK(options.congestion.parameters ==
           std::vector<std::pair<std::string, double>>{{"base_target_us", 12.5}});
     CHECK(options.interfaces == std::vector<std::string>{"eth0", "10.0.0.1"});
 
@@ -101,10 +101,10 @@ TEST_CASE("bad options are refused before anything is opened") {
         change(options);
         return refusal([&] { UdpDatapath(Identity{.id = 1}, nobody, options); });
     };
-    CHECK(contains(refused([](UdpOptions& o) { o.scheduler = "fastest"; }), "fastest"));
-    CHECK(contains(refused([](UdpOptions& o) { o.congestion = "magic"; }), "swift"));
+    CHECK(contains(refused([](UdpOptions& o) { o.scheduler.name = "fastest"; }), "fastest"));
+    CHECK(contains(refused([](UdpOptions& o) { o.congestion.name = "magic"; }), "swift"));
     CHECK(
-        contains(refused([](UdpOptions& o) { o.congestion_parameters = {{"warp", 9}}; }), "warp"));
+        contains(refused([](UdpOptions& o) { o.congestion.parameters = {{"warp", 9}}; }), "warp"));
     CHECK(contains(refused([](UdpOptions& o) { o.paths = 300; }), "paths"));
     CHECK(contains(refused([](UdpOptions& o) { o.interfaces = {"no-such-interface"}; }),
                    "no-such-interface"));

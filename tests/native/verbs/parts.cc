@@ -254,7 +254,7 @@ TEST_CASE("devices, GIDs and their wishes") {
     options.interfaces = {"10.9.9.9"};
     CHECK(fails(options).find("no RDMA port") != std::string::npos);
     options = {};
-    options.scheduler = "best";
+    options.scheduler.name = "best";
     CHECK(fails(options).find("best") != std::string::npos);
 }
 
