@@ -110,6 +110,7 @@ class Edge final : public MessageEdge {
     void say(Time now, Lane& lane);
     void on_lane_note(Time now, Lane& lane, const Note& note);
     void on_lane_time(Time now, Lane& lane);
+    void look_at_health(Time now);
     void fence(Time now, Lane& lane);
     void ask(Time now, Lane& lane);
     void put_marker(Lane& lane, const Note& question);
@@ -147,6 +148,7 @@ class Edge final : public MessageEdge {
     Time check_at_ = 0;
     Time first_answer_ = kNever;
     Time lanes_since_ = kNever;
+    Time health_at_ = kNever;  // when path health is looked at next
     std::uint64_t remote_connection_ = 0;
     std::vector<Lane> lanes_;  // never resized once made
     std::uint32_t chunk_ = 0;
