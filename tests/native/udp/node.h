@@ -126,7 +126,7 @@ struct Node final : ChannelOwner, Acceptor {
 
 // Drives all datapaths until the condition holds; false when it does not within `timeout`.
 template <typename Condition>
-bool run_until(std::initializer_list<Node*> nodes, Condition condition, Time timeout = 20 * kSecond,
+bool run_until(std::initializer_list<Node*> nodes, Condition condition, Time timeout = 60 * kSecond,
                const std::function<void()>& also = {}) {
     const Time until = now() + timeout;
     while (!condition()) {

@@ -208,8 +208,7 @@ TEST_CASE("a front that is written although its first chunk went to a buffer is 
     // A window of one chunk: the grant comes when the second of the chunks that need none is still
     // to be sent, so that it is written into place, beside the first one, which waits in a buffer.
     VerbsOptions options;
-    options.congestion = "none";
-    options.congestion_parameters = {{"window_chunks", 1}};
+    options.congestion = {"none", {{"window_chunks", 1}}};
     Pair pair({}, options);
     Op send({1, 1}, random_bytes(400'000, 1));
     Op receive({1, 1}, blank(400'000));
