@@ -38,7 +38,7 @@ test: build/.installed build/p4runtime-shell/.installed ## native and Python tes
 
 test-rdma: build/.installed ## RDMA between virtual machines on an emulated fabric
 	.ci/system-deps vm || [ -z "$${CI:-}$${WEFT_LAB_REQUIRED:-}" ]
-	pytest tests/vm
+	pytest tests/vm --timeout 600 --junitxml build/junit/rdma.xml
 
 demo: build/.installed ## train a model over weft, beside gloo
 	weft demo

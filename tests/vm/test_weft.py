@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import rack
 import roce
+from perftest import perftest, rate
 from rack import SPINES
 from ranks import PROGRAMS, Ranks, total
 
@@ -18,10 +19,14 @@ PAIR = ["h0", "h2"]
 """Hosts of different leaves: what they say to each other crosses a spine."""
 
 
+PATIENT = {"congestion.base_target_us": 100_000}
+"""Round trips of an emulated CPU take tens of milliseconds, and that is not congestion."""
+
+
 def spec(seed: int, sizes: list[int], rounds: int = 1, **transport: Any) -> dict[str, Any]:
     return {
         "datapaths": ["verbs"], "seed": seed, "sizes": sizes, "rounds": rounds,
-        "transport": {"paths": 8, **transport},
+        "transport": {"paths": 8, **PATIENT, **transport},
     }  # fmt: skip
 
 
@@ -38,7 +43,7 @@ def test_every_collective_between_four_machines(lab: Lab, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"verbs.mode": "rc"}, {"verbs.mode": "ud"}, {"verbs.gid": "ipv6"}], ids=str
+    "options", [{"verbs.mode": "rc"}, {"verbs.gid": "ipv6"}], ids=["rc", "ipv6"]
 )
 def test_modes_and_addresses(lab: Lab, seed: int, options: dict[str, str]) -> None:
     with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [10, 50_000], **options)) as ranks:
@@ -48,7 +53,7 @@ def test_modes_and_addresses(lab: Lab, seed: int, options: dict[str, str]) -> No
 def test_queue_pairs_are_spread_over_the_fabric(lab: Lab, seed: int, tmp_path: Path) -> None:
     spread = roce.Spread(lab, "leaf0", SPINES)
     captures = {f"spine{spine}": tmp_path / f"{spine}.pcap" for spine in range(SPINES)}
-    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [400_000], paths=16)) as ranks:
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [60_000], paths=16)) as ranks:
         ranks.wait_up()
         for spine, path in captures.items():
             lab.pcap(path, "leaf0", spine, snap=128)
@@ -62,11 +67,13 @@ def test_queue_pairs_are_spread_over_the_fabric(lab: Lab, seed: int, tmp_path: P
     assert len({p.queue_pair for p in data}) >= 2 * 16, sent
     assert len({p.source_port for p in data}) >= 16
     # 16 hashed flows leave two of four spines idle once in ten thousand times.
-    assert sum(count > 200 for count in sent.values()) >= SPINES - 1, sent
+    assert sum(count > 50 for count in sent.values()) >= SPINES - 1, sent
 
 
 def test_what_the_network_loses_or_reorders_is_sent_again(lab: Lab, seed: int) -> None:
-    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [10, 200_000])) as ranks:
+    """As datagrams: soft-RoCE's unreliable connections do not get over a loss (docs/rdma.md)."""
+    order = spec(seed, [10, 50_000], **{"verbs.mode": "ud"})
+    with Ranks.start(lab, PAIR, COLLECTIVES, order) as ranks:
         ranks.wait_up()
         rack.every_link(lab, "loss", 0.01)
         rack.every_link(lab, "jitter", 100e-6)
@@ -76,23 +83,26 @@ def test_what_the_network_loses_or_reorders_is_sent_again(lab: Lab, seed: int) -
 
 
 def test_a_dead_spine_costs_a_path_and_not_the_group(lab: Lab, seed: int) -> None:
-    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [100_000], rounds=3)) as ranks:
+    before = lab.counts()["dropped_link_down"]
+    order = spec(seed, [50_000], rounds=2, **{"verbs.mode": "ud"})
+    with Ranks.start(lab, PAIR, COLLECTIVES, order) as ranks:
         ranks.wait_up()
         lab.switch_down("spine1")
         lab.switch_down("spine2")
         results = ranks.results()
-    check(results, rounds=3)
+    check(results, rounds=2)
+    assert lab.counts()["dropped_link_down"] > before
 
 
 def test_failed_queue_pairs_are_made_anew(lab: Lab, seed: int) -> None:
     """Reliable pairs give up after some retries; the lanes get new ones."""
     options = {"verbs.mode": "rc", "verbs.rc_timeout": 12, "verbs.rc_retries": 1}
-    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [100_000], 4, **options)) as ranks:
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [50_000], 3, **options)) as ranks:
         ranks.wait_up()
         for spine in (0, 1, 2):
             lab.switch_down(f"spine{spine}")
         results = ranks.results()
-    check(results, rounds=4)
+    check(results, rounds=3)
     assert total(results[0]["stats"], "renewed_pairs") > 0, results[0]["stats"]
 
 
@@ -104,3 +114,18 @@ def test_a_dead_peer_is_an_error_with_its_name(lab: Lab, seed: int) -> None:
         result = Ranks(ranks.processes[:1]).results()[0]
     assert result["error"] in ("PeerDied", "Unreachable"), result
     assert result["rank"] == 1
+
+
+def test_speed_beside_perftest(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ratio is printed and not asserted: emulated CPUs share those of this machine."""
+    order = {
+        "datapaths": ["verbs"], "size": 1 << 20, "messages": 24, "window": 4,
+        "transport": {"paths": 4, **PATIENT},
+    }  # fmt: skip
+    with Ranks.start(lab, PAIR, PROGRAMS / "stream.py", order) as ranks:
+        ours = ranks.results()[1]["rate"]
+    options = ("-q", "4", "-s", "65536", "-n", "100", "-t", "8", "-m", "4096")
+    theirs = rate(perftest(lab, "ib_write_bw", "h2", "h0", *options)) * 1.048576
+    with capsys.disabled():
+        print(f"\nweft {ours:.1f} MB/s, ib_write_bw {theirs:.1f} MB/s: {ours / theirs:.2f}")
+    assert ours > 0 and theirs > 0
