@@ -103,6 +103,8 @@ class Communicator final : public engine::GroupHandler,
 
     engine::Time default_timeout() const noexcept { return options_.timeout; }
     engine::Time innet_silence() const noexcept { return options_.innet_silence; }
+    // Rank 0 gives the slots back.
+    void end_innet_lease() noexcept { innet_lease_ = InnetSocket(); }
 
     // ---- locked ----
     engine::Peer& peer(std::int32_t rank) const noexcept {

@@ -123,8 +123,8 @@ void Communicator::join_switch(Time deadline) {
              .count = sizeof mine},
             patience);
         if (rank_ == 0) {
-            grant =
-                controller.ask(places, engine::clock_now() + patience.timeout / 2, innet_lease_);
+            const Time enough = std::min(patience.timeout / 2, 5 * engine::kSecond);
+            grant = controller.ask(places, engine::clock_now() + enough, innet_lease_);
         }
         run({.collective = Collective::kBroadcast,
              .input = reinterpret_cast<const std::byte*>(&grant),

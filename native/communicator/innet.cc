@@ -373,6 +373,7 @@ void Aggregation::conclude(InnetRun& run) {
     if (!stands) {
         mend_output(run);
         off_ = true;
+        group_.end_innet_lease();
     }
     suspect_ = true;
     suspect_from_ = run.sequence() + 1;

@@ -251,8 +251,7 @@ typedef struct weft_comm_options {
     int64_t connect_timeout_ns;
     /* "all_reduce=ring,all_to_all=direct": overrides of the tuner; "plan=wrap_around" (or whole,
      * ethereal, spray) lets the flow planner decide which path of an edge carries which bytes;
-     * "innet=host:port" ($WEFT_INNET) is the controller of a switch that adds up (docs/innet.md).
-     * NULL: $WEFT_ALGORITHMS. */
+     * "innet=host:port": docs/innet.md. NULL: $WEFT_ALGORITHMS, and $WEFT_INNET. */
     const char* algorithms;
 } weft_comm_options;
 

@@ -149,12 +149,12 @@ parser UpdateParser(packet_in packet, out headers_t hdr, inout meta_t meta,
 
 // What UDP's checksum is the sum over (RFC 768). Fields of an invalid header are 0, which adds nothing.
 #define VALUE_LISTED(i) , hdr.values.v_##i
-#define UDP_CHECKSUM_FIELDS                                                                        \
+#define UDP_CHECKSUM_FIELDS(sum)                                                                   \
     {                                                                                              \
         hdr.ipv4.src, hdr.ipv4.dst, 8w0, hdr.ipv4.protocol, hdr.udp.length, hdr.udp.src_port,      \
         hdr.udp.dst_port, hdr.udp.length, hdr.update.version, hdr.update.kind, hdr.update.job,     \
         hdr.update.epoch, hdr.update.worker, hdr.update.exponent, hdr.update.slot,                 \
-        hdr.update.contributors, hdr.update.values, hdr.update.round, hdr.update.arrived           \
+        hdr.update.contributors, hdr.update.values, hdr.update.round, hdr.update.arrived, sum      \
         FOR_EACH_VALUE(VALUE_LISTED)                                                               \
     }
 
@@ -163,8 +163,9 @@ control VerifyIpv4(inout headers_t hdr, inout meta_t meta) {
         verify_checksum(hdr.ipv4.isValid() && hdr.ipv4.ihl == 5, IPV4_CHECKSUM_FIELDS(hdr.ipv4),
                         hdr.ipv4.checksum, HashAlgorithm.csum16);
 #ifndef NO_UDP_CHECKSUM
-        verify_checksum(hdr.update.isValid() && hdr.udp.checksum != 0, UDP_CHECKSUM_FIELDS,
-                        hdr.udp.checksum, HashAlgorithm.csum16);
+        // With the checksum itself all adds up to -0, also where it is 0xffff in place of 0 (RFC 768).
+        verify_checksum(hdr.update.isValid() && hdr.udp.checksum != 0,
+                        UDP_CHECKSUM_FIELDS(hdr.udp.checksum), 16w0, HashAlgorithm.csum16);
 #endif
     }
 }
@@ -472,7 +473,7 @@ control UpdateIpv4(inout headers_t hdr, inout meta_t meta) {
         update_checksum(hdr.ipv4.isValid() && hdr.ipv4.ihl == 5, IPV4_CHECKSUM_FIELDS(hdr.ipv4),
                         hdr.ipv4.checksum, HashAlgorithm.csum16);
 #ifndef NO_UDP_CHECKSUM
-        update_checksum(meta.deliver == 1, UDP_CHECKSUM_FIELDS, hdr.udp.checksum,
+        update_checksum(meta.deliver == 1, UDP_CHECKSUM_FIELDS(16w0), hdr.udp.checksum,
                         HashAlgorithm.csum16);
 #endif
     }

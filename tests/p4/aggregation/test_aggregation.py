@@ -269,6 +269,17 @@ def with_checksum(frame: bytes) -> bytes:
     return frame[:40] + ((total ^ 0xFFFF) or 0xFFFF).to_bytes(2, "big") + frame[42:]
 
 
+def test_a_checksum_of_zero_is_sent_as_ones(switch: AggregationSwitch) -> None:
+    """RFC 768: one packet of 65536 has 0xffff, and is as whole as any other."""
+    (member,) = switch.add_job(7, {0: 1}, slots=2)
+    body = bytearray(np.zeros(WIDTH, ">i4").tobytes())
+    plain = wire.frame(packet(bytes(body), job=7, epoch=member.epoch, round=1), 1)
+    body[2:4] = with_checksum(plain)[40:42]
+    frame = with_checksum(wire.frame(packet(bytes(body), job=7, epoch=member.epoch, round=1), 1))
+    assert frame[40:42] == b"\xff\xff"
+    assert len(switch.switch.send(1, frame)) == 1
+
+
 def test_whole_packets_have_their_checksum(switch: AggregationSwitch) -> None:
     (member, _) = switch.add_job(7, ports(2), slots=2)
     frames = [
