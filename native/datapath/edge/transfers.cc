@@ -395,6 +395,7 @@ void MessageEdge::release(Incoming& message) {
 }
 
 void MessageEdge::release(Outgoing& message) {
+    message.sent = false;  // nobody is to be told any more
     let_go(message);
     copied_bytes_ -= message.copy.size();
     outgoing_.give_back(message);

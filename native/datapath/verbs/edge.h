@@ -15,7 +15,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "datapath/edge/message_edge.h"
@@ -129,7 +128,6 @@ class Edge final : public MessageEdge {
     bool may_write(const transport::Transmit& next, const Lane& lane,
                    const Outgoing& message) const;
     Registration* registered(Outgoing& message);
-    void bury_orphans();
     Lane* lane_for(std::uint16_t path);
     bool is_new(std::uint32_t sequence) const;
     void note_received(std::uint32_t sequence);
@@ -164,7 +162,6 @@ class Edge final : public MessageEdge {
     std::vector<std::uint8_t> free_slots_;
     wire::RemoteDescriptor descriptor_{};  // place()'s result
     std::uint64_t questions_ = 0;
-    std::vector<std::pair<std::uint64_t, std::shared_ptr<Attachment>>> orphans_;  // by work id
     std::vector<std::uint64_t> held_;  // handles of messages that are whole but not settled
     std::uint64_t misplaced_ = 0, refused_notes_ = 0, copied_ = 0;
 };

@@ -63,7 +63,6 @@ void Edge::drop_pair(Lane& lane) noexcept {
     lane.sends.pair = nullptr;
     core_.flush(lane.local_rail, lane.sends,
                 [this](std::uint64_t message) { reader_done(message); });
-    bury_orphans();
 }
 
 void Edge::disown() noexcept {

@@ -74,6 +74,7 @@ class Fabric {
     void inject_datagram(const std::vector<std::byte>& bytes);
     // So many connected queue pairs lose all that comes from now on.
     void deafen(std::size_t count);
+    std::size_t deaf() const;  // that are left of those
 
     std::map<std::uint32_t, FakePair*> pairs;
     std::map<std::string, FakeDevice*> devices;
@@ -434,7 +435,7 @@ class FakePair final : public QueuePair {
                 return false;
             }
             place = device_.find(work.piece.key, work.piece.address, work.piece.length, false);
-            std::memcpy(place + skip, message.bytes.data(), message.bytes.size());
+            std::copy(message.bytes.begin(), message.bytes.end(), place + skip);
             done.kind = Completion::Kind::kReceived;
             done.bytes += static_cast<std::uint32_t>(skip);
         }
@@ -482,6 +483,11 @@ inline void Fabric::deafen(std::size_t count) {
             --count;
         }
     }
+}
+
+inline std::size_t Fabric::deaf() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(pairs, [](const auto& entry) { return entry.second->deaf; }));
 }
 
 inline void Fabric::inject_datagram(const std::vector<std::byte>& bytes) {
