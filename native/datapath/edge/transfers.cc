@@ -232,6 +232,10 @@ void MessageEdge::land(Incoming& message, const wire::Data& chunk,
     const std::uint64_t offset = chunk.offset;
     if (in_place) {  // the datapath vouches for offset and length
         message.landed += chunk.length;
+        if (offset < message.buffered) {  // what deliver() will put there is the buffer's
+            std::memcpy(message.buffer.get() + offset, message.transfer->data + offset,
+                        std::min<std::uint64_t>(chunk.length, message.buffered - offset));
+        }
         return;
     }
     if (message.transfer == nullptr && !message.buffer) {
@@ -391,6 +395,7 @@ void MessageEdge::release(Incoming& message) {
 }
 
 void MessageEdge::release(Outgoing& message) {
+    message.sent = false;  // nobody is to be told any more
     let_go(message);
     copied_bytes_ -= message.copy.size();
     outgoing_.give_back(message);

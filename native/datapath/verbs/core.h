@@ -66,7 +66,6 @@ class Core : public std::enable_shared_from_this<Core> {
         return std::make_unique<EdgeChannel>(shared_from_this(), edge);
     }
     std::uint64_t next_work() noexcept { return ++works_; }
-    std::uint64_t last_work() const noexcept { return works_; }
     // Queues a datagram on a control queue pair: prefix, the card if wished, and what `write` puts
     // into the room it is given (returns the number of bytes). False when there is no room now.
     template <typename F>

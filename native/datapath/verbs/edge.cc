@@ -93,6 +93,7 @@ void Edge::ended() noexcept {
         lane.say_at = lane.renew_at = lane.ask_at = kNever;
     }
     stalled_.reset();
+    health_at_ = kNever;
 }
 
 void Edge::update_wake(Time now) {
@@ -109,7 +110,7 @@ void Edge::update_wake(Time now) {
     for (const Lane& lane : lanes_) {
         at = std::min({at, lane.say_at, lane.renew_at, lane.ask_at});
     }
-    at = std::min(at, farewell_at_);
+    at = std::min({at, farewell_at_, health_at_});
     wake_at_ = phase_ >= Phase::kEnded ? kNever : std::max(at, now);
 }
 
@@ -136,6 +137,9 @@ void Edge::on_time(Time now) {
                                 "pass between their GIDs?",
                             peer()));
         }
+    }
+    if (now >= health_at_) {
+        look_at_health(now);
     }
     if (next_event_due(now)) {
         leave(now);
@@ -240,6 +244,7 @@ void Edge::open_if_ready(Time now, bool patient) {
     connection_->expect(now, watchers_ > 0);
     phase_ = Phase::kOpen;
     lanes_since_ = kNever;
+    look_at_health(clock_now());
     if (!calls()) {
         owner_ = core_.acceptor() != nullptr ? core_.acceptor()->owner_for(peer()) : nullptr;
         if (owner_ == nullptr) {

@@ -15,7 +15,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "datapath/edge/message_edge.h"
@@ -107,6 +106,7 @@ class Edge final : public MessageEdge {
     void say(Time now, Lane& lane);
     void on_lane_note(Time now, Lane& lane, const Note& note);
     void on_lane_time(Time now, Lane& lane);
+    void look_at_health(Time now);
     void fence(Time now, Lane& lane);
     void ask(Time now, Lane& lane);
     void put_marker(Lane& lane, const Note& question);
@@ -125,7 +125,6 @@ class Edge final : public MessageEdge {
     bool may_write(const transport::Transmit& next, const Lane& lane,
                    const Outgoing& message) const;
     Registration* registered(Outgoing& message);
-    void bury_orphans();
     Lane* lane_for(std::uint16_t path);
     bool is_new(std::uint32_t sequence) const;
     void note_received(std::uint32_t sequence);
@@ -144,6 +143,7 @@ class Edge final : public MessageEdge {
     Time check_at_ = 0;
     Time first_answer_ = kNever;
     Time lanes_since_ = kNever;
+    Time health_at_ = kNever;  // when path health is looked at next
     std::uint64_t remote_connection_ = 0;
     std::vector<Lane> lanes_;  // never resized once made
     std::uint32_t chunk_ = 0;
@@ -159,7 +159,6 @@ class Edge final : public MessageEdge {
     std::vector<std::uint8_t> free_slots_;
     wire::RemoteDescriptor descriptor_{};  // place()'s result
     std::uint64_t questions_ = 0;
-    std::vector<std::pair<std::uint64_t, std::shared_ptr<Attachment>>> orphans_;  // by work id
     std::vector<std::uint64_t> held_;  // handles of messages that are whole but not settled
     std::uint64_t misplaced_ = 0, refused_notes_ = 0, copied_ = 0;
 };

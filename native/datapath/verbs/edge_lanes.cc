@@ -13,6 +13,9 @@ constexpr Time kFirstSay = 10'000'000;
 constexpr int kMostSays = 6;  // doublings
 constexpr Time kFirstRenewal = 1'000'000;
 constexpr int kMostRenewals = 8;  // doublings
+constexpr Time kHealthLook = 50'000'000;
+constexpr Time kFirstRevival = 100'000'000;
+constexpr int kMostRevivals = 5;  // doublings
 constexpr Time kAskInterval = 20'000'000;
 constexpr int kMostAsked = 8;
 
@@ -60,7 +63,6 @@ void Edge::drop_pair(Lane& lane) noexcept {
     lane.sends.pair = nullptr;
     core_.flush(lane.local_rail, lane.sends,
                 [this](std::uint64_t message) { reader_done(message); });
-    bury_orphans();
 }
 
 void Edge::disown() noexcept {
@@ -269,6 +271,34 @@ void Edge::on_lane_time(Time now, Lane& lane) {
             ask(now, lane);
         }
     }
+}
+
+// A path on which nothing comes through gets a queue pair of another number, which takes another
+// way through the network (RoCE's source port follows from it), and which knows nothing of what
+// went wrong: soft-RoCE's unreliable connections do not get over a packet that is lost in the
+// middle of a message.
+void Edge::look_at_health(Time now) {
+    health_at_ = kNever;
+    if (phase_ != Phase::kOpen || core_.kind() == QpKind::kUd) {
+        return;
+    }
+    const transport::Stats stats = connection_->stats();
+    for (std::size_t i = 0; i < std::min(stats.paths.size(), lanes_.size()); ++i) {
+        Lane& lane = lanes_[i];
+        if (stats.paths[i].health != transport::PathHealth::kSuspect) {
+            lane.suspect_since = kNever;
+            lane.revivals = 0;
+        } else if (lane.suspect_since == kNever) {
+            lane.suspect_since = now;
+        } else if (now - lane.suspect_since >= kFirstRevival
+                                                   << std::min(lane.revivals, kMostRevivals) &&
+                   lane.renew_at == kNever && core_.rail(lane.local_rail).up) {
+            ++lane.revivals;
+            lane.suspect_since = now;
+            renew(now, lane);
+        }
+    }
+    health_at_ = now + kHealthLook;
 }
 
 void Edge::on_rail(Time now, std::size_t rail, bool up) {

@@ -259,29 +259,17 @@ void Edge::on_sent(Time now, std::size_t index, const Completion& done) {
     if (done.status != WorkStatus::kSuccess) {
         on_broken(now, index);
     }
-    bury_orphans();
     touch();
 }
 
-// The message goes, but work requests that read its memory are still out: the registration stays
-// until they are through. What they read no longer matters to anybody.
+// The message ends before the device has read all of it that was handed over: those work requests
+// go with their queue pairs, for the memory is the user's from now on.
 void Edge::let_go(Outgoing& message) {
-    if (message.readers > 0 && message.attachment != nullptr) {
-        orphans_.emplace_back(core_.last_work(), message.attachment);
-    }
-}
-
-void Edge::bury_orphans() {
-    if (orphans_.empty()) {
-        return;
-    }
-    std::uint64_t oldest = ~std::uint64_t{0};
-    for (Lane& lane : lanes_) {
-        if (!lane.sends.posted.empty()) {
-            oldest = std::min(oldest, lane.sends.posted.front().id);
+    for (std::size_t i = 0; i < lanes_.size() && message.readers > 0; ++i) {
+        if (!lanes_[i].sends.posted.empty()) {
+            renew(clock_now(), lanes_[i]);
         }
     }
-    std::erase_if(orphans_, [&](const auto& orphan) { return orphan.first < oldest; });
 }
 
 void Edge::on_received(Time now, std::size_t index, std::span<const std::uint8_t> bytes) {

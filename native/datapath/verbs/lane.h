@@ -54,6 +54,8 @@ struct Lane {
     Time renew_at = kNever;  // a failed pair is replaced then
     int failures = 0;        // in a row
     std::uint64_t renewals = 0;
+    Time suspect_since = kNever;  // the transport's path, or its last renewal for that reason
+    int revivals = 0;             // for that reason, since it was good
     std::uint64_t written = 0, announced = 0;  // chunks sent: by the device, and as packets
 
     // Receiving side: a chunk came a second time before the first copy, written on this lane, was

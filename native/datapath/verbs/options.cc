@@ -56,7 +56,7 @@ void take_ours(VerbsOptions& options, const std::string& key, const std::string&
         one_of(key, value, {"1024", "2048", "4096"});
         options.mtu = integer<std::uint32_t>(key, value, 1024, 4096);
     } else if (name == "chunk") {
-        options.chunk = integer<std::uint32_t>(key, value, 4096, 1 << 20);
+        options.chunk = integer<std::uint32_t>(key, value, 1024, 1 << 20);
     } else if (name == "buffers") {
         options.buffers = integer<std::uint32_t>(key, value, 64, 16384);
     } else if (name == "controls") {

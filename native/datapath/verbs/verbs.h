@@ -36,7 +36,7 @@ struct VerbsOptions {
     std::uint8_t service_level = 0;  // InfiniBand
     std::uint8_t hop_limit = 64;
     std::uint32_t mtu = 0;           // 1024, 2048, 4096; 0: the port's
-    std::uint32_t chunk = 32 << 10;  // bytes per work request, 4096..1048576; not for ud
+    std::uint32_t chunk = 32 << 10;  // bytes per work request, 1024..1048576; not for ud
     std::uint32_t buffers = 512;     // receive buffers per device, 64..16384
     std::uint16_t controls = 4;      // control queue pairs per device, 1..8
     std::size_t mr_cache = 0;        // bytes of registrations kept although unused (registry.h)

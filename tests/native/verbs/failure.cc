@@ -64,6 +64,19 @@ TEST_CASE("a port that dies without a word from the driver is found out by time-
     CHECK(pair.a.failures + pair.b.failures == 0);
 }
 
+TEST_CASE("a queue pair through which nothing comes any more is replaced") {
+    Pair pair({}, {}, 14);
+    pair.exchange(1 << 20, 1);
+    pair.fabric.deafen(3);  // of the connected queue pairs, silently and for good
+    REQUIRE(run_until({&pair.a, &pair.b}, [&] {
+        pair.exchange(1 << 20, 2);
+        return pair.a.channel_stat("renewed_pairs") + pair.b.channel_stat("renewed_pairs") > 0 &&
+               pair.a.channel().stats_json().find("suspect") == std::string::npos &&
+               pair.b.channel().stats_json().find("suspect") == std::string::npos;
+    }));
+    CHECK(pair.a.failures + pair.b.failures == 0);
+}
+
 TEST_CASE("a peer that is gone is an error that names it, in bounded time") {
     for (const char* name : {"uc", "rc", "ud"}) {
         CAPTURE(name);

@@ -72,6 +72,8 @@ class Fabric {
     // the connected queue pairs; a datagram of these bytes to every control queue pair.
     void inject_immediate(std::uint32_t immediate, std::size_t which);
     void inject_datagram(const std::vector<std::byte>& bytes);
+    // So many connected queue pairs lose all that comes from now on.
+    void deafen(std::size_t count);
 
     std::map<std::uint32_t, FakePair*> pairs;
     std::map<std::string, FakeDevice*> devices;
@@ -296,13 +298,14 @@ class FakePair final : public QueuePair {
 
     FakeDevice& device() noexcept { return device_; }
     QpKind kind() const noexcept { return wish_.kind; }
+    bool deaf = false;
     void receive(SendWork work, std::vector<std::byte> bytes) {
         if (live_ && !failed_ && !static_cast<FakeReceives*>(wish_.receives)->empty()) {
             land({work, std::move(bytes), 0}, false);
         }
     }
     bool takes_from(std::uint32_t pair) const {
-        return live_ && !failed_ && (wish_.kind == QpKind::kUd || remote_ == pair);
+        return live_ && !failed_ && !deaf && (wish_.kind == QpKind::kUd || remote_ == pair);
     }
     void fail() {
         failed_ = true;
@@ -469,6 +472,15 @@ inline void Fabric::inject_immediate(std::uint32_t immediate, std::size_t which)
         work.operation = Operation::kWriteImm;
         work.immediate = immediate;
         lanes[which % lanes.size()]->receive(work, {});
+    }
+}
+
+inline void Fabric::deafen(std::size_t count) {
+    for (const auto& [number, pair] : pairs) {
+        if (pair->kind() != QpKind::kUd && count > 0) {
+            pair->deaf = true;
+            --count;
+        }
     }
 }
 

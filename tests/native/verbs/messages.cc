@@ -204,6 +204,22 @@ TEST_CASE("messages that nobody waits for") {
     CHECK(refused.transfer.error->status == WEFT_ERR_ABORTED);
 }
 
+TEST_CASE("a front that is written although its first chunk went to a buffer is not overwritten") {
+    // A window of one chunk: the grant comes when the second of the chunks that need none is still
+    // to be sent, so that it is written into place, beside the first one, which waits in a buffer.
+    VerbsOptions options;
+    options.congestion = "none";
+    options.congestion_parameters = {{"window_chunks", 1}};
+    Pair pair({}, options);
+    Op send({1, 1}, random_bytes(400'000, 1));
+    Op receive({1, 1}, blank(400'000));
+    pair.a.channel().send(send.transfer);
+    REQUIRE(run_until({&pair.a, &pair.b}, [&] { return pair.b.unmatched == 1; }));
+    pair.b.channel().recv(receive.transfer);
+    REQUIRE(run_until({&pair.a, &pair.b}, [&] { return receive.ended == 1 && send.ended == 1; }));
+    CHECK(receive.data == send.data);
+}
+
 TEST_CASE("both ends must agree on size and kind") {
     Pair pair;
     Op send({1, 1}, random_bytes(500'000, 1));
