@@ -109,7 +109,8 @@ def _parts(scenario: Scenario) -> list[Part]:
         peers = {i.source for i in mine} | {i.destination for i in mine}
         parts.append(
             Part(host, "", scenario.lab.carrier, group, chosen, sorted(peers - {host}), mine,
-                 scenario.limit * slower, own_clock=scenario.host.machines)
+                 scenario.limit * slower, datapath="verbs" if scenario.host.machines else "udp",
+                 own_clock=scenario.host.machines)
         )  # fmt: skip
     return parts
 

@@ -29,7 +29,7 @@ tolerance = "1s"
 """
 
 
-@pytest.mark.parametrize("carrier", ["tcp"])
+@pytest.mark.parametrize("carrier", ["tcp", "weft"])
 def test_messages_of_a_scenario_travel_between_machines(carrier: str) -> None:
     scenario = Scenario.of(Document.parse(TEXT.replace("CARRIER", carrier)))
     outcome = run(scenario)

@@ -83,6 +83,8 @@ class Agent:
         """Until the other side hangs up; then all programs are killed."""
         try:
             self._serve()
+        except ConnectionError:  # they hung up while we spoke
+            pass
         finally:
             for job in self._jobs.values():
                 with suppress(ProcessLookupError):
