@@ -89,11 +89,8 @@ UdpOptions UdpOptions::parse(const std::map<std::string, std::string>& pairs,
             if (options.link_gbit < 0 || options.link_gbit > 1e5) {
                 refuse(key, value, "a rate from 0 (not known) to 100000 Gbit/s");
             }
-        } else if (read_count(options, key, value) || read_time(options, key, value)) {
-            continue;
-        } else if (take_policy(policies, key, value)) {
-            continue;
-        } else {
+        } else if (!read_count(options, key, value) && !read_time(options, key, value) &&
+                   !take_policy(policies, key, value)) {
             throw Error(WEFT_ERR_INVALID,
                         "unknown transport option '" + key + "'; known are: " + kKnown);
         }

@@ -100,7 +100,7 @@ PortInfo read_port(const fs::path& folder) {
     port.active = first_line(folder / "state").starts_with("4:");
     port.ethernet = first_line(folder / "link_layer") == "Ethernet";
     port.lid = static_cast<std::uint16_t>(number(first_line(folder / "lid"), 0, 16));
-    std::sscanf(first_line(folder / "rate").c_str(), "%lf", &port.gbit);  // "100 Gb/sec (4X EDR)"
+    port.gbit = std::strtod(first_line(folder / "rate").c_str(), nullptr);  // "100 Gb/sec (4X EDR)"
     port.gids = read_gids(folder, port.ethernet);
     port.mtu = port.ethernet ? roce_mtu(port.gids) : 2048;
     return port;
