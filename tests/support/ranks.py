@@ -1,90 +1,191 @@
-"""Ranks of a group on hosts of a lab, one on each."""
+"""Groups of real processes for tests: every rank is a forked child with a context of its own.
+
+    outcomes = ranks.run(4, body)      # body(group) runs in each child; what it returns comes back
+
+A child that raises reports its exception; one that dies reports its exit code; one that is not
+done in time is killed and fails the test. Nothing outlives `run`.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import multiprocessing
+import os
+import secrets
+import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from weft.emulation.lab import Lab
+import weft.transport.errors
+from weft.collectives import Communicator
+from weft.transport import Context
+from weft.transport.errors import WeftError
 
-PORT = 29555
+_fork = multiprocessing.get_context("fork")
 
 
 @dataclass
-class Ranks:
-    """Processes that have been started; `with` ends what still runs."""
+class Outcome:
+    """What became of one rank."""
 
-    processes: list[subprocess.Popen[str]]
+    value: Any = None
+    error: BaseException | None = None
+    exit_code: int | None = None
+    seconds: float = 0.0  # from the group's birth to the end of body
 
-    @classmethod
-    def start(
-        cls, lab: Lab, hosts: Sequence[str], program: Path, spec: Mapping[str, Any], **env: str
-    ) -> Ranks:
-        """`program SPEC` on every host, with the environment that torchrun would give it."""
-        common = {
-            "WORLD_SIZE": str(len(hosts)), "MASTER_ADDR": lab[hosts[0]].ip,
-            "MASTER_PORT": str(PORT), "WEFT_COSTS": "default", "OMP_NUM_THREADS": "1", **env,
-        }  # fmt: skip
-        words = [sys.executable, str(program), json.dumps(spec)]
-        return cls(
-            [
-                lab[host].popen(
-                    words, env={**common, "RANK": str(rank)}, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                )
-                for rank, host in enumerate(hosts)
-            ]
-        )  # fmt: skip
+    def get(self) -> Any:
+        """The value; raises what the rank raised."""
+        if self.error is not None:
+            raise self.error
+        assert self.exit_code in (0, None), f"the rank died with exit code {self.exit_code}"
+        return self.value
 
-    def __enter__(self) -> Ranks:
-        return self
 
-    def __exit__(self, *unused: object) -> None:
-        for process in self.processes:
-            process.kill()
-            process.communicate()
+class Job:
+    """Running ranks, for tests that kill or stop some of them."""
 
-    def wait_up(self, deadline: float = 150.0) -> None:
-        """Until every rank has said that it is up."""
-        until = time.monotonic() + deadline
-        for rank, process in enumerate(self.processes):
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line == "up\n", f"rank {rank}: {line}{process.communicate()[1]}"
-            assert time.monotonic() < until, f"rank {rank} came up late"
-
-    def results(self, deadline: float = 200.0) -> list[dict[str, Any]]:
-        """What each rank printed last, as JSON; all must have ended well."""
-        until = time.monotonic() + deadline
-        said, failures = [], []
-        for rank, process in enumerate(self.processes):
-            try:
-                out, err = process.communicate(timeout=max(1.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
+    def __init__(
+        self,
+        size: int,
+        body: Callable[..., Any],
+        *arguments: Any,
+        context: dict[str, Any] | Callable[[int], dict[str, Any]] | None = None,
+        group: dict[str, Any] | None = None,
+    ) -> None:
+        self._ends: list[Connection] = []
+        self.processes = []
+        secret = secrets.token_hex(8)
+        self.number = secrets.randbits(63) | 1 << 62
+        for rank in range(size):
+            options = context(rank) if callable(context) else dict(context or {})
+            options.setdefault("secret", secret)
+            here, there = _fork.Pipe()
+            process = _fork.Process(
+                target=_child,
+                args=(rank, there, here, options, dict(group or {}), body, arguments),
+                daemon=True,
+            )
+            process.start()
+            there.close()
+            self._ends.append(here)
+            self.processes.append(process)
+        firsts = [end.recv() for end in self._ends]
+        addresses = [first for first in firsts if isinstance(first, bytes)]
+        if len(addresses) < size:  # somebody could not even begin
+            failed = next(_outcome(first) for first in firsts if not isinstance(first, bytes))
+            for process in self.processes:
                 process.kill()
-                out, err = process.communicate()
-                failures.append(f"rank {rank} did not end within {deadline:g} s: {err[-2000:]}")
-                continue
-            if process.returncode != 0:
-                failures.append(f"rank {rank} ended with {process.returncode}: {err[-2000:]}")
-            else:
-                said.append(json.loads(out.splitlines()[-1]))
-        assert not failures, "\n".join(failures)
-        return said
+                process.join()
+            failed.get()
+        for end in self._ends:
+            end.send((self.number, addresses))
+
+    def wait_until(self, mark: str, ranks: list[int] | None = None, timeout: float = 30) -> None:
+        """Until these ranks (all) have called `tell(mark)`."""
+        for rank in range(len(self._ends)) if ranks is None else ranks:
+            assert self._ends[rank].poll(timeout), f"rank {rank} did not say {mark!r}"
+            said = self._ends[rank].recv()
+            assert said == ("mark", mark), f"rank {rank} said {said}"
+
+    def kill(self, rank: int) -> None:
+        os.kill(self._pid(rank), signal.SIGKILL)
+
+    def stop(self, rank: int) -> None:
+        os.kill(self._pid(rank), signal.SIGSTOP)
+
+    def cont(self, rank: int) -> None:
+        os.kill(self._pid(rank), signal.SIGCONT)
+
+    def _pid(self, rank: int) -> int:
+        pid = self.processes[rank].pid
+        assert pid is not None
+        return pid
+
+    def outcomes(self, timeout: float = 60) -> list[Outcome]:
+        """Waits for all ranks, kills those that are not done in time."""
+        outcomes = [Outcome(error=TimeoutError("not done in time: killed")) for _ in self._ends]
+        waiting = dict(zip(self._ends, range(len(self._ends)), strict=True))
+        deadline = time.monotonic() + timeout
+        while waiting and time.monotonic() < deadline:
+            for end in wait(list(waiting), timeout=deadline - time.monotonic()):
+                assert isinstance(end, Connection)
+                rank = waiting.pop(end)
+                try:
+                    outcomes[rank] = _outcome(end.recv())
+                except (EOFError, ConnectionResetError):
+                    self.processes[rank].join(5)
+                    outcomes[rank] = Outcome(exit_code=self.processes[rank].exitcode)
+        for rank, process in enumerate(self.processes):
+            process.join(
+                max(0.1, deadline - time.monotonic()) if rank not in waiting.values() else 0
+            )
+            if process.is_alive():
+                process.kill()
+                process.join()
+            if outcomes[rank].error is None and process.exitcode != 0:
+                outcomes[rank].exit_code = process.exitcode
+        return outcomes
 
 
-def total(tree: Any, key: str) -> int:
-    """The sum of all numbers under a key, wherever in a tree of statistics."""
-    if isinstance(tree, dict):
-        own = tree[key] if isinstance(tree.get(key), int) else 0
-        return own + sum(total(value, key) for value in tree.values())
-    return sum(total(value, key) for value in tree) if isinstance(tree, list) else 0
+def run(size: int, body: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
+    """body(group, *arguments) on `size` ranks; their values, or the first rank's exception."""
+    timeout = options.pop("timeout", 60)
+    outcomes = Job(size, body, *arguments, **options).outcomes(timeout)
+    return [outcome.get() for outcome in outcomes]
 
 
-PROGRAMS = Path(__file__).parents[1] / "vm" / "programs"
+_tell: Callable[[str], None] | None = None
+
+
+def tell(mark: str) -> None:
+    """From inside a rank: lets the test's `wait_until(mark)` go on."""
+    assert _tell is not None
+    _tell(mark)
+
+
+def _child(
+    rank: int,
+    end: Connection,
+    parents_end: Connection,
+    options: dict[str, Any],
+    group_options: dict[str, Any],
+    body: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    global _tell
+    parents_end.close()
+    _tell = lambda mark: end.send(("mark", mark))  # noqa: E731
+    try:
+        with Context(**options) as context:
+            end.send(context.address)
+            number, addresses = end.recv()
+            with Communicator.create(context, number, rank, addresses, **group_options) as group:
+                began = time.monotonic()
+                try:
+                    value = body(group, *arguments)
+                finally:
+                    spent = time.monotonic() - began
+        end.send(("value", value, spent))
+    except WeftError as error:
+        name = type(error).__name__
+        end.send(
+            ("weft", name, str(error), error.peer_rank, error.peer_id, locals().get("spent", 0))
+        )
+    except BaseException as error:
+        end.send(("error", type(error).__name__, str(error)))
+    end.close()
+
+
+def _outcome(message: tuple[Any, ...]) -> Outcome:
+    match message:
+        case ("value", value, seconds):
+            return Outcome(value=value, seconds=seconds)
+        case ("weft", name, text, peer_rank, peer_id, seconds):
+            kind = getattr(weft.transport.errors, name)
+            return Outcome(error=kind(text, peer_rank, peer_id), seconds=seconds)
+        case ("error", name, text):
+            return Outcome(error=AssertionError(f"{name}: {text}"))
+        case _:
+            return Outcome(error=AssertionError(f"unexpected message {message!r}"))

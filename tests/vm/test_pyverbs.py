@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ranks import PROGRAMS
+from machine_ranks import PROGRAMS
 
 from weft.emulation.lab import Lab
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import rack
 import roce
+from machine_ranks import PROGRAMS, Ranks, total
 from perftest import perftest, rate
 from rack import SPINES
-from ranks import PROGRAMS, Ranks, total
 
 from weft.emulation.lab import Lab
 
