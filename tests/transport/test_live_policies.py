@@ -56,7 +56,7 @@ class Pair:
 
     def edge(self) -> dict[str, Any]:
         """The statistics of a's edge to b."""
-        (peer,) = self.a.stats()["peers"].values()
+        (peer,) = self.a.stats()["peers"]
         return dict(peer["channel"])
 
     def close(self) -> None:
