@@ -31,8 +31,12 @@ def mark(pid: int) -> str:
     return f"{pid} {started(pid)}"
 
 
-def orphans() -> list[int]:
-    """Processes of labs whose fabric process is gone."""
+def orphans(of: str | None = None) -> list[int]:
+    """Processes of labs whose fabric process is gone: of the one with this mark, or of all.
+
+    Their namespaces' numbers would not do: with its last process gone, the kernel gives a
+    namespace's number to the next one, maybe of another lab that comes up right now.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -42,14 +46,14 @@ def orphans() -> list[int]:
                 name, _, value = variable.partition(b"=")
                 if name == MARK.encode():
                     pid, began = value.decode().split()
-                    if started(int(pid)) != began:
+                    if of in (None, value.decode()) and started(int(pid)) != began:
                         found.append(int(entry.name))
     return found
 
 
-def clean() -> list[int]:
+def clean(of: str | None = None) -> list[int]:
     """Kill them; returns their ids."""
-    found = orphans()
+    found = orphans(of)
     for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -12,6 +12,7 @@ from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any
 
+from weft.emulation.lab import clean
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.spec import Spec
 
@@ -67,6 +68,8 @@ class Fabric:
                 raise LabError(
                     f"{name}: the program `unshare` (package util-linux) is not installed"
                 ) from None
+        self.mark = clean.mark(self.process.pid)
+        """By which programs of the hosts are known when this process is gone."""
         self.connection = Connection(ours.detach())
         try:
             self.connection.send(spec)

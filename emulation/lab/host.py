@@ -80,7 +80,7 @@ class Host:
         environment = {
             **os.environ,
             "WEFT_LAB_HOST": self.name,
-            clean.MARK: clean.mark(self.lab.fabric.process.pid),
+            clean.MARK: self.lab.fabric.mark,
             **(env or {}),
         }
         if (machine := self.machine) is not None:

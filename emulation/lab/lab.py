@@ -16,7 +16,7 @@ from typing import Any
 
 from weft.emulation import events
 from weft.emulation.events import Event
-from weft.emulation.lab import clean, reaper
+from weft.emulation.lab import clean
 from weft.emulation.lab import fabric as processes
 from weft.emulation.lab.errors import FabricDied, LabError
 from weft.emulation.lab.fabric import Fabric
@@ -170,14 +170,14 @@ class Lab:
             self._remotes.close()
             self._remotes = None
         if self._fabric is not None:
-            inodes = set(self._fabric.facts["inodes"])
+            mark = self._fabric.mark
             self._fabric.close()
-            reaper.kill(inodes)  # for the case that the fabric process could not
+            clean.clean(mark)  # for the case that the fabric process could not
             self._fabric = None
 
     def _boot(self, image: Image) -> None:
         """Start all machines, and wait until they are up."""
-        environment = {clean.MARK: clean.mark(self.fabric.process.pid)}
+        environment = {clean.MARK: self.fabric.mark}
         for number in self._machine_hosts:
             host, tap = self.hosts[number], self.fabric.ask_for_tap(number)
             try:

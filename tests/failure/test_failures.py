@@ -303,7 +303,8 @@ def test_port_in_use() -> None:
 
 
 def test_unknown_options_name_what_there_is() -> None:
-    with pytest.raises(InvalidArgument, match=r'no datapath "pigeon"; there are: shm, udp, verbs, xdp'):
+    there_are = r'no datapath "pigeon"; there are: shm, udp, verbs, xdp'
+    with pytest.raises(InvalidArgument, match=there_are):
         Context(datapaths=["pigeon"])
     with pytest.raises(InvalidArgument, match="warp"):
         Context(datapaths=["udp"], transport={"warp": 9})

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from weft.emulation import Event, LinkSpec, Queues, Topology
-from weft.emulation.lab import FabricDied, Lab, LabError, fabric, reaper
+from weft.emulation.lab import FabricDied, Lab, LabError, clean, fabric, reaper
 
 SMALL = {"leaves": 2, "spines": 2, "hosts_per_leaf": 2, "rate": "1Gbit/s", "delay": "100us"}
 IP_RECVTOS, IP_MTU_DISCOVER, PMTUDISC_DO = 13, 10, 2
@@ -393,7 +393,7 @@ def test_who_may_not_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_killed_fabric_is_reported_at_once() -> None:
     with Lab(pair(), name="mortal") as lab:
         process = lab["h0"].popen("sleep 1000")
-        inodes = set(lab.fabric.facts["inodes"])
+        inodes, mark = set(lab.fabric.facts["inodes"]), lab.fabric.mark
         assert wait_until(lambda: bool(reaper.processes(inodes)))
         os.kill(lab.fabric.process.pid, signal.SIGKILL)
         began = time.monotonic()
@@ -403,15 +403,18 @@ def test_a_killed_fabric_is_reported_at_once() -> None:
             lab["h0"].cmd("true")
         assert time.monotonic() - began < 2
     assert process.wait(timeout=10) == -signal.SIGKILL
-    assert not reaper.processes(inodes)
+    assert not clean.orphans(mark)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_when_the_program_dies(how: signal.Signals) -> None:
     program = """
+        import signal
         import time
         from weft.emulation import Topology
         from weft.emulation.lab import Lab
+        # A shell starts its background jobs with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with Lab(Topology.dumbbell(left=1, right=1)) as lab:
             lab["h0"].popen("sh -c 'sleep 1000 & sleep 1000'", start_new_session=True)
             print(lab.fabric.process.pid, *lab.fabric.facts["inodes"], flush=True)
@@ -424,9 +427,10 @@ def test_nothing_is_left_when_the_program_dies(how: signal.Signals) -> None:
         assert victim.stdout is not None
         fabric_pid, *inodes = map(int, victim.stdout.readline().split())
         assert wait_until(lambda: len(reaper.processes(set(inodes))) >= 2)
+        mark = clean.mark(fabric_pid)
         victim.send_signal(how)
         victim.wait(timeout=30)
-    assert wait_until(lambda: not reaper.processes(set(inodes)))
+    assert wait_until(lambda: not clean.orphans(mark))
     assert wait_until(lambda: not Path(f"/proc/{fabric_pid}/stat").exists())
 
 
@@ -435,7 +439,8 @@ def test_labs_side_by_side_do_not_meet() -> None:
         two.link_down("h0", "s0")
         assert wait_until(lambda: one.ping("h0", "h1") != [None])
         assert two.ping("h0", "h1", timeout=0.3) == [None]
-        inodes = set(one.fabric.facts["inodes"])
+        one["h0"].popen("sleep 1000")
+        mark = one.fabric.mark
         process = two["h0"].popen("sleep 1000")
         one.stop()
-        assert process.poll() is None and not reaper.processes(inodes)
+        assert process.poll() is None and not clean.orphans(mark)
