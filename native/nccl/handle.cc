@@ -63,6 +63,16 @@ void Handle::pack(const engine::Address& listener) {
         const std::string host = ShmDatapath::host_of(*shm);
         add('s', hash_of(host) + shm->substr(host.size()));
     }
+    if (const std::string* verbs = listener.find("verbs")) {
+        if (packed.size() + 2 + verbs->size() <= sizeof address) {
+            add('v', *verbs);
+        } else if (listener.find("udp") == nullptr) {
+            throw Error(
+                WEFT_ERR_RESOURCES,
+                "the RDMA ports of this process do not fit into NCCL's handle: name those to "
+                "use (WEFT_TRANSPORT=verbs.devices=NAME)");
+        }
+    }
     if (const std::string* udp = listener.find("udp")) {
         add('u', fit_udp(*udp, sizeof address - packed.size() - 2));
     }
@@ -83,8 +93,8 @@ engine::Address Handle::unpack(const engine::Address& own) const {
     while (!left.empty()) {
         const char kind = take(1)[0];
         const std::string bytes = take(static_cast<unsigned char>(take(1)[0]));
-        if (kind == 'u') {
-            listener.entries.push_back({"udp", bytes});
+        if (kind == 'u' || kind == 'v') {
+            listener.entries.push_back({kind == 'u' ? "udp" : "verbs", bytes});
         } else if (const std::string* shm = own.find("shm"); kind == 's' && shm != nullptr) {
             const std::string host = ShmDatapath::host_of(*shm);
             const std::string hash = hash_of(host);
