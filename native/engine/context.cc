@@ -17,7 +17,7 @@ constexpr Time kDefaultTimeout = 30 * 60 * kSecond;
 constexpr Time kDefaultConnectTimeout = 30 * kSecond;
 constexpr Time kDefaultPeerTimeout = 1500 * kMillisecond;
 // xdp only where it is asked for: it takes privileges and a network card for itself, and where the
-// kernel copies packets anyway it costs about twice the processor time of udp with its trains
+// kernel copies packets anyway it costs about three times the processor time of udp with its trains
 // (`weft bench datapaths`; docs/xdp.md).
 constexpr const char* kDefaultDatapaths = "shm,udp";
 
