@@ -261,4 +261,4 @@ def _draw_fabric(outcome: fabric.Outcome, left: Axes, right: Axes) -> None:
     right.set_ylim(right.get_ylim()[0], 2.5 * right.get_ylim()[1])
     right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     right.set_title("What the death costs", loc="left")
-    right.legend(frameon=False, loc="upper left", fontsize="small")
+    right.legend(frameon=False, loc="upper right", fontsize="small")
