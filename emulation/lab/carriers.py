@@ -35,6 +35,20 @@ class Carrier(Protocol):
     def close(self) -> None: ...
 
 
+def ended_in(done: queue.SimpleQueue[int | Exception], timeout: float) -> list[int]:
+    """Messages that threads say have ended, waiting for the first; raises what one failed with."""
+    ended: list[int] = []
+    try:
+        item = done.get(timeout=timeout)
+        while True:
+            if isinstance(item, Exception):
+                raise item
+            ended.append(item)
+            item = done.get_nowait()
+    except queue.Empty:
+        return ended
+
+
 class WeftCarrier:
     """A weft group over one datapath. `options`: as of sockets.socket_options."""
 
@@ -172,16 +186,7 @@ class TcpCarrier:
         """Nothing to do: messages bear their numbers."""
 
     def completions(self, timeout: float) -> list[int]:
-        ended: list[int] = []
-        try:
-            item = self._done.get(timeout=timeout)
-            while True:
-                if isinstance(item, Exception):
-                    raise item
-                ended.append(item)
-                item = self._done.get_nowait()
-        except queue.Empty:
-            return ended
+        return ended_in(self._done, timeout)
 
     def stats(self) -> dict[str, Any]:
         return {}

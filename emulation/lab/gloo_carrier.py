@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore  # torch.distributed does not declare it
 
-from weft.emulation.lab.carriers import CONNECT_DEADLINE
+from weft.emulation.lab.carriers import CONNECT_DEADLINE, ended_in
 
 
 class GlooCarrier:
@@ -58,16 +58,7 @@ class GlooCarrier:
         threading.Thread(target=wait, daemon=True).start()
 
     def completions(self, timeout: float) -> list[int]:
-        ended: list[int] = []
-        try:
-            item = self._done.get(timeout=timeout)
-            while True:
-                if isinstance(item, Exception):
-                    raise item
-                ended.append(item)
-                item = self._done.get_nowait()
-        except queue.Empty:
-            return ended
+        return ended_in(self._done, timeout)
 
     def stats(self) -> dict[str, Any]:
         return {}

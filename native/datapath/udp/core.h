@@ -14,6 +14,7 @@
 #include "datapath/clock.h"
 #include "datapath/edge/channel.h"
 #include "datapath/policies.h"
+#include "datapath/random_words.h"
 #include "datapath/udp/address.h"
 #include "datapath/udp/carrier.h"
 #include "datapath/udp/edge.h"
@@ -60,7 +61,7 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     // False when the kernel has no room: the edge stays dirty and is pumped again later.
     bool flush(Time now);
     bool closed() const noexcept { return closed_; }
-    std::uint64_t random();
+    std::uint64_t random() { return random_.next(); }
     void mark_dirty(Edge& edge);
     void sweep_soon() noexcept { sweep_due_ = true; }
     void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
@@ -111,8 +112,7 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     bool more_waits_ = false;         // the last round left datagrams with the carrier
     bool closed_ = false;
     Counters counters_;
-    std::array<std::uint64_t, 32> random_{};
-    std::size_t random_left_ = 0;
+    RandomWords random_;
 
     std::vector<std::unique_ptr<Edge>> edges_;
     std::unordered_map<std::uint64_t, Edge*> by_connection_;

@@ -1,6 +1,4 @@
 // The making of the core: options checked, the carrier made, and what a connection is told of both.
-#include <sys/random.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -88,19 +86,6 @@ Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
     carrier_ = make_carrier(options_);
     // No more may be on its way to us than is kept for us: the rest is dropped.
     window_bytes_ = std::min(carrier_->window_bytes(), kMostInFlight);
-}
-
-std::uint64_t Core::random() {
-    if (random_left_ == 0) {
-        std::size_t got = 0;
-        while (got < sizeof random_) {
-            const ssize_t more = getrandom(reinterpret_cast<std::uint8_t*>(random_.data()) + got,
-                                           sizeof random_ - got, 0);
-            got += more > 0 ? static_cast<std::size_t>(more) : 0;
-        }
-        random_left_ = random_.size();
-    }
-    return std::exchange(random_[--random_left_], 0);
 }
 
 transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {

@@ -12,6 +12,7 @@
 #include "datapath/clock.h"
 #include "datapath/edge/channel.h"
 #include "datapath/policies.h"
+#include "datapath/random_words.h"
 #include "datapath/verbs/edge.h"
 #include "datapath/verbs/rail.h"
 #include "datapath/verbs/registry.h"
@@ -54,7 +55,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::size_t rails() const noexcept { return rails_.size(); }
     Rail& rail(std::size_t index) noexcept { return *rails_[index]; }
     Acceptor* acceptor() noexcept { return acceptor_; }
-    std::uint64_t random();
+    std::uint64_t random() { return random_.next(); }
     void mark_dirty(Edge& edge);
     void sweep_soon() noexcept { sweep_due_ = true; }
     void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
@@ -140,8 +141,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::uint64_t works_ = 0;
     Time next_device_look_ = 0;
     Counters counters_;
-    std::array<std::uint64_t, 32> random_{};
-    std::size_t random_left_ = 0;
+    RandomWords random_;
 
     std::vector<std::unique_ptr<Edge>> edges_;
     std::unordered_map<std::uint64_t, Edge*> by_connection_;

@@ -1,6 +1,5 @@
 // The making of the core: options checked, rails opened, and what a connection is told of both.
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -220,19 +219,6 @@ void Core::open_rails(Provider& provider) {
     registry_ = std::make_unique<Registry>(std::move(devices), options_.mr_cache);
     config_.link_rate = (options_.link_gbit > 0 ? options_.link_gbit : gbit) * 1e9 / 8;
     config_.credit_pacer = std::make_shared<transport::CreditPacer>(config_.link_rate);
-}
-
-std::uint64_t Core::random() {
-    if (random_left_ == 0) {
-        std::size_t got = 0;
-        while (got < sizeof random_) {
-            const ssize_t more = getrandom(reinterpret_cast<std::uint8_t*>(random_.data()) + got,
-                                           sizeof random_ - got, 0);
-            got += more > 0 ? static_cast<std::size_t>(more) : 0;
-        }
-        random_left_ = random_.size();
-    }
-    return std::exchange(random_[--random_left_], 0);
 }
 
 transport::Config Core::config(PeerId called, std::uint32_t mtu) const {
