@@ -63,6 +63,20 @@ peer_timeout: timedelta -- silence after which a peer counts as dead.
 """
 
 
+def offer_stream_wait(device_type: str, function: int) -> None:
+    """Tell Weft how a stream of an accelerator waits for a word of host memory.
+
+    CUDA's driver is asked by itself. `function` is the address of a C function
+    `int wait(void *stream, uint64_t address, uint32_t value, unsigned flags)`, which enqueues on
+    the stream (its native handle) a wait until the signed difference `*address - value` is at
+    least 0, and returns 0, or another number if the device cannot; `flags` is 0. That is
+    cuStreamWaitValue32 of the CUDA Driver API. 0 takes an offer back. Groups that are made from
+    now on use it: their collectives' `wait()` on tensors of `device_type` (torch's name, as in
+    `torch.device(...)`) no longer blocks the host.
+    """
+    _extension.offer_stream_wait(device_type, function)
+
+
 def create_backend(group: Any, options: object) -> Any:
     """Build the backend of a new group: what torch calls through `register_backend`.
 

@@ -6,6 +6,7 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include "torch/backend.h"
+#include "torch/stream_gate.h"
 
 #define WEFT_STRINGIFY(text) #text
 #define WEFT_TO_STRING(text) WEFT_STRINGIFY(text)
@@ -77,6 +78,14 @@ PYBIND11_MODULE(WEFT_TORCH_MODULE, module) {
     module.def("make_backend", &make_backend, py::arg("store"), py::arg("rank"), py::arg("size"),
                py::arg("timeout"), py::arg("group_name"), py::arg("global_ranks"),
                py::arg("options").none(true), py::call_guard<py::gil_scoped_release>());
+
+    module.def(
+        "offer_stream_wait",
+        [](const std::string& device_type, uintptr_t function) {
+            offer_stream_wait(c10::Device(device_type).type(),
+                              reinterpret_cast<StreamWait>(function));
+        },
+        py::arg("device_type"), py::arg("function"));
 }
 
 }  // namespace weft::torch_backend

@@ -17,6 +17,7 @@
 #include <torch/csrc/utils/pybind.h>
 #include <torch/library.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -29,6 +30,7 @@
 namespace {
 
 constexpr auto kCopyTime = std::chrono::milliseconds(2);
+constexpr auto kPollPeriod = std::chrono::microseconds(100);
 constexpr auto kType = c10::DeviceType::PrivateUse1;
 const c10::Device kDevice(kType, 0);
 
@@ -151,12 +153,29 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
         delete static_cast<Event*>(event);
     }
+    void* getStreamNativeHandle(const c10::Stream stream) const override {
+        return &stream_thread(stream.id());
+    }
     void synchronizeStream(const c10::Stream& stream) const override {
         stream_thread(stream.id()).finish();
     }
 };
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
+
+// As a driver's stream memory operations do it: the stream looks at the word until it is there.
+int wait_value(void* stream, uint64_t address, uint32_t value, unsigned flags) {
+    if (flags != 0) {
+        return 1;
+    }
+    static_cast<StreamThread*>(stream)->enqueue([address, value] {
+        const std::atomic_ref word(*reinterpret_cast<uint32_t*>(address));
+        while (static_cast<int32_t>(word.load(std::memory_order_acquire) - value) < 0) {
+            std::this_thread::sleep_for(kPollPeriod);
+        }
+    });
+    return 0;
+}
 
 struct DeviceAllocator final : c10::Allocator {
     c10::DataPtr allocate(size_t bytes) override {
@@ -226,6 +245,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     c10::register_privateuse1_backend("slow_device");
     at::RegisterPrivateUse1HooksInterface(new Hooks);
+    module.attr("wait_value") = reinterpret_cast<uintptr_t>(&wait_value);
     // Without the GIL: a stream may have to take it in order to release a tensor.
     using WithoutGil = pybind11::call_guard<pybind11::gil_scoped_release>;
     module.def(

@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 import subprocess
 import sysconfig
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from torch._C._distributed_c10d import (
     BroadcastOptions,
     ReduceScatterOptions,
 )
+
+from weft.collectives.torch import offer_stream_wait
 
 HERE = Path(__file__).parent
 # Compiling against torch takes a quarter of a minute, and many times that on a busy machine.
@@ -48,17 +51,22 @@ def slow_device(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(module)
 
 
-def load(path: str) -> Any:
+WAITS = pytest.mark.parametrize("stream_waits", [False, True], ids=["host waits", "stream waits"])
+
+
+def load(path: str, stream_waits: bool = False) -> Any:
     loader = importlib.machinery.ExtensionFileLoader("slow_device", path)
     spec = importlib.util.spec_from_loader("slow_device", loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
+    if stream_waits:
+        offer_stream_wait("slow_device", module.wait_value)
     return module
 
 
-def collectives(me: Any, path: str) -> None:
-    device = load(path)
+def collectives(me: Any, path: str, stream_waits: bool) -> None:
+    device = load(path, stream_waits)
     backend = dist.group.WORLD._get_backend(torch.device("cpu"))
     total = float(sum(range(1, me.size + 1)))
     for count in (1, 1000, PIPELINED):
@@ -90,13 +98,14 @@ def collectives(me: Any, path: str) -> None:
             assert device.to_host(output).eq(rank + 1.0).all()
 
 
-def test_collectives(fresh_world: Any, slow_device: str) -> None:
-    fresh_world(3, compare=False).run(collectives, slow_device)
+@WAITS
+def test_collectives(fresh_world: Any, slow_device: str, stream_waits: bool) -> None:
+    fresh_world(3, compare=False).run(collectives, slow_device, stream_waits)
 
 
-def futures(me: Any, path: str) -> None:
+def futures(me: Any, path: str, stream_waits: bool) -> None:
     """Nobody waits for the works; host collectives run between them, at each rank's own pace."""
-    device = load(path)
+    device = load(path, stream_waits)
     backend = dist.group.WORLD._get_backend(torch.device("cpu"))
     tensors = [device.to_device(torch.full((1000 * i + 1,), 1.0)) for i in range(6)]
     pending = []
@@ -117,12 +126,13 @@ def futures(me: Any, path: str) -> None:
     assert device.to_host(tensors[0]).eq(me.size**2).all()
 
 
-def test_futures(fresh_world: Any, slow_device: str) -> None:
-    fresh_world(2, compare=False).run(futures, slow_device)
+@WAITS
+def test_futures(fresh_world: Any, slow_device: str, stream_waits: bool) -> None:
+    fresh_world(2, compare=False).run(futures, slow_device, stream_waits)
 
 
-def messages(me: Any, path: str) -> None:
-    device = load(path)
+def messages(me: Any, path: str, stream_waits: bool) -> None:
+    device = load(path, stream_waits)
     backend = dist.group.WORLD._get_backend(torch.device("cpu"))
     other = 1 - me.rank
     got = device.to_device(torch.zeros(50_000))
@@ -133,8 +143,9 @@ def messages(me: Any, path: str) -> None:
     assert device.to_host(got).eq(other + 1.0).all()
 
 
-def test_messages(fresh_world: Any, slow_device: str) -> None:
-    fresh_world(2, compare=False).run(messages, slow_device)
+@WAITS
+def test_messages(fresh_world: Any, slow_device: str, stream_waits: bool) -> None:
+    fresh_world(2, compare=False).run(messages, slow_device, stream_waits)
 
 
 def failures(me: Any, path: str) -> str:
@@ -151,3 +162,51 @@ def failures(me: Any, path: str) -> str:
 def test_failures(fresh_world: Any, slow_device: str) -> None:
     for message in fresh_world(2, compare=False).run(failures, slow_device):
         assert "WEFT_ERR_MISMATCH" in message
+
+
+def host_goes_on(me: Any, path: str) -> None:
+    """Rank 1 joins only after wait() has returned on rank 0, and rank 0's stream has its result."""
+    device = load(path, stream_waits=True)
+    backend = dist.group.WORLD._get_backend(torch.device("cpu"))
+    store = dist.PrefixStore("host_goes_on", dist.distributed_c10d._get_default_store())
+    tensor = device.to_device(torch.full((PIPELINED,), me.rank + 1.0))
+    if me.rank == 1:
+        store.wait(["waited"])
+    work = backend.allreduce([tensor], AllreduceOptions())
+    future = work.get_future()
+    work.wait()
+    future.wait()
+    if me.rank == 0:
+        assert not work.is_completed()
+        store.set("waited", "")
+    assert device.to_host(tensor).eq(3).all()
+    assert work.is_completed() and work.is_success()
+
+
+def test_wait_does_not_block_the_host(fresh_world: Any, slow_device: str) -> None:
+    fresh_world(2, compare=False).run(host_goes_on, slow_device)
+
+
+def late_failures(me: Any, path: str) -> list[str]:
+    device = load(path, stream_waits=True)
+    backend = dist.group.WORLD._get_backend(torch.device("cpu"))
+    errors = []
+    for wait in ({}, {"timeout": timedelta(seconds=60)}):
+        tensor = device.to_device(torch.ones(10 + me.rank))
+        work = backend.allreduce([tensor], AllreduceOptions())
+        try:
+            work.wait(**wait)
+            while not work.is_completed():  # bounded by the operation's own deadline
+                pass
+            assert not work.is_success()
+            backend.allreduce([device.to_device(torch.ones(1))], AllreduceOptions())
+        except dist.DistBackendError as error:
+            errors.append(str(error))
+    return errors
+
+
+def test_a_late_failure_is_told_by_the_next_operation(fresh_world: Any, slow_device: str) -> None:
+    """And by a wait with a time-out, which waits for the host."""
+    for errors in fresh_world(2, compare=False).run(late_failures, slow_device):
+        assert len(errors) == 2
+        assert all("WEFT_ERR_MISMATCH" in error for error in errors)
