@@ -154,7 +154,9 @@ void Engine::set_local_processes(int count) noexcept {
     cpu_set_t set;
     const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     oversubscribed_ = count > cores;
-    spins_ = oversubscribed_ ? kSpins / 5 : kSpins;
+    if (settings_.spin != 0) {
+        spins_ = oversubscribed_ ? kSpins / 5 : kSpins;
+    }
 }
 
 void Engine::relax(int round) const noexcept {
@@ -313,10 +315,13 @@ void Engine::check_deadlines(Time now) {
 // ---------------------------------------------------------------- driving
 
 Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
-    // A waiter must soon let others run: the peer it waits for may stand in line for this core.
+    // A waiter must soon let others run: the peer it waits for may stand in line for this core. So
+    // it goes on for a while by yielding; where the user said how long, it sleeps then.
+    const bool adaptive = settings_.spin < 0;
     const Time spin =
-        settings_.spin >= 0 ? settings_.spin : (oversubscribed_ ? kMicrosecond : 5 * kMicrosecond);
-    const Time patience = spin + (operation == nullptr ? 50 : 200) * kMicrosecond;
+        !adaptive ? settings_.spin : (oversubscribed_ ? kMicrosecond : 5 * kMicrosecond);
+    const Time yielding = !adaptive ? 0 : (operation == nullptr ? 50 : 200) * kMicrosecond;
+    const Time patience = spin + yielding;
     Time now = clock_now();
     Time idle_since = now;
     const int rounds = oversubscribed_ ? kCrowdedRounds : kRoundsPerClockRead;

@@ -193,7 +193,7 @@ class Engine {
     std::atomic<bool> abandoned_{false};
     std::atomic<std::uint32_t> nap_word_{0};
     bool oversubscribed_ = false;
-    int spins_ = kSpins;
+    int spins_ = settings_.spin == 0 ? 0 : kSpins;  // 0: who waits sleeps at once
     int wake_fd_ = -1;
     int poll_fd_ = -1;
     std::thread thread_;
