@@ -7,6 +7,7 @@ import pickle
 import secrets
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,7 +50,8 @@ sys.path.insert(0, sys.argv[1])
 from test_travel import scenario
 from weft.emulation import simulate, sweep_on_ray
 ray.init(address="local", num_cpus=2, object_store_memory=80 << 20, include_dashboard=False,
-         log_to_driver=False, logging_level="warning", _node_ip_address="127.0.0.1")
+         log_to_driver=False, logging_level="warning", _node_ip_address="127.0.0.1",
+         _temp_dir=sys.argv[2])
 points = sweep_on_ray([({"run": run}, scenario()) for run in range(3)])
 expected = simulate(scenario())
 assert all(np.array_equal(point.result.received, expected.received) for point in points)
@@ -66,8 +68,11 @@ def test_a_sweep_on_ray_gives_the_same_results() -> None:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),  # else one is left in the user's home
     }
-    done = subprocess.run(
-        [sys.executable, "-c", ON_RAY, str(Path(__file__).parent)],
-        env={**os.environ, **variables}, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    # Unix sockets are made in the folder, whose paths may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", ON_RAY, str(Path(__file__).parent), folder],
+            env={**os.environ, **variables}, capture_output=True, text=True, timeout=200,
+            check=False,
+        )  # fmt: skip
     assert done.stdout.split() == ["3"], done.stderr[-2000:]

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -218,6 +218,11 @@ def _end(node: subprocess.Popen[bytes]) -> None:
         node.wait()
 
 
+def on_ray(test: Callable[..., None]) -> Callable[..., None]:
+    """One cluster for all of them: they share a process."""
+    return pytest.mark.xdist_group("ray")(pytest.mark.usefixtures("ray_nodes")(test))
+
+
 RAY_NODES = """
     import time
     import ray
@@ -229,7 +234,7 @@ RAY_NODES = """
 """
 
 
-@pytest.mark.usefixtures("ray_nodes")
+@on_ray
 def test_ray_places_hosts_on_its_nodes(under: Lab) -> None:
     """Two bundles of one CPU, spread over the two nodes that have one: h0 and h1 on the first."""
     program = f"""
@@ -262,7 +267,7 @@ def test_ray_places_hosts_on_its_nodes(under: Lab) -> None:
     assert len(found["tunnels"]) == 2
 
 
-@pytest.mark.usefixtures("ray_nodes")
+@on_ray
 def test_what_ray_has_placed_ends_with_a_killed_lab(under: Lab) -> None:
     program = """
         import sys
@@ -290,7 +295,7 @@ def test_what_ray_has_placed_ends_with_a_killed_lab(under: Lab) -> None:
     driver.stdin.close()
 
 
-@pytest.mark.usefixtures("ray_nodes")
+@on_ray
 @pytest.mark.parametrize(
     ("workers", "message"),
     [
