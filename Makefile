@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
 # Exactly one torch: a range would let pip take a build for another accelerator, gigabytes large.
 TORCH ?= torch==2.13.0
-EXTRAS := dev lab p4 pruning demo spark
+EXTRAS := dev lab p4 pruning demo spark ray
 
 VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
@@ -32,7 +32,7 @@ help: ## this list
 install: build/.installed ## set up .venv and an editable install of Weft with its native core
 
 test: build/.installed build/p4runtime-shell/.installed ## native and Python tests
-	.ci/system-deps spark || echo "The tests of Spark will be skipped."
+	.ci/system-deps spark ssh || echo "The tests of Spark or ssh will be skipped."
 	ctest --test-dir build/native --no-tests=error --output-on-failure --timeout 300 -j $(JOBS)
 	pytest -n $(JOBS) --dist loadgroup --ignore tests/vm
 
@@ -82,7 +82,7 @@ fuzz: build/.tools ## every fuzz target for FUZZ_SECONDS
 	done
 
 system-deps: ## install what the system must provide (as root; Debian and Ubuntu)
-	.ci/system-deps build fuzz browser vm spark
+	.ci/system-deps build fuzz browser vm spark ssh
 
 clean: ## remove all that make has made
 	rm -rf build .venv

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as encoder
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,7 +19,7 @@ from weft.emulation.lab.fidelity import Fidelity
 from weft.emulation.lab.lab import Lab
 from weft.emulation.lab.run import run as run_scenario
 from weft.emulation.lab.shell import Shell
-from weft.emulation.lab.workers import inventory
+from weft.emulation.lab.workers import Worker, inventory, ray_cluster
 from weft.emulation.scenario import Scenario
 from weft.emulation.sweep import Point
 from weft.emulation.topology import Topology
@@ -34,8 +36,24 @@ Rootless = Annotated[
 
 
 Workers = Annotated[
-    Path | None, typer.Option(help="Inventory (TOML) of machines on which the hosts live.")
+    str | None,
+    typer.Option(help="Machines on which hosts live: an inventory (TOML), ray, or ray:COUNT."),
 ]
+
+
+@contextmanager
+def machines(workers: str | None) -> Iterator[Sequence[Worker]]:
+    """What --workers names. Raises LabError, ScenarioError."""
+    kind, _, count = (workers or "").partition(":")
+    if workers is None:
+        yield ()
+    elif kind != "ray":
+        yield inventory.load(Path(workers))
+    elif count and (not count.isdecimal() or int(count) == 0):
+        raise LabError(f"--workers {workers}: behind ray: stands a number of workers, as in ray:2")
+    else:
+        with ray_cluster.placed(int(count) if count else None) as found:
+            yield found
 
 
 def fail(command: str, error: Exception, code: int) -> NoReturn:
@@ -98,7 +116,8 @@ def run(
     """
     scenario = load("lab run", file, seed)
     try:
-        outcome = run_scenario(scenario, rootless, inventory.load(workers) if workers else ())
+        with machines(workers) as placed:
+            outcome = run_scenario(scenario, rootless, placed)
     except (LabError, ScenarioError) as error:
         fail("lab run", error, 2)
     if json:
@@ -133,31 +152,32 @@ def shell(
 ) -> None:
     """A prompt over a fabric: `h0 ping h1`, `link leaf0 spine1 down`, `pingall`, `iperf h0 h1`."""
     try:
-        machines = inventory.load(workers) if workers else ()
-        if file is not None:
-            scenario = Scenario.load(file)
-            lab = Lab(
-                scenario.topology, queues=scenario.queues, seed=scenario.seed,
-                mtu=scenario.lab.mtu, dilation=scenario.lab.dilation, trains=scenario.lab.trains,
-                name=scenario.name, rootless=rootless, workers=machines,
-            )  # fmt: skip
-        elif topo is not None:
-            from weft.emulation.lab.topo import load_class
+        with machines(workers) as placed:
+            if file is not None:
+                scenario = Scenario.load(file)
+                lab = Lab(
+                    scenario.topology, queues=scenario.queues, seed=scenario.seed,
+                    mtu=scenario.lab.mtu, dilation=scenario.lab.dilation,
+                    trains=scenario.lab.trains, name=scenario.name, rootless=rootless,
+                    workers=placed,
+                )  # fmt: skip
+            elif topo is not None:
+                from weft.emulation.lab.topo import load_class
 
-            written = load_class(topo)
-            lab = Lab(
-                written.topology(), queues=written.queues, rootless=rootless, workers=machines
-            )
-        else:
-            lab = Lab(
-                Topology.leaf_spine(
-                    leaves=leaves, spines=spines, hosts_per_leaf=hosts, rate=rate, delay=delay
-                ),
-                rootless=rootless,
-                workers=machines,
-            )
-        with lab:
-            Shell(lab).cmdloop()
+                written = load_class(topo)
+                lab = Lab(
+                    written.topology(), queues=written.queues, rootless=rootless, workers=placed
+                )
+            else:
+                lab = Lab(
+                    Topology.leaf_spine(
+                        leaves=leaves, spines=spines, hosts_per_leaf=hosts, rate=rate, delay=delay
+                    ),
+                    rootless=rootless,
+                    workers=placed,
+                )
+            with lab:
+                Shell(lab).cmdloop()
     except (LabError, ValueError) as error:
         fail("lab shell", error, 2)
 

@@ -36,8 +36,9 @@ from weft.emulation.topology import Topology, picoseconds
 KERNEL_FABRIC = "kernel: veth, routes, tbf, eBPF (tcx)"
 MTU_RANGE = (576, 9000)
 PINGS_AT_ONCE = 2048
-SPIN = 8e-6
-"""Seconds before a departure from which the fabric spins: timers are late by about as much."""
+SPIN = 200e-6
+"""Seconds before a departure from which the fabric spins at most; how long it really does follows
+how late this machine's timers are (native/emulator/spin_window.h)."""
 
 
 class Lab:

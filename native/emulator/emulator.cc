@@ -52,7 +52,8 @@ Emulator::Emulator(fabric::Topology topology, const EmulatorOptions& options,
     : options_(options),
       socket_(options.frame_size, options.ring_frames),
       fabric_(std::move(topology), options.fabric, *this),
-      random_(fabric::mix(options.fabric.seed ^ 0xF11B)) {
+      random_(fabric::mix(options.fabric.seed ^ 0xF11B)),
+      spin_window_(options.spin / fabric::kNanosecond) {
     if (ports.size() != fabric_.topology().hosts)
         throw std::invalid_argument("there must be one edge port per host");
     for (HostId host = 0; host < ports.size(); ++host) {
@@ -144,29 +145,49 @@ void Emulator::run_work() {
     worked_.notify_all();
 }
 
-// Nothing to take in: sleeps until a frame comes, somebody rings, or shortly before the next event.
+// Nothing to take in: waits until a frame comes, somebody rings, or the next event is due.
 void Emulator::rest() {
     const Time next = fabric_.next_event();
-    const Time gap = next == fabric::kNever ? next : next - wall() * fabric::kNanosecond;
-    if (gap <= options_.spin) {
+    if (next == fabric::kNever) {
+        sleep(kAnyTime);
+        return;
+    }
+    const std::int64_t now = wall();
+    const std::int64_t due = next / fabric::kNanosecond;
+    const std::int64_t window = spin_window_.width(now);
+    if (due - now <= window) {
+        watch(now, due);
+    } else {
+        sleep(due - window);
+    }
+}
+
+// Spins until `due`, or until a frame comes or somebody rings.
+void Emulator::watch(std::int64_t since, std::int64_t due) {
+    Received received;
+    std::int64_t now = since;
+    do {
         // A softirq that ran too long is left to a kernel thread, which waits for this very CPU:
         // spinning would hold back the frames that we have just sent. This call runs it.
         socket_.ring_drops();
-        return;
-    }
+        now = wall();
+    } while (now < due && !socket_.receive(received) && !has_work_.load(std::memory_order_acquire));
+    spin_window_.spun(now - since);
+}
+
+void Emulator::sleep(std::int64_t until) {
     timespec timeout{};
-    const timespec* until = nullptr;
-    if (gap != fabric::kNever) {
-        const std::int64_t pause = (gap - options_.spin) / fabric::kNanosecond;
+    if (until != kAnyTime) {
+        const std::int64_t pause = std::max<std::int64_t>(until - wall(), 0);
         timeout = {static_cast<time_t>(pause / 1'000'000'000), pause % 1'000'000'000};
-        until = &timeout;
     }
     pollfd sources[] = {{socket_.fd(), POLLIN, 0}, {doorbell_, POLLIN, 0}};
-    ppoll(sources, 2, until, nullptr);
+    const int ready = ppoll(sources, 2, until == kAnyTime ? nullptr : &timeout, nullptr);
     if ((sources[1].revents & POLLIN) != 0) {
         eventfd_t rung = 0;
         eventfd_read(doorbell_, &rung);
     }
+    if (ready == 0) spin_window_.woke(wall() - until);
     learn_offset();
 }
 

@@ -6,7 +6,7 @@
 // model did not ask for, kept for every frame, so that no result has to be trusted blindly.
 //
 // One thread runs run(); every other call of another thread goes through call(). Idle fabrics
-// sleep; within `spin` of the next departure the thread spins, because timers are later than that.
+// sleep; shortly before the next event the thread spins, because timers are late (spin_window.h).
 #pragma once
 
 #include <array>
@@ -27,6 +27,7 @@
 #include "emulator/lateness.h"
 #include "emulator/neighbours.h"
 #include "emulator/packet_socket.h"
+#include "emulator/spin_window.h"
 #include "fabric/fabric.h"
 #include "fabric/p4_program.h"
 
@@ -44,8 +45,8 @@ struct EmulatorOptions {
     fabric::FabricOptions fabric;
     std::size_t frame_size = 1514;  // largest frame, bytes; with trains the largest train
     std::size_t ring_frames = 4096;
-    std::uint16_t trimmed_bytes = 128;  // of a frame that is trimmed
-    fabric::Time spin = 60 * fabric::kMicrosecond;
+    std::uint16_t trimmed_bytes = 128;               // of a frame that is trimmed
+    fabric::Time spin = 200 * fabric::kMicrosecond;  // before an event, at most
 };
 
 // Counts since the start. Times in nanoseconds.
@@ -125,6 +126,8 @@ class Emulator final : public fabric::Edge, public fabric::Frames {
     void mend(StoredFrame& frame, const fabric::Packet& packet);
     void run_work();  // under mutex_
     void rest();
+    void watch(std::int64_t since, std::int64_t due);
+    void sleep(std::int64_t until);
 
     EmulatorOptions options_;
     Neighbours neighbours_;
@@ -139,6 +142,7 @@ class Emulator final : public fabric::Edge, public fabric::Frames {
     std::vector<std::uint32_t> sending_;  // cargo of the frames in the socket's batch
     std::vector<std::int64_t> due_;       // and when they should have left, ns; negative: any time
     Lateness lateness_;
+    SpinWindow spin_window_;
     EmulatorReport counts_;
     std::map<std::string, Capture> captures_;
     std::map<fabric::PortId, Capture*> captured_;

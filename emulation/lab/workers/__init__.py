@@ -8,6 +8,8 @@ python = "/opt/weft/bin/python"
 
 Lab(topology, workers=inventory.load(Path("inventory.toml")))
 
+Where a Ray cluster is up, it may choose the machines instead (ray_cluster.py).
+
 The fabric process stays one, so that the model stays one: what is spread is what hosts compute.
 docs/scale.md says how far that carries, and what comes after it.
 """

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from weft.emulation import LinkSpec, ScenarioError, Topology
 from weft.emulation.lab import FabricDied, Lab, LabError, fabric, reaper
-from weft.emulation.lab.workers import Worker, load
+from weft.emulation.lab.workers import Worker, load, ray_cluster
 from weft.emulation.lab.workers.inventory import place
 
 CABLE = 1e-3
@@ -61,6 +65,13 @@ def run_there(under: Lab, program: str, *arguments: str) -> str:
     """A Python program on the machine of the fabric."""
     words = [sys.executable, "-c", textwrap.dedent(program), *arguments]
     return under["h0"].run(words, timeout=200).stdout
+
+
+def lab_run(under: Lab, file: Path, workers: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """`weft lab run` on the machine of the fabric."""
+    weft = "from weft.emulation.lab.cli import app; app()"
+    words = [sys.executable, "-c", weft, "run", str(file), "--workers", workers, "--json"]
+    return under["h0"].run(words, timeout=200, check=False)
 
 
 LOOK = f"""
@@ -153,13 +164,163 @@ limit = "60s"
 """
 
 
+RAY_PORT = 6379
+STORE = 80 << 20
+"""Bytes of Ray's object store; it takes no less than 75 MB."""
+RAY_VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",  # else Ray decides by what it finds in the user's home
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
+
+
+@pytest.fixture(scope="module")
+def ray_nodes(under: Lab) -> Iterator[None]:
+    """A Ray cluster on the machines of `under`: a head without CPUs, two nodes of one each."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed (extra: ray)")
+    address = f"{under.hosts[0].ip}:{RAY_PORT}"
+    os.environ |= RAY_VARIABLES | {"RAY_ADDRESS": address}
+    with ExitStack() as stack:
+        for variable in (*RAY_VARIABLES, "RAY_ADDRESS"):
+            stack.callback(os.environ.pop, variable)
+        # Unix sockets are made below it, whose paths may have 107 bytes.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp"))
+        for number, host in enumerate(under.hosts):
+            role = [f"--address={address}"]
+            if number == 0:
+                role = ["--head", f"--port={RAY_PORT}", f"--temp-dir={folder}"]
+                role.append("--include-dashboard=false")
+            words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *role,
+                     f"--node-ip-address={host.ip}", f"--num-cpus={min(number, 1)}",
+                     f"--object-store-memory={STORE}", "--disable-usage-stats"]  # fmt: skip
+            said = stack.enter_context(tempfile.TemporaryFile())
+            node = host.popen(words, stdout=said, stderr=said, start_new_session=True)
+            stack.callback(_end, node)
+            # One after the other: their sockets are numbered in the folder that all three share.
+            until = time.monotonic() + 60
+            while len(list(Path(folder).glob("session_2*/sockets/raylet*"))) <= number:
+                # Not by seek(), which would move the node's own end as well.
+                words_so_far = os.pread(said.fileno(), 1 << 16, 0).decode()
+                assert node.poll() is None and time.monotonic() < until, words_so_far
+                time.sleep(0.1)
+        run_there(under, RAY_NODES)
+        yield
+
+
+def _end(node: subprocess.Popen[bytes]) -> None:
+    """`ray start --block` takes what it has started with it."""
+    node.terminate()
+    try:
+        node.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(node.pid, 9)
+        node.wait()
+
+
+def on_ray(test: Callable[..., None]) -> Callable[..., None]:
+    """One cluster for all of them: they share a process."""
+    return pytest.mark.xdist_group("ray")(pytest.mark.usefixtures("ray_nodes")(test))
+
+
+RAY_NODES = """
+    import time
+    import ray
+    ray.init(address="auto", log_to_driver=False, logging_level="error")
+    until = time.monotonic() + 90
+    while sum(node["Alive"] for node in ray.nodes()) < 3:
+        assert time.monotonic() < until, ray.nodes()
+        time.sleep(0.2)
+"""
+
+
+@on_ray
+def test_ray_places_hosts_on_its_nodes(under: Lab) -> None:
+    """Two bundles of one CPU, spread over the two nodes that have one: h0 and h1 on the first."""
+    program = f"""
+        import json
+        from weft.emulation import Topology
+        from weft.emulation.lab import Lab
+        from weft.emulation.lab.workers import ray_cluster
+        topology = Topology.leaf_spine(**{SMALL!r})
+        with ray_cluster.placed(2) as workers, \\
+             Lab(topology, workers=workers, tolerance=0.1) as lab:
+            pings = {{}}
+            for _ in range(3):  # a busy machine may lose one
+                pings |= {{f"{{a}} {{b}}": t for (a, b), t in lab.ping_all(timeout=5).items() if t}}
+            echo = lab["h1"].run(["cat"], check=False)
+            print(json.dumps({{
+                "pings": pings,
+                "placed": [worker.address for worker in workers],
+                "host": lab["h3"].cmd("echo $WEFT_LAB_HOST; ip -br -4 addr show eth0").split(),
+                "code": lab["h1"].popen(["sh", "-c", "exit 7"]).wait(60),
+                "killed": lab["h1"].popen(["sh", "-c", "kill -9 $$"]).wait(60),
+                "tunnels": lab.fidelity().tunnels,
+            }}))
+    """
+    found = json.loads(run_there(under, program))
+    assert sorted(found["placed"]) == [under.hosts[1].ip, under.hosts[2].ip]
+    assert len(found["pings"]) == 12
+    assert found["pings"]["h1 h2"] >= 8 * 200e-6 + 8 * CABLE
+    assert found["host"][0] == "h3" and found["host"][3] == "10.0.0.4/8"
+    assert found["code"] == 7 and found["killed"] == 128 + 9
+    assert len(found["tunnels"]) == 2
+
+
+@on_ray
+def test_what_ray_has_placed_ends_with_a_killed_lab(under: Lab) -> None:
+    program = """
+        import sys
+        from weft.emulation import Topology
+        from weft.emulation.lab import Lab
+        from weft.emulation.lab.workers import ray_cluster
+        with ray_cluster.placed() as workers, \\
+             Lab(Topology.dumbbell(left=1, right=1), workers=workers) as lab:
+            lab["h1"].popen(["sleep", "1000"])
+            print(*(lab.worker(host).facts["pid"] for host in (0, 1)), flush=True)
+            sys.stdin.read()
+    """
+    words = [sys.executable, "-c", textwrap.dedent(program)]
+    driver = under["h0"].popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert driver.stdout is not None and driver.stdin is not None
+    pids = driver.stdout.readline().split()
+    assert len(pids) == 2
+    driver.kill()
+    driver.wait()
+    until = time.monotonic() + 60
+    while any(Path(f"/proc/{int(pid)}").exists() for pid in pids):
+        assert time.monotonic() < until, "what Ray has placed outlives its lab"
+        time.sleep(0.1)
+    driver.stdout.close()
+    driver.stdin.close()
+
+
+@on_ray
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ("ray:3", "no room for 3 workers of one CPU each: 2 of its 3 nodes have CPUs, 2 in all"),
+        ("ray:none", "behind ray: stands a number of workers"),
+    ],
+)
+def test_ray_without_room_is_named(under: Lab, tmp_path: Path, workers: str, message: str) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(SCENARIO)
+    done = lab_run(under, file, workers)
+    assert done.returncode == 2 and message in done.stderr
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LabError, match=r"pip install 'weft\[ray\]'"), ray_cluster.placed():
+        pass
+
+
 @pytest.mark.parametrize("carrier", ["weft", "tcp"])
 def test_scenarios_run_on_workers(under: Lab, spread: Path, tmp_path: Path, carrier: str) -> None:
     file = tmp_path / "scenario.toml"
     file.write_text(SCENARIO.replace("tolerance", f'carrier = "{carrier}"\ntolerance'))
-    weft = "from weft.emulation.lab.cli import app; app()"
-    words = ["run", str(file), "--workers", str(spread), "--json"]
-    done = under["h0"].run([sys.executable, "-c", weft, *words], timeout=200, check=False)
+    done = lab_run(under, file, str(spread))
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert found["errors"] == [] and found["unfinished"] == 0
