@@ -1,8 +1,9 @@
 """Sums in a switch of a lab: puts the aggregation program to work, and its controller beside it.
 
 with Lab(topology, programs=[innet.program("s0")]) as lab:
-    with innet.controller(lab, "s0", at="h4") as controller:
-        lab["h0"].popen(command, env={"WEFT_INNET": controller.address})
+    with innet.controller(lab, "s0", at="h4", secrets=["s3cret"]) as controller:
+        env = {"WEFT_INNET": controller.address, "WEFT_SECRET": "s3cret"}
+        lab["h0"].popen(command, env=env)
 """
 
 from __future__ import annotations
@@ -32,10 +33,16 @@ def program(switch: str) -> Program:
 
 @contextmanager
 def controller(
-    lab: Lab, switch: str, at: str, most_slots: int = 128, routes: bool = True
+    lab: Lab,
+    switch: str,
+    at: str,
+    secrets: Sequence[str],
+    most_slots: int = 128,
+    routes: bool = True,
 ) -> Iterator[Controller]:
-    """The controller of `switch`, reachable at host `at`; with `routes`, the switch also forwards
-    what is between hosts. Hosts behind a neighbouring switch are at the port towards that."""
+    """The controller of `switch` for groups with these secrets, reachable at host `at`; with
+    `routes`, the switch also forwards what is between hosts. Hosts behind a neighbouring switch are
+    at the port towards that."""
     from weft.p4.aggregation import Controller, Jobs, Place
     from weft.p4.aggregation.wire import VALUES
 
@@ -54,7 +61,7 @@ def controller(
     listener.bind((lab[at].ip, 0))
     listener.listen(64)
     jobs = Jobs(run, Place(0, SWITCH_MAC, SWITCH_IP), values=VALUES)
-    with Controller(jobs, places, listener, most_slots) as made:
+    with Controller(jobs, places, listener, secrets, most_slots) as made:
         yield made
 
 

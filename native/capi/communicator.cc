@@ -40,6 +40,8 @@ CommunicatorOptions options_from(const weft_comm_options* given) {
     }
     options.innet_silence =
         weft::engine::milliseconds_from("WEFT_INNET_TIMEOUT_MS", options.innet_silence);
+    options.innet_pause =
+        weft::engine::milliseconds_from("WEFT_INNET_RETRY_MS", options.innet_pause);
     return options;
 }
 

@@ -11,9 +11,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "collectives/schedule.h"
+#include "collectives/switch_cost.h"
 
 namespace weft::collectives {
 
@@ -44,6 +46,7 @@ struct CostModel {
     double reduce_per_byte = 1.0 / 15e9;  // gamma
     double context_switch = 2e-6;         // of a processor that ranks share
     std::int32_t processors = 0;          // per host; 0: at least one for every rank
+    std::optional<SwitchCost> innet;      // where there is a switch that adds up
 };
 
 // Where the ranks are: hosts[r] is equal for ranks that share a host.

@@ -19,7 +19,9 @@ constexpr std::string_view kTitle = "weft costs 1";
 constexpr double kMost = 10;  // seconds, for anything: more is no measurement
 
 std::size_t figures(std::string_view item) {
-    return item == "shm" || item == "udp" ? 2 : item == "copy" || item == "reduce" ? 1 : 0;
+    return item == "shm" || item == "udp" || item == "innet" ? 2
+           : item == "copy" || item == "reduce"              ? 1
+                                                             : 0;
 }
 
 std::string path_in_cache() {
@@ -88,7 +90,7 @@ void CostFile::parse(std::string_view text) {
             values.push_back(value);
         }
         if (figures(item) == 0 || figures(item) != values.size()) {
-            refuse("\"" + line + "\" is none of: shm, udp with 2 figures, copy, reduce with 1");
+            refuse("\"" + line + "\" is none of: shm, udp, innet with 2 figures, copy, reduce with 1");
         }
         values_[item] = std::move(values);
     }
@@ -104,6 +106,10 @@ void CostFile::apply(CostModel& model) const {
             model.copy_per_byte = value[0];
         } else if (item == "reduce") {
             model.reduce_per_byte = value[0];
+        } else if (item == "innet") {
+            SwitchCost& cost = model.innet.emplace();
+            cost.round_trip = value[0];
+            cost.per_packet = value[1];
         } else {
             EdgeCost& edge = item == "shm" ? model.local : model.remote;
             edge.latency = value[0];

@@ -3,7 +3,8 @@
 // and the file decides from then on.
 //
 // One item a line: "shm LATENCY PER_BYTE", "udp LATENCY PER_BYTE" (seconds; seconds per byte),
-// "copy PER_BYTE", "reduce PER_BYTE", under the title line "weft costs 1".
+// "copy PER_BYTE", "reduce PER_BYTE", "innet ROUND_TRIP PER_PACKET" (of a switch that adds up), under
+// the title line "weft costs 1".
 #pragma once
 
 #include <map>
@@ -26,7 +27,7 @@ class CostFile {
     bool measures() const noexcept { return measures_; }
     // Where the figures came from, for people: "built-in figures", or the file.
     std::string source() const;
-    // "shm", "udp": what the class's two figures are; "copy", "reduce": one figure.
+    // "shm", "udp", "innet": two figures; "copy", "reduce": one figure.
     bool knows(std::string_view item) const { return values_.find(item) != values_.end(); }
     void set(std::string_view item, std::vector<double> values);
     // Lets the file's figures replace the model's.

@@ -17,6 +17,18 @@ namespace {
 constexpr std::size_t kSmallestSliced = 64 << 10;
 constexpr std::size_t kSmallestFinelySliced = 4 << 20;
 
+// Has no schedule: communicator/innet.h runs it.
+const Algorithm kInnet{.name = "innet",
+                       .reference = "Sapio et al., NSDI 2021",
+                       .growth = Growth::kLogarithmic,
+                       .collectives = collective_set(Collective::kAllReduce)};
+
+// The middle of the range of sizes that share a row: 3/4 of the next power of two (0, 1, 3, 6, 12).
+std::size_t middle_of_row(std::size_t bytes) {
+    const int width = static_cast<int>(std::bit_width(bytes));
+    return width < 2 ? bytes : std::size_t{3} << (width - 2);
+}
+
 std::vector<std::int32_t> slice_counts(std::size_t bytes) {
     if (bytes < kSmallestSliced) return {1};
     if (bytes < kSmallestFinelySliced) return {1, 4};
@@ -54,6 +66,8 @@ std::string format_bytes(std::size_t bytes) {
 
 // Why the first is faster than the second, in terms of what the model counts.
 std::string compare(const Candidate& first, const Candidate& second) {
+    if (first.algorithm == &kInnet) return "each rank sends its part once and receives the sum";
+    if (second.algorithm == &kInnet) return "no small packets one by one";
     const Estimate& a = first.estimate;
     const Estimate& b = second.estimate;
     if (a.messages < b.messages && a.sent_bytes <= b.sent_bytes) {
@@ -71,10 +85,35 @@ std::string compare(const Candidate& first, const Candidate& second) {
     return "a shorter critical path with the same traffic";
 }
 
+// One sentence on the choice.
+std::string why(const Explanation& all, const Candidate& chosen, bool asked) {
+    const auto named = [](const Candidate& each) {
+        return std::string(each.algorithm->name) + " at " + format_time(each.estimate.seconds);
+    };
+    const Candidate& best = all.candidates.front();
+    if (asked) {
+        const bool best_too = best.algorithm == chosen.algorithm;
+        return named(chosen) + ": an option asks for it" +
+               (best_too ? ""
+                         : "; " + std::string(best.algorithm->name) + " is predicted at " +
+                               format_time(best.estimate.seconds));
+    }
+    if (all.candidates.size() == 1) {
+        return named(chosen) + ": the only algorithm for " +
+               std::string(collective_name(all.collective));
+    }
+    return named(chosen) + " is predicted before " + named(all.candidates[1]) + ": " +
+           compare(chosen, all.candidates[1]);
+}
+
 }  // namespace
 
-Tuner::Tuner(CostModel model, Hosts hosts, std::map<Collective, std::string> overrides)
-    : model_(model), hosts_(std::move(hosts)), overrides_(std::move(overrides)) {
+Tuner::Tuner(CostModel model, Hosts hosts, std::map<Collective, std::string> overrides,
+             bool innet_asked)
+    : model_(model),
+      hosts_(std::move(hosts)),
+      overrides_(std::move(overrides)),
+      innet_asked_(innet_asked) {
     if (hosts_.empty()) throw Error(WEFT_ERR_INVALID, "tuner: a group needs at least 1 rank");
     for (const auto& [collective, name] : overrides_) find_algorithm(name, collective);
 }
@@ -131,10 +170,7 @@ const Tuner::Row& Tuner::row(Collective collective, std::size_t bytes) const {
     const int width = static_cast<int>(std::bit_width(bytes));
     const std::lock_guard guard(lock_);
     const auto [entry, is_new] = rows_.try_emplace({collective, width});
-    // The row's size is the middle of width's range, 3/4 of the next power of two (0, 1, 3, 6, 12
-    // ...).
-    if (is_new)
-        entry->second = evaluate(collective, width < 2 ? bytes : std::size_t{3} << (width - 2));
+    if (is_new) entry->second = evaluate(collective, middle_of_row(bytes));
     return entry->second;
 }
 
@@ -151,30 +187,39 @@ Tuner::Choice Tuner::choose(Collective collective, std::size_t bytes) const {
     return {std::string(chosen.algorithm->name), chosen.slices};
 }
 
-Explanation Tuner::explain(Collective collective, std::size_t bytes) const {
-    const Row& candidates = row(collective, bytes);
-    const Candidate& chosen = pick(candidates, collective);
+bool Tuner::by_switch(std::size_t bytes, std::size_t element) const {
+    if (innet_asked_) return true;
+    if (!model_.innet || overrides_.contains(Collective::kAllReduce)) return false;
+    return estimate(*model_.innet, middle_of_row(bytes) / element).seconds <
+           row(Collective::kAllReduce, bytes).front().estimate.seconds;
+}
+
+Explanation Tuner::explain(Collective collective, std::size_t bytes, bool switch_on) const {
+    Row candidates = row(collective, bytes);
+    Candidate chosen = pick(candidates, collective);
+    const bool innet = switch_on && model_.innet && collective == Collective::kAllReduce;
+    const std::size_t elements = middle_of_row(bytes) / 4;
+    if (innet) {
+        const Candidate summed{&kInnet, 1, estimate(*model_.innet, elements)};
+        const auto later = std::ranges::upper_bound(
+            candidates, summed.estimate.seconds, {},
+            [](const Candidate& each) { return each.estimate.seconds; });
+        candidates.insert(later, summed);
+        if (by_switch(bytes, 4)) chosen = summed;
+    }
     Explanation result{.collective = collective,
                        .size = static_cast<std::int32_t>(hosts_.size()),
                        .bytes = bytes,
-                       .candidates = candidates,
+                       .candidates = std::move(candidates),
                        .chosen = std::string(chosen.algorithm->name),
                        .slices = chosen.slices,
                        .reason = {}};
-    const std::string own = result.chosen + " at " + format_time(chosen.estimate.seconds);
-    if (overrides_.contains(collective)) {
-        result.reason = own + ": an option asks for it";
-        if (&chosen != &candidates.front()) {
-            result.reason += "; " + std::string(candidates.front().algorithm->name) +
-                             " is predicted at " + format_time(candidates.front().estimate.seconds);
-        }
-    } else if (candidates.size() == 1) {
-        result.reason =
-            own + ": the only algorithm for " + std::string(collective_name(collective));
-    } else {
-        const Candidate& next = candidates[1];
-        result.reason = own + " is predicted before " + std::string(next.algorithm->name) + " at " +
-                        format_time(next.estimate.seconds) + ": " + compare(chosen, next);
+    const bool asked =
+        overrides_.contains(collective) || (innet_asked_ && chosen.algorithm == &kInnet);
+    result.reason = why(result, chosen, asked);
+    if (innet) {
+        result.reason += (chosen.algorithm == &kInnet ? "; bound by " : "; innet is bound by ") +
+                         what_bounds(*model_.innet, elements);
     }
     return result;
 }

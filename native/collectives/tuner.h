@@ -44,12 +44,19 @@ class Tuner {
     static constexpr std::int32_t kSimulated = 16;
 
     // `overrides`: collective -> algorithm name, which is then always chosen (names are checked:
-    // Error(INVALID)).
-    Tuner(CostModel model, Hosts hosts, std::map<Collective, std::string> overrides = {});
+    // Error(INVALID)). `innet_asked`: all sums that the switch can do go there.
+    Tuner(CostModel model, Hosts hosts, std::map<Collective, std::string> overrides = {},
+          bool innet_asked = false);
 
     // `bytes`: of the larger of input and output per rank. Thread-safe.
     Choice choose(Collective collective, std::size_t bytes) const;
-    Explanation explain(Collective collective, std::size_t bytes) const;
+    // Whether the switch does a sum of `bytes` sooner than the schedule that choose() names.
+    bool by_switch(std::size_t bytes, std::size_t element) const;
+    // Of 4-byte elements. `switch_on`: there is one, if the model knows its cost.
+    Explanation explain(Collective collective, std::size_t bytes, bool switch_on = true) const;
+
+    const CostModel& model() const noexcept { return model_; }
+    const Hosts& hosts() const noexcept { return hosts_; }
 
   private:
     using Row = std::vector<Candidate>;
@@ -63,6 +70,7 @@ class Tuner {
     CostModel model_;
     Hosts hosts_;
     std::map<Collective, std::string> overrides_;
+    bool innet_asked_;
     mutable std::mutex lock_;
     mutable std::map<std::pair<Collective, int>, Row>
         rows_;  // by bit width of the size; rows never move

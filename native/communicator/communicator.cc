@@ -127,7 +127,6 @@ void Communicator::close() {
             notices_.clear();
             flat_.reset();
             aggregation_.reset();
-            innet_lease_ = InnetSocket();
         }
     });
 }
@@ -232,10 +231,15 @@ bool Communicator::by_switch(const Arguments& arguments, const OperationOptions&
                             "\" knows no aggregation switch; give WEFT_INNET=host:port of its "
                             "controller (or the option innet=host:port)");
         }
-    } else if (!options.algorithm.empty() || options_.algorithms.contains(arguments.collective)) {
+    }
+    if (aggregation_ == nullptr || !Aggregation::suits(arguments)) {
         return false;
     }
-    return aggregation_ != nullptr && Aggregation::suits(arguments);
+    if (!options.algorithm.empty() || options_.algorithms.contains(arguments.collective)) {
+        return options.algorithm == "innet";
+    }
+    const std::size_t element = weft_dtype_size(arguments.dtype);
+    return tuner_->by_switch(arguments.count * element, element);
 }
 
 bool Communicator::fits_flat(const Arguments& arguments,
@@ -254,6 +258,9 @@ std::shared_ptr<Operation> Communicator::start(Arguments arguments,
         operation = std::make_shared<FlatRun>(shared_from_this(), *flat_, deadline(options.timeout),
                                               std::move(arguments), FlatState{});
     } else {
+        if (by_switch) {
+            ask_for_switch();
+        }
         const collectives::Tuner::Choice choice = choose(arguments, options);
         auto plan =
             plans_.get(choice.algorithm, arguments.collective, arguments.root, choice.slices);
@@ -275,6 +282,17 @@ std::shared_ptr<Operation> Communicator::start(Arguments arguments,
     }
     context_->engine().submit(operation, options.background);
     return operation;
+}
+
+// Rank 0 asks while the call takes its course.
+void Communicator::ask_for_switch() {
+    if (rank_ != 0 || !aggregation_->admission().ask_now()) {
+        return;
+    }
+    engine::Engine& engine = context_->engine();
+    const auto ask = aggregation_->admission().make_ask(shared_from_this());
+    engine.call([&] { aggregation_->admission().asked(ask); });
+    engine.submit(ask, true);
 }
 
 void Communicator::run(const Arguments& arguments, const OperationOptions& options) {
@@ -385,37 +403,43 @@ collectives::Tuner::Choice Communicator::choose(const Arguments& a,
 }
 
 std::string Communicator::explain(Collective collective, std::size_t bytes) const {
-    std::string schedules = collectives::to_json(tuner_->explain(collective, bytes));
+    const bool sums = collective == Collective::kAllReduce && !options_.innet.empty();
+    bool on = false;
+    const std::string state = sums ? switch_state(on) + ", " : "";
+    std::string schedules = collectives::to_json(tuner_->explain(collective, bytes, on));
+    schedules.insert(1, state);
     const Arguments typical{.collective = collective,
                             .count = bytes / static_cast<std::size_t>(size())};
-    const auto otherwise = [&](std::string_view chosen, const std::string& reason) {
-        return "{\"collective\":\"" + std::string(collective_name(collective)) +
-               "\",\"size\":" + std::to_string(size()) + ",\"bytes\":" + std::to_string(bytes) +
-               ",\"chosen\":\"" + std::string(chosen) + "\",\"slices\":1,\"reason\":\"" + reason +
-               "\",\"candidates\":[],\"otherwise\":" + schedules + "}";
-    };
-    const bool boards = fits_flat(typical, {}) && bytes <= FlatBoard::kCapacity;
-    const bool given_up =
-        aggregation_ != nullptr && context_->engine().call([this] { return aggregation_->off(); });
-    if (!boards && collective == Collective::kAllReduce && aggregation_ != nullptr && !given_up &&
-        !options_.algorithms.contains(collective)) {
-        const InnetGrant& grant = aggregation_->grant();
-        return otherwise("innet", "the switch adds up f32, bf16 and i32 in " +
-                                      std::to_string(grant.slots) + " slots of " +
-                                      std::to_string(grant.values) +
-                                      " values; other types, and all if it dies, go as below");
-    }
-    if (collective == Collective::kAllReduce && (given_up || !innet_refusal_.empty())) {
-        const std::string why = given_up ? "given up: the switch fell silent in mid-operation"
-                                         : "refused: " + innet_refusal_;
-        schedules.insert(1, "\"innet\": \"" + why + "\", ");
-    }
-    if (!boards) {
+    if (!fits_flat(typical, {}) || bytes > FlatBoard::kCapacity) {
         return schedules;
     }
-    return otherwise("boards",
-                     "all ranks are on this host and every contribution fits into a board of " +
-                         std::to_string(FlatBoard::kCapacity) + " bytes, so no message is needed");
+    return "{\"collective\":\"" + std::string(collective_name(collective)) +
+           "\",\"size\":" + std::to_string(size()) + ",\"bytes\":" + std::to_string(bytes) +
+           ",\"chosen\":\"boards\",\"slices\":1,\"reason\":\"all ranks are on this host and every "
+           "contribution fits into a board of " +
+           std::to_string(FlatBoard::kCapacity) +
+           " bytes, so no message is needed\",\"candidates\":[],\"otherwise\":" + schedules + "}";
+}
+
+// What became of the group's switch, as members of a JSON object.
+std::string Communicator::switch_state(bool& on) const {
+    if (aggregation_ == nullptr) {
+        on = false;
+        return "\"innet\": \"refused: " + innet_refusal_ + "\"";
+    }
+    return context_->engine().call([&] {
+        const Aggregation::Counts& counts = aggregation_->counts();
+        on = !aggregation_->off();
+        const InnetGrant& grant = aggregation_->grant();
+        return "\"innet\": \"" +
+               (on ? std::to_string(grant.slots) + " slots of " + std::to_string(grant.values) +
+                         " values"
+                   : aggregation_->admission().why()) +
+               "\", \"innet_calls\": {\"by_switch\": " + std::to_string(counts.by_switch) +
+               ", \"finished_without\": " + std::to_string(counts.finished) +
+               ", \"without\": " + std::to_string(counts.without) +
+               ", \"admissions\": " + std::to_string(counts.admissions) + "}";
+    });
 }
 
 void Communicator::register_schedule(const collectives::Schedule& schedule) {

@@ -44,6 +44,7 @@ struct CommunicatorOptions {
     std::string innet;
     bool innet_asked = false;                          // all_reduce=innet
     engine::Time innet_silence = 1 * engine::kSecond;  // until the switch is given up
+    engine::Time innet_pause = 1 * engine::kSecond;    // until its controller is asked again
 
     // "all_reduce=ring,all_to_all=direct,plan=wrap_around,innet=10.0.0.9:22354"; throws
     // Error(INVALID) naming what it does not know.
@@ -98,13 +99,12 @@ class Communicator final : public engine::GroupHandler,
     void close();
     // The error that ended the group, or null.
     ErrorPtr error() const;
-    // Which algorithm would run, and why (JSON).
+    // Which algorithm would run, and why; what became of the switch (JSON).
     std::string explain(Collective collective, std::size_t bytes) const;
 
     engine::Time default_timeout() const noexcept { return options_.timeout; }
     engine::Time innet_silence() const noexcept { return options_.innet_silence; }
-    // Rank 0 gives the slots back.
-    void end_innet_lease() noexcept { innet_lease_ = InnetSocket(); }
+    engine::Time innet_pause() const noexcept { return options_.innet_pause; }
 
     // ---- locked ----
     engine::Peer& peer(std::int32_t rank) const noexcept {
@@ -141,6 +141,13 @@ class Communicator final : public engine::GroupHandler,
     collectives::Tuner::Choice choose(const Arguments& arguments,
                                       const OperationOptions& options) const;
     void join_switch(engine::Time deadline);
+    void begin_aggregation(const InnetController& controller, std::vector<InnetPlace> places,
+                           InnetSocket socket, const OperationOptions& patience);
+    void learn_switch_cost(const OperationOptions& patience);
+    template <typename Value>
+    void tell_all(Value& value, const OperationOptions& patience);
+    void ask_for_switch();
+    std::string switch_state(bool& on) const;
     void make_tuner(std::int32_t processors, engine::Time deadline);
     void complete(const std::shared_ptr<GroupOperation>& operation);
 
@@ -159,8 +166,7 @@ class Communicator final : public engine::GroupHandler,
     ScratchPool scratch_;
     std::unique_ptr<FlatBoard> flat_;           // null: not all members are on this host
     std::unique_ptr<Aggregation> aggregation_;  // null: no switch
-    InnetSocket innet_lease_;                   // rank 0's
-    std::string innet_refusal_;
+    std::string innet_refusal_;                 // why there never will be one
     std::vector<GroupOperation*> running_;
     std::vector<std::unique_ptr<Notice>> notices_;
     ErrorPtr failure_;

@@ -18,6 +18,9 @@ namespace {
 
 using engine::Time;
 
+constexpr int kSumsMeasured = 3;             // the least of their times counts: noise only adds
+constexpr std::size_t kRoundsMeasured = 4;   // of all slots, in a long one
+
 std::uint64_t fingerprint(const std::string& text) {
     return wire::siphash({}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
@@ -113,7 +116,6 @@ void Communicator::join_switch(Time deadline) {
     InnetPlace mine;
     InnetSocket socket = controller.open_socket(mine);
     std::vector<InnetPlace> places(members_.size());
-    InnetGrant grant;
     OperationOptions patience;
     patience.timeout = std::max<Time>(deadline - engine::clock_now(), 1);
     try {
@@ -122,29 +124,102 @@ void Communicator::join_switch(Time deadline) {
              .output = reinterpret_cast<std::byte*>(places.data()),
              .count = sizeof mine},
             patience);
-        if (rank_ == 0) {
-            const Time enough = std::min(patience.timeout / 2, 5 * engine::kSecond);
-            grant = controller.ask(places, engine::clock_now() + enough, innet_lease_);
+        const auto lost = std::ranges::find(places, 0U, &InnetPlace::ip);
+        if (lost != places.end()) {
+            innet_refusal_ = "rank " + std::to_string(lost - places.begin()) + " has no way to " +
+                             controller.host;
+        } else if (places.size() > innet::kMaxWorkers) {
+            innet_refusal_ = std::to_string(places.size()) + " ranks are more than the " +
+                             std::to_string(innet::kMaxWorkers) + " of a switch";
+        } else {
+            begin_aggregation(controller, std::move(places), std::move(socket), patience);
         }
-        run({.collective = Collective::kBroadcast,
-             .input = reinterpret_cast<const std::byte*>(&grant),
-             .output = reinterpret_cast<std::byte*>(&grant),
-             .count = sizeof grant},
-            patience);
     } catch (...) {
         close();
         throw;
     }
-    if (grant.granted != 0) {
-        context_->engine().call(
-            [&] { aggregation_ = std::make_unique<Aggregation>(*this, grant, std::move(socket)); });
-    } else {
-        grant.reason[sizeof grant.reason - 1] = '\0';
-        innet_refusal_ = grant.reason;
-        std::ranges::replace(innet_refusal_, '"', '\'');
-        std::ranges::replace(innet_refusal_, '\\', '/');
-        innet_lease_ = InnetSocket();
+}
+
+void Communicator::begin_aggregation(const InnetController& controller,
+                                     std::vector<InnetPlace> places, InnetSocket socket,
+                                     const OperationOptions& patience) {
+    auto made = std::make_unique<Aggregation>(*this, controller, std::move(places),
+                                              std::move(socket));
+    InnetAdmission& admission = made->admission();
+    InnetGrant grant;
+    if (rank_ == 0) {
+        const auto ask = admission.make_ask(shared_from_this());
+        complete(ask);
+        admission.asked(ask);
+        grant = admission.word(engine::clock_now());
     }
+    tell_all(grant, patience);
+    grant.reason[sizeof grant.reason - 1] = '\0';
+    context_->engine().call([&] {
+        made->admit(grant, sequence_);
+        aggregation_ = std::move(made);
+    });
+    learn_switch_cost(patience);
+}
+
+template <typename Value>
+void Communicator::tell_all(Value& value, const OperationOptions& patience) {
+    run({.collective = Collective::kBroadcast,
+         .input = reinterpret_cast<const std::byte*>(&value),
+         .output = reinterpret_cast<std::byte*>(&value),
+         .count = sizeof value},
+        patience);
+}
+
+// Measured once, like edges (measure.h), by sums of one packet and of many; rank 0's clock counts.
+void Communicator::learn_switch_cost(const OperationOptions& patience) {
+    collectives::CostModel model = tuner_->model();
+    collectives::SwitchCost& cost = model.innet.emplace();
+    collectives::CostFile file;
+    std::int32_t measures = 0;
+    const bool on = context_->engine().call([this] { return !aggregation_->off(); });
+    if (rank_ == 0) {
+        file = collectives::CostFile::open();
+        collectives::CostModel kept;
+        file.apply(kept);
+        cost = kept.innet.value_or(cost);
+        measures = on && file.measures() && !file.knows("innet") ? 1 : 0;
+    }
+    if (on) {
+        cost.slots = aggregation_->grant().slots;
+        cost.values = aggregation_->grant().values;
+    }
+    tell_all(measures, patience);
+    if (measures != 0) {
+        const std::size_t packets = kRoundsMeasured * cost.slots;
+        std::vector<float> data(packets * cost.values);
+        const auto best_of = [&](std::size_t count) {
+            Time best = INT64_MAX;
+            for (int i = 0; i < kSumsMeasured; ++i) {
+                const Time began = engine::clock_now();
+                OperationOptions by_switch = patience;
+                by_switch.algorithm = "innet";
+                run({.collective = Collective::kAllReduce,
+                     .input = reinterpret_cast<const std::byte*>(data.data()),
+                     .output = reinterpret_cast<std::byte*>(data.data()),
+                     .count = count,
+                     .dtype = WEFT_F32},
+                    by_switch);
+                best = std::min(best, engine::clock_now() - began);
+            }
+            return static_cast<double>(best) * 1e-9;
+        };
+        const double brief = best_of(1);
+        const double lengthy = best_of(data.size());
+        if (rank_ == 0 && context_->engine().call([this] { return !aggregation_->off(); })) {
+            cost.measured(brief, lengthy, packets);
+            file.set("innet", {cost.round_trip, cost.per_packet});
+            file.save();
+        }
+    }
+    tell_all(cost, patience);
+    tuner_ = std::make_unique<const collectives::Tuner>(model, tuner_->hosts(), options_.algorithms,
+                                                        options_.innet_asked);
 }
 
 // All ranks must choose alike, so only what all of them know may count: the members' addresses, the
@@ -172,6 +247,7 @@ void Communicator::make_tuner(std::int32_t processors, Time deadline) {
         std::make_shared<Measure>(shared_from_this(), deadline, std::move(costs), hosts);
     complete(measure);
     collectives::CostModel model = measure->model();
+    model.innet.reset();  // learnt when there is a switch
     model.processors = processors;
     tuner_ =
         std::make_unique<const collectives::Tuner>(model, std::move(hosts), options_.algorithms);

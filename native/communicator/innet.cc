@@ -4,12 +4,14 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 
 #include "communicator/communicator.h"
 #include "communicator/innet_reports.h"
+#include "communicator/innet_word.h"
 #include "communicator/signature.h"
 
 namespace weft::communicator {
@@ -77,6 +79,7 @@ void InnetRun::fail(const ErrorPtr& error) {
         return;
     }
     reports_.reset();
+    word_.reset();
     aggregation_.withdraw(*this);
     watch_all(false);
     leave(error);
@@ -96,6 +99,9 @@ std::vector<std::int32_t> InnetRun::waiting_for() const {
     }
     if (phase_ == Phase::kReports) {
         return reports_->missing();
+    }
+    if (phase_ == Phase::kWord) {
+        return {0};
     }
     std::vector<std::int32_t> ranks;
     for (std::uint32_t late = aggregation_.worker_.late(); late != 0; late &= late - 1) {
@@ -131,20 +137,12 @@ void InnetRun::finish_by_schedule() {
 
 // ---------------------------------------------------------------- the queue
 
-Aggregation::Aggregation(Communicator& group, const InnetGrant& grant, InnetSocket socket)
+Aggregation::Aggregation(Communicator& group, InnetController controller,
+                         std::vector<InnetPlace> members, InnetSocket socket)
     : group_(group),
-      grant_(grant),
+      admission_(std::move(controller), std::move(members), group.innet_pause()),
       socket_(std::move(socket)),
-      worker_(membership(group, grant), {.silence = group.innet_silence()}),
-      buffer_(kBatch * innet::packet_size(grant.values)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(grant.port);
-    address.sin_addr.s_addr = htonl(grant.ip);
-    // Nobody else's datagrams come in from now on. What fails here shows as a silent switch.
-    static_cast<void>(
-        connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
-}
+      worker_({}, {}) {}
 
 Aggregation::~Aggregation() {
     group_.context().engine().remove_poller(*this, socket_.get());
@@ -153,6 +151,28 @@ Aggregation::~Aggregation() {
             group_.peer(drain->from).channel().cancel(drain->transfer);
         }
     }
+}
+
+void Aggregation::admit(const InnetGrant& grant, std::uint32_t from) {
+    const engine::Time now = engine::clock_now();
+    admission_.heard(grant, now);
+    if (grant.granted == 0) {
+        return;
+    }
+    grant_ = grant;
+    worker_ = Worker(membership(group_, grant), {.silence = group_.innet_silence()});
+    buffer_.resize(kBatch * innet::packet_size(grant.values));
+    unsent_first_ = unsent_end_ = 0;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(grant.port);
+    address.sin_addr.s_addr = htonl(grant.ip);
+    // Nobody else's datagrams come in from now on. What fails here shows as a silent switch.
+    static_cast<void>(
+        connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
+    off_ = false;
+    from_ = from;
+    ++counts_.admissions;
 }
 
 bool Aggregation::suits(const Arguments& a) noexcept {
@@ -180,19 +200,52 @@ void Aggregation::withdraw(InnetRun& run) {
 
 // Sets the first of the queue going; those that do without the switch leave at once.
 void Aggregation::next() {
-    engine::Engine& engine = group_.context().engine();
-    while (!queue_.empty() && off_) {
+    group_.context().engine().remove_poller(*this, socket_.get());
+    while (!queue_.empty()) {
         InnetRun& run = *queue_.front();
+        if (off_ && run.phase_ == InnetRun::Phase::kSwitch && admission_.word_is_due() &&
+            !hear_word(run)) {
+            return;
+        }
+        if (!off_) {
+            begin(run);
+            return;
+        }
         queue_.pop_front();
+        done_ = run.sequence() + 1;
+        ++counts_.without;
         run.finish_by_schedule();
     }
-    engine.remove_poller(*this, socket_.get());
-    if (queue_.empty()) {
-        return;
+}
+
+// Rank 0 says it, and goes on at once; the others wait for it: false.
+bool Aggregation::hear_word(InnetRun& run) {
+    run.phase_ = InnetRun::Phase::kWord;
+    if (group_.rank() != 0) {
+        run.word_ = std::make_unique<InnetRun::Word>(run);
+        run.word_->post();
+        return false;
     }
-    engine.add_poller(*this, socket_.get());
-    InnetRun& run = *queue_.front();
-    if (suspect_ && static_cast<std::int32_t>(run.sequence() - suspect_from_) >= 0) {
+    const InnetGrant word = admission_.word(engine::clock_now());
+    const std::string bytes(reinterpret_cast<const char*>(&word), sizeof word);
+    for (std::int32_t rank = 1; rank < group_.size(); ++rank) {
+        group_.context().mesh().send_detached(group_.peer(rank), InnetRun::Word::tag(run),
+                                              run.signature(), bytes);
+    }
+    admit(word, run.sequence());
+    return true;
+}
+
+void Aggregation::heard_word(InnetRun& run, const InnetGrant& word) {
+    run.word_.reset();
+    admit(word, run.sequence());
+    next();
+}
+
+void Aggregation::begin(InnetRun& run) {
+    run.phase_ = InnetRun::Phase::kSwitch;
+    group_.context().engine().add_poller(*this, socket_.get());
+    if (is_suspect(run.sequence())) {
         begin_reports(run);
     } else {
         worker_.start(run.call(), engine::clock_now());
@@ -285,6 +338,7 @@ void Aggregation::look() {
     switch (worker_.state()) {
         case Worker::State::kDone:
             done_ = run.sequence() + 1;
+            ++counts_.by_switch;
             queue_.pop_front();
             run.finish_by_switch();
             next();
@@ -313,18 +367,26 @@ void Aggregation::report_unmatched(std::int32_t from, const datapath::Tag& tag,
     // Relative to the first call that is not done here; sequences have 23 bits in messages.
     const auto ahead = static_cast<std::int32_t>((sequence - done_) << 9) >> 9;
     const std::uint32_t call = done_ + static_cast<std::uint32_t>(ahead);
-    InnetRun* front = queue_.empty() ? nullptr : queue_.front();
-    if (ahead >= 0) {
-        if (front != nullptr && front->sequence() == call) {
-            if (front->phase_ == InnetRun::Phase::kSwitch) {
-                begin_reports(*front);
-            }
-        } else if (!suspect_) {
-            suspect_ = true;
-            suspect_from_ = call;
-        }
-        return;  // its bytes are taken by the receive that begin_reports posts
+    if (ahead < 0) {
+        answer_done(from, tag, signature, size);
+    }  // else its bytes are taken by the receive that begin_reports posts
+    // What is late of an earlier grant says nothing of this one.
+    const bool news = ahead >= 0 || (!off_ && static_cast<std::int32_t>(call - from_) >= 0);
+    const std::uint32_t begins = ahead >= 0 ? call : call + 1;
+    if (news && !is_suspect(begins)) {
+        suspect_ = true;
+        suspect_from_ = begins;
     }
+    InnetRun* front = queue_.empty() ? nullptr : queue_.front();
+    if (!off_ && front != nullptr && front->phase_ == InnetRun::Phase::kSwitch &&
+        is_suspect(front->sequence())) {
+        begin_reports(*front);
+    }
+}
+
+// Who gave up on a call that is done here hears that it is.
+void Aggregation::answer_done(std::int32_t from, const datapath::Tag& tag, std::uint64_t signature,
+                              std::size_t size) {
     std::string answer(size, '\0');
     Report{.state = Report::kDone}.write(answer);
     group_.context().mesh().send_detached(group_.peer(from), tag, signature, std::move(answer));
@@ -339,14 +401,6 @@ void Aggregation::report_unmatched(std::int32_t from, const datapath::Tag& tag,
     drain.transfer.size = size;
     drain.transfer.observer = &drain;
     group_.peer(from).channel().recv(drain.transfer);
-    if (!suspect_) {
-        suspect_ = true;
-        suspect_from_ = call + 1;
-    }
-    if (front != nullptr && front->phase_ == InnetRun::Phase::kSwitch &&
-        static_cast<std::int32_t>(front->sequence() - suspect_from_) >= 0) {
-        begin_reports(*front);
-    }
 }
 
 void Aggregation::begin_reports(InnetRun& run) {
@@ -370,14 +424,17 @@ void Aggregation::begin_reports(InnetRun& run) {
 
 void Aggregation::conclude(InnetRun& run) {
     const bool stands = run.reports_->sums_stand();
-    if (!stands) {
+    done_ = run.sequence() + 1;
+    if (stands) {
+        suspect_ = true;
+        suspect_from_ = done_;
+    } else {
+        suspect_ = suspect_ && !is_suspect(run.sequence());  // of a later grant
         mend_output(run);
         off_ = true;
-        group_.end_innet_lease();
+        admission_.begin("given up: the switch fell silent in mid-operation", engine::clock_now());
     }
-    suspect_ = true;
-    suspect_from_ = run.sequence() + 1;
-    done_ = run.sequence() + 1;
+    ++(stands ? counts_.by_switch : counts_.finished);
     run.reports_.reset();
     queue_.pop_front();
     if (stands) {

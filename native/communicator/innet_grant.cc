@@ -2,25 +2,23 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <map>
-#include <optional>
 
 #include "datapath/error.h"
+#include "engine/secret.h"
 #include "innet/packet.h"
+#include "wire/siphash.h"
 
 namespace weft::communicator {
 namespace {
 
-constexpr std::size_t kLongestLine = 512;
 constexpr int kSlotsWanted = 128;
 
 template <typename Number>
@@ -37,63 +35,29 @@ std::string dotted(std::uint32_t ip) {
     return inet_ntop(AF_INET, &address, text, sizeof text);
 }
 
-std::optional<sockaddr_in> resolve(const InnetController& controller) {
-    addrinfo hints{};
-    hints.ai_family = AF_INET;
-    addrinfo* list = nullptr;
-    if (getaddrinfo(controller.host.c_str(), nullptr, &hints, &list) != 0) {
+std::string hex(std::uint64_t word) {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(word));
+    return text;
+}
+
+// Of a line that ends in " NAME=" and 16 hexadecimal digits: cuts that off and returns it.
+std::optional<std::uint64_t> take_last(std::string_view& line, std::string_view name) {
+    constexpr std::size_t kDigits = 16;
+    const std::string key = " " + std::string(name) + "=";
+    if (line.size() < key.size() + kDigits) {
         return std::nullopt;
     }
-    sockaddr_in address{};
-    std::memcpy(&address, list->ai_addr, sizeof address);
-    freeaddrinfo(list);
-    address.sin_port = htons(controller.port);
-    return address;
-}
-
-// Waits until the socket can be read or written; false at the deadline.
-bool ready(int fd, short events, engine::Time deadline) {
-    for (;;) {
-        const engine::Time left = deadline - engine::clock_now();
-        if (left <= 0) {
-            return false;
-        }
-        pollfd entry{.fd = fd, .events = events, .revents = 0};
-        const int timeout =
-            static_cast<int>(std::min<engine::Time>(left / engine::kMillisecond + 1, 1000));
-        const int found = ::poll(&entry, 1, timeout);
-        if (found > 0) {
-            return true;
-        }
-        if (found < 0 && errno != EINTR) {
-            return false;
-        }
+    const std::string_view rest = line.substr(0, line.size() - kDigits);
+    std::uint64_t word = 0;
+    const std::string_view digits = line.substr(rest.size());
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), word, 16);
+    if (!rest.ends_with(key) || error != std::errc{} || end != digits.data() + digits.size()) {
+        return std::nullopt;
     }
-}
-
-// The controller's first line, or nothing.
-std::string converse(int fd, const sockaddr_in& address, const std::string& request,
-                     engine::Time deadline) {
-    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-        (errno != EINPROGRESS || !ready(fd, POLLOUT, deadline))) {
-        return "";
-    }
-    if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) !=
-        static_cast<ssize_t>(request.size())) {
-        return "";
-    }
-    std::string line;
-    while (line.size() < kLongestLine && ready(fd, POLLIN, deadline)) {
-        char letter = 0;
-        if (recv(fd, &letter, 1, 0) != 1) {
-            return "";
-        }
-        if (letter == '\n') {
-            return line;
-        }
-        line += letter;
-    }
-    return "";
+    line = rest.substr(0, rest.size() - key.size());
+    return word;
 }
 
 }  // namespace
@@ -109,6 +73,14 @@ void InnetGrant::refuse(std::string_view why) noexcept {
     why.copy(reason, sizeof reason - 1);
 }
 
+std::string InnetGrant::why() const {
+    std::string text(reason, strnlen(reason, sizeof reason));
+    for (char& letter : text) {
+        letter = letter == '"' ? '\'' : letter == '\\' || letter < ' ' ? '/' : letter;
+    }
+    return text;
+}
+
 InnetController InnetController::parse(std::string_view text) {
     const std::size_t colon = text.rfind(':');
     const auto port = colon == std::string_view::npos
@@ -122,9 +94,23 @@ InnetController InnetController::parse(std::string_view text) {
     return {std::string(text.substr(0, colon)), *port};
 }
 
+std::optional<sockaddr_in> InnetController::resolve() const {
+    addrinfo hints{};
+    hints.ai_family = AF_INET;
+    addrinfo* list = nullptr;
+    if (getaddrinfo(host.c_str(), nullptr, &hints, &list) != 0) {
+        return std::nullopt;
+    }
+    sockaddr_in address{};
+    std::memcpy(&address, list->ai_addr, sizeof address);
+    freeaddrinfo(list);
+    address.sin_port = htons(port);
+    return address;
+}
+
 InnetSocket InnetController::open_socket(InnetPlace& place) const {
     place = {};
-    const auto controller = resolve(*this);
+    const auto controller = resolve();
     // A throw-away socket says which of our addresses faces the controller.
     const InnetSocket scout(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     InnetSocket made(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -147,30 +133,53 @@ InnetSocket InnetController::open_socket(InnetPlace& place) const {
     return made;
 }
 
-InnetGrant InnetController::ask(const std::vector<InnetPlace>& members, engine::Time deadline,
-                                InnetSocket& lease) const {
-    InnetGrant grant;
-    std::string request =
-        "weft-innet " + std::to_string(innet::kVersion) + " slots=" + std::to_string(kSlotsWanted);
+std::uint64_t innet_proof(std::string_view secret, std::string_view speaker,
+                          std::uint64_t controller_nonce, std::uint64_t caller_nonce,
+                          std::string_view line) {
+    const std::string words = std::string(speaker) + " " + hex(controller_nonce) + " " +
+                              hex(caller_nonce) + " " + std::string(line);
+    return wire::siphash(engine::derive_key(secret, "innt"),
+                         {reinterpret_cast<const std::uint8_t*>(words.data()), words.size()});
+}
+
+InnetTalk::InnetTalk(std::string secret, std::uint64_t nonce,
+                     const std::vector<InnetPlace>& members)
+    : secret_(std::move(secret)), nonce_(nonce) {
+    request_ = "weft-innet " + std::to_string(innet::kVersion) +
+               " slots=" + std::to_string(kSlotsWanted) + " workers";
     char separator = '=';
-    request += " workers";
-    for (std::size_t rank = 0; rank < members.size(); ++rank) {
-        if (members[rank].ip == 0) {
-            grant.refuse("rank " + std::to_string(rank) + " has no way to " + host);
-            return grant;
-        }
-        request += separator + dotted(members[rank].ip) + ":" + std::to_string(members[rank].port);
+    for (const InnetPlace& member : members) {
+        request_ += separator + dotted(member.ip) + ":" + std::to_string(member.port);
         separator = ',';
     }
-    const auto address = resolve(*this);
-    lease = InnetSocket(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const std::string line =
-        address ? converse(lease.get(), *address, request + "\n", deadline) : "";
-    if (line.empty()) {
-        grant.refuse("no controller answers at " + host + ":" + std::to_string(port));
-        return grant;
+    request_ += " nonce=" + hex(nonce_);
+}
+
+std::string InnetTalk::hear(std::string_view line) {
+    if (outcome_) {
+        return "";
     }
-    return parse_grant(line);
+    if (!controller_nonce_) {
+        controller_nonce_ = take_last(line, "nonce");
+        if (!controller_nonce_ || line != "weft-controller") {
+            refuse("no controller of an aggregation switch answers there");
+            return "";
+        }
+        const std::uint64_t proof =
+            innet_proof(secret_, "caller", *controller_nonce_, nonce_, request_);
+        return request_ + " proof=" + hex(proof) + "\n";
+    }
+    const auto proof = take_last(line, "proof");
+    if (!proof || *proof != innet_proof(secret_, "controller", *controller_nonce_, nonce_, line)) {
+        refuse("the controller does not know this group's secret (WEFT_SECRET)");
+    } else {
+        outcome_ = parse_grant(line);
+    }
+    return "";
+}
+
+void InnetTalk::refuse(std::string_view why) {
+    outcome_.emplace().refuse(why);
 }
 
 InnetGrant parse_grant(std::string_view line) {

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "communicator/innet_grant.h"
 #include "innet/worker.h"
 #include "python/areas.h"
 
@@ -127,6 +128,9 @@ void bind_values(py::module_& module) {
     module.def("exponent_of", [](std::string_view block, Type type) {
         return static_cast<int>(exponent_of(data(block), block.size() / size_of(type), type));
     });
+    module.def("proof", &communicator::innet_proof, py::arg("secret"), py::arg("speaker"),
+               py::arg("controller_nonce"), py::arg("caller_nonce"), py::arg("line"),
+               "What a controller and a group's rank 0 prove their lines with.");
     module.def("to_wire", &block_to_wire);
     module.def("from_wire", &block_from_wire);
 }

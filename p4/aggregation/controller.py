@@ -1,18 +1,21 @@
 """The service that groups ask for slots: a TCP port beside an aggregation switch.
 
-One line each way (`native/communicator/innet_grant.h`); a job lives as long as its connection. Only
-who is one of a job's workers may ask for it, and only hosts that the controller was told of can be
-workers.
+Three lines, proved with the group's secret (`native/communicator/innet_grant.h`); a job lives as
+long as its connection. Only who is one of a job's workers may ask for it, and only hosts that the
+controller was told of can be workers.
 """
 
 from __future__ import annotations
 
 import re
+import secrets as randomness
 import socket
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hmac import compare_digest
 
 from weft.p4.aggregation import wire
 from weft.p4.aggregation.jobs import Jobs, NoRoom, Place
@@ -20,17 +23,71 @@ from weft.p4.aggregation.jobs import Jobs, NoRoom, Place
 LONGEST_LINE = 4096
 PATIENCE = 5.0
 """Seconds in which a caller must have said what it wants."""
-_REQUEST = re.compile(rb"weft-innet (\d{1,5}) slots=(\d{1,5}) workers=([0-9.:,]+)\n")
+_REQUEST = re.compile(
+    rb"(weft-innet (\d{1,5}) slots=(\d{1,5}) workers=([0-9.:,]+) nonce=([0-9a-f]{16}))"
+    rb" proof=([0-9a-f]{16})\n"
+)
+_WORKER = re.compile(r"([0-9.]{7,15}):([0-9]{1,5})")
 
 
 class RefusedRequest(ValueError):
-    """A request that cannot be granted; the text goes back to the caller."""
+    """A request that cannot be granted; the text goes back to the caller. `kind`: how it counts."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a group wants, and that it knows one of the secrets."""
+
+    secret: str
+    nonce: int
+    slots: int
+    workers: Mapping[int, tuple[str, int]]
+    """By number: IPv4 address and UDP port."""
+
+    @classmethod
+    def parse(cls, line: bytes, nonce: int, secrets: Sequence[str]) -> Request:
+        """A caller's line, end and all; `nonce` is what it was told. Raises `RefusedRequest`."""
+        found = _REQUEST.fullmatch(line)
+        if found is None:
+            raise RefusedRequest("malformed", "that is no request for slots")
+        theirs = int(found[5], 16)
+        for secret in secrets:
+            own = proof(secret, "caller", nonce, theirs, found[1].decode())
+            if compare_digest(own.encode(), found[6]):
+                break
+        else:
+            raise RefusedRequest("proof", "the controller knows no such secret")
+        if int(found[2]) != wire.VERSION:
+            raise RefusedRequest(
+                "version", f"version {int(found[2])} is not the switch's, {wire.VERSION}"
+            )
+        workers = {}
+        for number, item in enumerate(found[4].decode().split(",")):
+            worker = _WORKER.fullmatch(item)
+            if worker is None or not 1 <= int(worker[2]) <= 0xFFFF:
+                raise RefusedRequest("malformed", f"{item} is no address and port")
+            workers[number] = (worker[1], int(worker[2]))
+        if len(workers) > wire.MAX_WORKERS:
+            raise RefusedRequest(
+                "malformed", f"{len(workers)} workers are more than {wire.MAX_WORKERS}"
+            )
+        return cls(secret, theirs, max(int(found[3]), 1), workers)
+
+
+def proof(secret: str, speaker: str, nonce: int, caller_nonce: int, line: str) -> str:
+    """16 hexadecimal digits."""
+    return f"{wire.innet.proof(secret, speaker, nonce, caller_nonce, line):016x}"
 
 
 class Controller:
     """Serves on `listener`, a listening TCP socket, until `close()`.
 
-    `hosts`: where each IPv4 address is. `most_slots`: of one job; who asks for more gets so many.
+    `hosts`: where each IPv4 address is. `secrets`: of the groups that may ask. `most_slots`: of one
+    job; who asks for more gets so many. `refused` counts callers by why they were turned away.
     """
 
     def __init__(
@@ -38,11 +95,16 @@ class Controller:
         jobs: Jobs,
         hosts: Mapping[str, Place],
         listener: socket.socket,
+        secrets: Sequence[str],
         most_slots: int = 128,
     ) -> None:
+        if not secrets:
+            raise ValueError("a controller without a secret would know no group")
         self.jobs = jobs
+        self.refused: Counter[str] = Counter()
         self._hosts = dict(hosts)
         self._listener = listener
+        self._secrets = tuple(secrets)
         self._most = most_slots
         self._lock = threading.Lock()
         self._callers: set[socket.socket] = set()
@@ -93,24 +155,13 @@ class Controller:
         job = None
         try:
             caller.settimeout(PATIENCE)
-            line = b""
-            while not line.endswith(b"\n") and len(line) < LONGEST_LINE:
-                piece = caller.recv(LONGEST_LINE - len(line))
-                if not piece:
-                    return
-                line += piece
-            try:
-                job, answer = self._grant(line, ip)
-            except (RefusedRequest, NoRoom) as refusal:
-                answer = f"refused {refusal}"
-            caller.sendall(answer.encode() + b"\n")
+            job = self._talk(caller, ip)
             # A caller whose host is gone is noticed, too.
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
             caller.settimeout(None)
-            if job is not None:
-                while caller.recv(LONGEST_LINE):
-                    pass
+            while job is not None and caller.recv(LONGEST_LINE):
+                pass
         except OSError:
             pass
         finally:
@@ -121,36 +172,59 @@ class Controller:
                 self._callers.discard(caller)
             caller.close()
 
-    def _grant(self, line: bytes, ip: str) -> tuple[int, str]:
-        found = _REQUEST.fullmatch(line)
-        if found is None:
-            raise RefusedRequest("that is no request for slots")
-        version, slots = int(found[1]), int(found[2])
-        if version != wire.VERSION:
-            raise RefusedRequest(f"version {version} is not the switch's, {wire.VERSION}")
-        workers = self._workers(found[3].decode())
+    def _talk(self, caller: socket.socket, ip: str) -> int | None:
+        """The job that came of it, if any."""
+        nonce = randomness.randbits(64)
+        caller.sendall(f"weft-controller nonce={nonce:016x}\n".encode())
+        job, secret, theirs = None, self._secrets[0], 0
+        try:
+            request = Request.parse(_line(caller), nonce, self._secrets)
+            secret, theirs = request.secret, request.nonce
+            job, answer = self._grant(request, ip)
+        except (RefusedRequest, NoRoom) as refusal:
+            with self._lock:
+                self.refused[refusal.kind if isinstance(refusal, RefusedRequest) else "room"] += 1
+            answer = f"refused {refusal}"
+        proved = f"{answer} proof={proof(secret, 'controller', nonce, theirs, answer)}\n"
+        try:
+            caller.sendall(proved.encode())
+        except OSError:
+            with self._lock:
+                if job is not None:
+                    self.jobs.remove(job)
+            raise
+        return job
+
+    def _grant(self, request: Request, ip: str) -> tuple[int, str]:
+        workers = {n: self._place(*where) for n, where in request.workers.items()}
         if ip not in {place.ip for place in workers.values()}:
-            raise RefusedRequest(f"{ip} is none of the job's workers")
+            raise RefusedRequest("stranger", f"{ip} is none of the job's workers")
         with self._lock:
             if self._closing:
-                raise RefusedRequest("the controller is closing")
+                raise RefusedRequest("closing", "the controller is closing")
             job = self.jobs.free_number()
-            grant = self.jobs.add(job, workers, min(max(slots, 1), self._most))
+            grant = self.jobs.add(job, workers, min(request.slots, self._most))
         own = self.jobs.own
         return job, (
             f"granted job={job} epoch={grant.epoch} slots={grant.slots} values={grant.values} "
             f"switch={own.ip}:{own.udp}"
         )
 
-    def _workers(self, text: str) -> dict[int, Place]:
-        workers = {}
-        for number, item in enumerate(text.split(",")):
-            ip, _, port = item.partition(":")
-            if ip not in self._hosts:
-                raise RefusedRequest(f"{ip} is not at this switch")
-            if not port.isdecimal() or not 1 <= int(port) <= 0xFFFF:
-                raise RefusedRequest(f"{item} has no port")
-            workers[number] = replace(self._hosts[ip], udp=int(port))
-        if len(workers) > wire.MAX_WORKERS:
-            raise RefusedRequest(f"{len(workers)} workers are more than {wire.MAX_WORKERS}")
-        return workers
+    def _place(self, ip: str, port: int) -> Place:
+        if ip not in self._hosts:
+            raise RefusedRequest("stranger", f"{ip} is not at this switch")
+        return replace(self._hosts[ip], udp=port)
+
+
+def _line(caller: socket.socket) -> bytes:
+    """What a caller says, up to the end of its line. Raises `RefusedRequest` if that never comes."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < LONGEST_LINE:
+        try:
+            piece = caller.recv(LONGEST_LINE - len(line))
+        except TimeoutError:
+            piece = b""
+        if not piece:
+            raise RefusedRequest("truncated", "the request broke off")
+        line += piece
+    return line

@@ -52,7 +52,7 @@ def _measure(
     except LabError as problem:
         raise Unavailable(str(problem)) from None
     processes: list[subprocess.Popen[str]] = []
-    with lab, innet.controller(lab, "s0", at=f"h{count}") as controller:
+    with lab, innet.controller(lab, "s0", f"h{count}", ["bench"]) as controller:
         try:
             for rank in range(count):
                 env = {

@@ -11,6 +11,8 @@ namespace {
 constexpr int kResetThreshold = 5;
 
 constexpr Time kDefaultTarget = 500 * kMicrosecond;
+// Chunks that may queue on each way: as many as a receiver lets pass between two acknowledgements.
+constexpr Time kQueuedChunks = 8;
 constexpr double kNsPerUs = static_cast<double>(kMicrosecond);
 
 }  // namespace
@@ -43,9 +45,20 @@ Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
 Time Swift::target_delay() const {
     const double scaling =
         scaling_range_ > 0 ? scaling_alpha_ / std::sqrt(cwnd_) + scaling_beta_ : 0;
-    const Time automatic = std::max(kDefaultTarget, minimum_rtt_ + minimum_rtt_ / 2);
-    const Time base = base_target_ != 0 ? base_target_ : automatic;
+    const Time base = base_target_ != 0 ? base_target_ : automatic_target();
     return base + hops_target_ + static_cast<Time>(std::clamp(scaling, 0.0, scaling_range_));
+}
+
+// How much longer a full chunk takes than a few bytes is what the links need to put it on the wire.
+// Where that is long, a window worth one and a half round trips is a handful of chunks: fewer than
+// the receiver acknowledges at once, with acknowledgements that wait behind the other direction's
+// chunks. Such a window runs dry again and again.
+Time Swift::automatic_target() const {
+    const bool both_measured = full_measured_ && brief_rtt_ != 0;
+    const Time on_the_wire =
+        both_measured ? std::max<Time>(minimum_rtt_ - brief_rtt_, 0) : Time{0};
+    return std::max({kDefaultTarget, minimum_rtt_ + minimum_rtt_ / 2,
+                     minimum_rtt_ + kQueuedChunks * on_the_wire});
 }
 
 void Swift::on_ack(const AckSample& sample, std::span<Path>) {
@@ -70,6 +83,9 @@ void Swift::on_ack(const AckSample& sample, std::span<Path>) {
 // Once full chunks were measured only they count: on a slow link small messages come back so much
 // sooner that their round trip would set a target which no full chunk can meet.
 void Swift::note_minimum(Time delay, bool full) {
+    if (!full && (brief_rtt_ == 0 || delay < brief_rtt_)) {
+        brief_rtt_ = delay;
+    }
     if (minimum_rtt_ == 0 || (full && !full_measured_)) {
         minimum_rtt_ = delay;
     } else if (full || !full_measured_) {

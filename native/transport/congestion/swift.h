@@ -8,10 +8,10 @@
 
 namespace weft::transport {
 
-// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is 500 us or one and a half times
-// the shortest delay of a full chunk, whichever is more, so that a network longer than that is not
-// strangled (but whoever never saw the network empty aims too high: give a target where fairness
-// counts); `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
+// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the most of 500 us, one and a half
+// times the shortest delay of a full chunk, so that a network longer than that is not strangled, and
+// room for the chunks between two acknowledgements on both ways of a slow link (but whoever never
+// saw the network empty aims too high: give a target where fairness counts); `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
 // section 3.1; `initial_window` (32), `min_window` (0.1), `max_window` (the sequence window),
 // chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1), `flow_scaling_max` (100),
 // section 3.5: the target rises by up to that much as the window falls from max to min, so that
@@ -32,6 +32,7 @@ class Swift final : public CongestionControl {
     bool can_decrease(Time now) const { return now - last_decrease_ >= rtt_; }
     void set_cwnd(double cwnd, Time now);
     void note_minimum(Time delay, bool full);
+    Time automatic_target() const;
 
     const double chunk_size_;
     const Time base_target_;  // 0: automatic
@@ -48,6 +49,7 @@ class Swift final : public CongestionControl {
     Time rtt_ = 0;                // last delay measured
     Time minimum_rtt_ = 0;        // shortest; 0: none yet
     bool full_measured_ = false;  // minimum_rtt_ is of full chunks
+    Time brief_rtt_ = 0;          // shortest of less than a chunk; 0: none yet
     Time last_decrease_;
     int timeouts_ = 0;  // in a row
 };

@@ -1,8 +1,10 @@
-"""Every state of how a group does without its switch (native/communicator/innet.h).
+"""Every state of how a group does without its switch, and comes back to it
+(native/communicator/innet.h, innet_admission.h).
 
-Two ranks and two calls, and three ranks and one call. The switch may die at any moment, its answers
-may be lost, and a rank may lose patience whenever it waits, rightly or not. Reports between ranks
-arrive, in any order.
+Two ranks and up to three calls, and three ranks and up to two. The switch may die at any moment, its
+answers may be lost, and a rank may lose patience whenever it waits, rightly or not. Rank 0 may come
+by a new grant at any moment once it does without. Reports and words between ranks arrive, in any
+order.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ class Rank:
     ended: tuple[str, ...] = ()  # by call: "switch" or "ring", "nothing" if there is no sum
     suspect_from: int = 99
     off: bool = False
+    without: int = 0  # calls since it does without
+    heard: int = 0  # the call of which it has heard rank 0's word
+    grant: int = 0
+    admitted: int = 1  # first call under this grant
 
     def end(self, how: str) -> Rank:
         how = "nothing" if how == "switch" and not self.has_sum else how
@@ -36,9 +42,11 @@ class Rank:
 @dataclass(frozen=True)
 class State:
     ranks: tuple[Rank, ...]
-    alive: bool = True
-    added: frozenset[tuple[int, int]] = frozenset()  # (call, rank)
-    committed: frozenset[tuple[int, int]] = frozenset()
+    alive: frozenset[int] = frozenset({0})  # grants that the switch knows of
+    offer: int = 0  # rank 0's newest grant
+    words: frozenset[tuple[int, int]] = frozenset()  # (call, grant), by rank 0 to all
+    added: frozenset[tuple[int, int, int]] = frozenset()  # (grant, call, rank)
+    committed: frozenset[tuple[int, int, int]] = frozenset()
     reports: frozenset[tuple[int, int, int, str]] = frozenset()  # to, from, call, what
 
     @property
@@ -55,13 +63,17 @@ class System:
     ranks: int
     calls: int
     flaw: str = ""
+    grants: int = 0  # how many more rank 0 may come by
+    cadence: int = 1  # every so many calls without a switch begin with a word
 
     def finished(self, s: State) -> bool:
         return all(r.call > self.calls for r in s.ranks)
 
     def steps(self, s: State) -> Iterator[State]:
-        if s.alive:
-            yield replace(s, alive=False)
+        for grant in s.alive:
+            yield replace(s, alive=s.alive - {grant})
+        if s.ranks[0].off and s.offer == s.ranks[0].grant < self.grants:
+            yield replace(s, offer=s.offer + 1, alive=s.alive | {s.offer + 1})
         for me, rank in enumerate(s.ranks):
             if rank.call <= self.calls:
                 yield from self.moves(s, me, rank)
@@ -70,38 +82,70 @@ class System:
 
     def moves(self, s: State, me: int, rank: Rank) -> Iterator[State]:
         call = rank.call
+        if rank.phase == IDLE and rank.off:
+            yield from self.without(s, me, rank)
+            return
         reporters = {m[1] for m in s.reports if m[0] == me and m[2] == call}
         if rank.phase == IDLE:
-            if rank.off:
-                yield self.put(s, me, replace(rank, phase=RING))
-            elif call >= rank.suspect_from or reporters:
+            if call >= rank.suspect_from or reporters:
                 yield self.report(s, me, rank)
             else:
-                added = s.added | {(call, me)}
+                added = s.added | {(rank.grant, call, me)}
                 yield replace(self.put(s, me, replace(rank, phase=DATA)), added=added)
-        all_added = all((call, r) in s.added for r in range(self.ranks))
-        all_committed = all((call, r) in s.committed for r in range(self.ranks))
+        all_added = all((rank.grant, call, r) in s.added for r in range(self.ranks))
+        all_committed = all((rank.grant, call, r) in s.committed for r in range(self.ranks))
+        alive = rank.grant in s.alive
         takes = rank.phase == DATA or (self.flaw == "no freeze" and rank.phase == REPORTED)
-        if takes and s.alive and all_added and not rank.has_sum:
+        if takes and alive and all_added and not rank.has_sum:
             full = replace(rank, has_sum=True, phase=FULL if rank.phase == DATA else rank.phase)
             if self.flaw == "no commit":
                 yield self.put(s, me, full.end("switch"))
             else:
-                yield replace(self.put(s, me, full), committed=s.committed | {(call, me)})
+                committed = s.committed | {(rank.grant, call, me)}
+                yield replace(self.put(s, me, full), committed=committed)
         hears = rank.phase == FULL or (self.flaw == "no freeze" and rank.has_sum)
-        if hears and s.alive and all_committed:
+        if hears and alive and all_committed:
             yield self.put(s, me, rank.end("switch"))
         if rank.phase in (DATA, FULL):  # loses patience, or hears that another did
             yield self.report(s, me, rank)
         if rank.phase == REPORTED:
             yield from self.conclude(s, me, rank)
 
+    def without(self, s: State, me: int, rank: Rank) -> Iterator[State]:
+        """A call that begins while there is no switch: by rank 0's word, if one is due."""
+        call = rank.call
+        due = (rank.without + 1) % self.cadence == 0 and rank.heard < call
+        if self.flaw == "own pace":  # whoever hears of a grant begins with it at once
+            news = [g for _, g in s.words if g > rank.grant]
+            due = due and me == 0
+            if news:
+                yield self.put(s, me, self.admitted(rank, news[0]))
+                return
+        if not due:
+            yield self.put(s, me, replace(rank, phase=RING, without=rank.without + 1))
+        elif me == 0:
+            said = replace(s, words=s.words | {(call, s.offer)})
+            yield self.put(said, me, self.admitted(rank, s.offer))
+        for about, grant in s.words if due and me != 0 else ():
+            if about == call:
+                yield self.put(s, me, self.admitted(rank, grant))
+
+    @staticmethod
+    def admitted(rank: Rank, grant: int) -> Rank:
+        rank = replace(rank, heard=rank.call)
+        if grant == rank.grant:
+            return rank
+        return replace(rank, grant=grant, admitted=rank.call, off=False, suspect_from=99, without=0)
+
     def answers(self, s: State, me: int, rank: Rank) -> Iterator[State]:
         for to, sender, about, what in s.reports:
             done = to == me and about < rank.call and what != "done"
             answer = (sender, me, about, "done")
             if done and answer not in s.reports and self.flaw != "no answer":
-                heard = replace(rank, suspect_from=min(rank.suspect_from, about + 1))
+                # What is late of an earlier grant says nothing of this one.
+                news = about >= rank.admitted and not rank.off
+                suspect_from = min(rank.suspect_from, about + 1) if news else rank.suspect_from
+                heard = replace(rank, suspect_from=suspect_from)
                 yield replace(self.put(s, me, heard), reports=s.reports | {answer})
 
     def report(self, s: State, me: int, rank: Rank) -> State:
@@ -118,7 +162,7 @@ class System:
             if set(said.values()) == {"complete"}:
                 yield self.put(s, me, suspicious.end("switch"))
             else:
-                yield self.put(s, me, replace(rank, phase=RING, off=True))
+                yield self.put(s, me, replace(rank, phase=RING, off=True, without=0))
 
     def ring(self, s: State) -> Iterator[State]:
         """Ends for all at once; nobody's part can be missing."""
@@ -130,20 +174,30 @@ class System:
         return replace(s, ranks=(*s.ranks[:me], rank, *s.ranks[me + 1 :]))
 
 
-def faulty(system: System) -> tuple[int, bool, bool]:
-    """How many states there are, and whether one is wrong, or one can never finish."""
+@dataclass(frozen=True)
+class Found:
+    states: int
+    wrong: bool = False
+    stuck: bool = False  # one can never finish
+    came_back: bool = False  # in one a call was summed by the switch under a later grant
+
+
+def search(system: System) -> Found:
     first = State((Rank(),) * system.ranks)
     seen, frontier = {first}, [first]
     before: dict[State, list[State]] = {}
     while frontier:
         state = frontier.pop()
         if state.wrong:
-            return len(seen), True, False
+            return Found(len(seen), wrong=True)
         for after in system.steps(state):
             before.setdefault(after, []).append(state)
             if after not in seen:
                 seen.add(after)
                 frontier.append(after)
+    came_back = any(
+        r.grant > 0 and "switch" in r.ended[r.admitted - 1 :] for s in seen for r in s.ranks
+    )
     reach = {s for s in seen if system.finished(s)}
     frontier = list(reach)
     while frontier:
@@ -151,18 +205,36 @@ def faulty(system: System) -> tuple[int, bool, bool]:
             if state not in reach:
                 reach.add(state)
                 frontier.append(state)
-    return len(seen), False, len(reach) < len(seen)
+    return Found(len(seen), stuck=len(reach) < len(seen), came_back=came_back)
 
 
 @pytest.mark.parametrize(("ranks", "calls"), [(2, 2), (3, 1)])
 def test_all_ranks_end_alike_and_from_every_state_all_can_end(ranks: int, calls: int) -> None:
-    states, wrong, stuck = faulty(System(ranks, calls))
-    assert states > 1000
-    assert not wrong
-    assert not stuck
+    found = search(System(ranks, calls))
+    assert found.states > 1000
+    assert not found.wrong
+    assert not found.stuck
+
+
+@pytest.mark.parametrize(
+    ("ranks", "calls", "grants", "cadence"),
+    [(2, 3, 1, 1), (2, 3, 2, 1), (2, 3, 1, 2), (3, 2, 1, 1)],
+)
+def test_all_ranks_come_back_to_the_switch_at_the_same_call(
+    ranks: int, calls: int, grants: int, cadence: int
+) -> None:
+    found = search(System(ranks, calls, grants=grants, cadence=cadence))
+    assert not found.wrong
+    assert not found.stuck
+    assert found.came_back
 
 
 @pytest.mark.parametrize("flaw", ["no commit", "no freeze", "no answer"])
 def test_the_search_finds_what_each_rule_is_for(flaw: str) -> None:
-    _, wrong, stuck = faulty(System(2 if flaw == "no freeze" else 3, 1, flaw))
-    assert wrong or stuck
+    found = search(System(2 if flaw == "no freeze" else 3, 1, flaw))
+    assert found.wrong or found.stuck
+
+
+def test_the_search_finds_why_ranks_come_back_at_a_call_and_not_when_they_hear() -> None:
+    found = search(System(2, 3, "own pace", grants=1))
+    assert found.wrong or found.stuck

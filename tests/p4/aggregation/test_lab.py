@@ -26,6 +26,7 @@ except CompilerError as problem:
 
 RANK = Path(__file__).parents[2] / "support" / "innet_rank.py"
 RANKS = 4
+SECRET = "what the ranks and the controller know"
 DEADLINE = 150.0
 PATIENCE = "4000"  # ms with a silent switch: a busy machine's switch may be silent for a while
 MakeLab = Callable[..., Lab]
@@ -47,10 +48,10 @@ class Ranks:
         self.processes: list[subprocess.Popen[str]] = []
         for rank in range(RANKS):
             environment = {
-                "RANK": str(rank), "WORLD_SIZE": str(RANKS), "WEFT_SECRET": "lab",
+                "RANK": str(rank), "WORLD_SIZE": str(RANKS), "WEFT_SECRET": SECRET,
                 "WEFT_RENDEZVOUS": f"{lab['h0'].ip}:29500", "WEFT_DATAPATHS": "udp",
                 "WEFT_INNET": controller.address, "WEFT_COSTS": "default",
-                "WEFT_INNET_TIMEOUT_MS": PATIENCE, **env,
+                "WEFT_INNET_TIMEOUT_MS": PATIENCE, "WEFT_ALGORITHMS": "all_reduce=innet", **env,
             }  # fmt: skip
             command = [sys.executable, str(RANK), *map(str, arguments)]
             self.processes.append(
@@ -100,7 +101,7 @@ def ranks(weft_lab: MakeLab) -> Iterator[Callable[..., tuple[Lab, Controller, Ra
         ) -> tuple[Lab, Controller, Ranks]:  # fmt: skip
             made = weft_lab(topology or star(), programs=[innet.program("s0")])
             controller = stack.enter_context(
-                innet.controller(made, "s0", at=f"h{RANKS}", most_slots=slots)
+                innet.controller(made, "s0", f"h{RANKS}", [SECRET], most_slots=slots)
             )
             if cells is not None:
                 controller.jobs.cells = cells
@@ -183,7 +184,7 @@ def test_a_killed_switch_in_mid_operation(weft_lab: MakeLab, tmp_path: Path) -> 
     router = Path(__file__).parents[3] / "p4" / "programs" / "router.p4"
     lab = weft_lab(topology, programs=[Program("s0", router, commands), innet.program("s1")])
     with (
-        innet.controller(lab, "s1", at=f"h{RANKS}") as controller,
+        innet.controller(lab, "s1", f"h{RANKS}", [SECRET]) as controller,
         Ranks(lab, controller, 6, 1_000_000) as group,
     ):
         assert group.line()["chosen"] == "innet"
@@ -246,10 +247,11 @@ def test_ddp_learns_as_over_gloo(weft_lab: MakeLab, tmp_path: Path) -> None:
         "c = train(int(sys.argv[1]), Path(sys.argv[2]), s, lambda step: None); "
         "print(json.dumps({k: v.losses for k, v in c.items()}))"
     )
-    with innet.controller(lab, "s0", at=f"h{RANKS}") as controller:
+    with innet.controller(lab, "s0", f"h{RANKS}", [SECRET]) as controller:
         env = {
-            "WEFT_INNET": controller.address, "WEFT_DATAPATHS": "udp",
+            "WEFT_INNET": controller.address, "WEFT_DATAPATHS": "udp", "WEFT_SECRET": SECRET,
             "WEFT_INNET_TIMEOUT_MS": PATIENCE, "GLOO_SOCKET_IFNAME": "eth0",
+            "WEFT_ALGORITHMS": "all_reduce=innet", "WEFT_COSTS": "default",
         }  # fmt: skip
         processes = [
             lab[f"h{rank}"].popen(
