@@ -34,6 +34,7 @@ PYBIND11_MODULE(_core, module) {
     weft::python::bind_fabric(module);
     weft::python::bind_innet(module);
     weft::python::bind_planner(module);
+    weft::python::bind_pruning(module);
     weft::python::bind_emulator(module);
     weft::python::bind_schedule(module);
     weft::python::bind_simulator(module);

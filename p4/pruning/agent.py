@@ -71,16 +71,16 @@ class WorkerAgent:
         """Octets of all rows of a run."""
         return sum(self._worker.take(run, u.table, u.columns, None).nbytes for u in uses)
 
-    def pack(self, flows: Sequence[Flow]) -> dict[int, float]:
-        """Makes all packets; seconds of CPU time by run."""
-        self._senders, seconds = [], {}
+    def pack(self, flows: Sequence[Flow]) -> dict[int, tuple[float, int]]:
+        """Makes all packets; seconds of CPU time and rows by run."""
+        self._senders, made = [], {}
         kind = GoBackNSender if self.setup.go_back_n else Sender
         for flow in flows:
             packed = self._worker.pack(flow.run, flow.one)
             sender = kind(flow.stream, packed.bodies, timeout_us=self.setup.timeout_us)
             self._senders.append((flow.run, sender))
-            seconds[flow.run] = packed.seconds
-        return seconds
+            made[flow.run] = packed.seconds, packed.made
+        return made
 
     def send(self, start: float, deadline: float) -> Sent:
         """Sends from `start` on until everything is acknowledged; times of time.monotonic."""
@@ -155,7 +155,7 @@ class MasterAgent:
     def requests(self) -> dict[str, Callable[..., Any]]:
         return {
             "listen": self.listen, "restarted": self.restarted, "collect": self.collect,
-            "fetch": self.fetch, "forget": self.forget,
+            "fetch": self.fetch, "restrict": self.restrict, "forget": self.forget,
         }  # fmt: skip
 
     def listen(self, listening: Sequence[Listen]) -> None:
@@ -198,6 +198,13 @@ class MasterAgent:
             if receipt is not None and port == wire.PORT:
                 self._socket.sendto(receipt[wire.BELOW :], (ip, wire.PORT))
 
+    def restrict(self, run: int, table: str) -> float:
+        """Tells every worker what survived; seconds."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(self._takers)) as pool:
+            self._take(pool, run, table, (), self._survivors[run, table], "restrict")
+        return time.monotonic() - began
+
     def fetch(
         self, run: int, uses: Sequence[plan.Use], recount: tuple[str, tuple[str, ...]] | None
     ) -> tuple[float, dict[str, str]]:
@@ -222,10 +229,13 @@ class MasterAgent:
 
     def _take(
         self, pool: ThreadPoolExecutor, run: int, table: str, columns: Sequence[str],
-        given: pa.Table | list[Any] | None,
+        given: pa.Table | list[Any] | None, how: str = "",
     ) -> pa.Table:  # fmt: skip
         """Of all workers at once: rows by number (a list, by worker), by key (a table), or all."""
-        how = "all" if given is None else "keyed" if isinstance(given, pa.Table) else "survivors"
+        if not how:
+            how = (
+                "all" if given is None else "keyed" if isinstance(given, pa.Table) else "survivors"
+            )
         request = Request(self.setup.token, run, table, tuple(columns), how)
 
         def one(number: int) -> pa.Table:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from weft.p4.pruning import plan
+from weft.p4.pruning import plan, wire
 from weft.p4.pruning.control import Installed, PruningSwitch
 from weft.p4.pruning.execute import Pass
 
@@ -30,17 +30,19 @@ class Wires:
     seed: int = 1
     deadline_us: float = 600e6
 
-    def bulk_us(self, bytes_by_worker: Sequence[int]) -> float:
+    def bulk_us(self, bytes_by_worker: Sequence[float]) -> float:
         """How long an ordinary transfer to the master takes: the slower of its two links."""
         slowest = max(bytes_by_worker, default=0) * 8e-3 / self.worker_gbps
         total = sum(bytes_by_worker) * 8e-3 / self.master_gbps
         return max(slowest, total) + 2 * self.delay_us
 
-    @property
-    def timeout_us(self) -> float:
-        """Until a packet is sent again: a full window of all workers at the master's link, and
-        some."""
-        return 200 + 20 * self.delay_us + 4 * self.jitter_us
+    def timeout_us(self, workers: int) -> float:
+        """Until a packet is sent again: twice what full windows of all workers take on their links
+        and the master's, and some. The switch lets a packet pass whole that it met before, so that
+        one sent again too early is one not pruned."""
+        window = wire.WINDOW * wire.FULL_BYTES * 8e-3
+        links = window / self.worker_gbps + workers * window / self.master_gbps
+        return 50 + 2 * links + 20 * self.delay_us + 4 * self.jitter_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Traffic:
     elapsed_us: float
     bytes_to_master: int
     packets: dict[int, int] = field(default_factory=dict)  # by run
+    packed: dict[int, int] = field(default_factory=dict)  # rows made into packets
     resent: dict[int, int] = field(default_factory=dict)
     prepare_s: dict[int, float] = field(default_factory=dict)  # the slowest worker's CPU time
 
@@ -87,6 +90,10 @@ class Cluster(Protocol):
         `restart_at_us`: when the switch loses power, after the first packet. Raises
         `TransferError` when a flow has no end in time.
         """
+
+    def restrict(self, run: int, table: str) -> float:
+        """The master tells every worker which of its rows survived, so that the run's next passes
+        are over those only; how many microseconds of the network that took."""
 
     def fetch(
         self, run: int, uses: Sequence[plan.Use], recount: tuple[str, tuple[str, ...]] | None

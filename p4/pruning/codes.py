@@ -14,10 +14,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from weft._native import _core
+
 U64 = npt.NDArray[np.uint64]
 TOP = (1 << 32) - 2
-_PIECE = 1 << 14
 _SIGN = np.uint64(1 << 63)
+#: Moves the one integer whose code is zero, which the switch skips, to where no table counts.
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Which rows have a value."""
+    if column.null_count == 0:
+        return np.ones(len(column), bool)
+    return np.asarray(pc.is_valid(column).to_numpy(), bool)
 
 
 def ordered(column: pa.ChunkedArray) -> tuple[U64, npt.NDArray[np.bool_]]:
@@ -28,7 +38,7 @@ def ordered(column: pa.ChunkedArray) -> tuple[U64, npt.NDArray[np.bool_]]:
     eight bytes (so different strings may be equal here). Raises `TypeError` for other types.
     """
     type_ = column.type
-    present = np.asarray(pc.is_valid(column).to_numpy(), bool)
+    present = valid(column)
     if pa.types.is_dictionary(type_):
         return ordered(column.cast(type_.value_type))
     if pa.types.is_floating(type_):
@@ -115,19 +125,14 @@ class Scale:
 
 def mix(values: U64) -> U64:
     """The finaliser of splitmix64 (Steele, Lea, Flood 2014): one to one, and well spread."""
-    x = values ^ (values >> np.uint64(30))
-    with np.errstate(over="ignore"):
-        x *= np.uint64(0xBF58476D1CE4E5B9)
-        x ^= x >> np.uint64(27)
-        x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
+    mixed: U64 = _core.pruning.mix(values)
+    return mixed
 
 
 def _identity(column: pa.ChunkedArray, salt: int) -> U64:
     """64 bits per value, NULLs as any; texts by a hash, floats by their own bytes."""
     if is_integral(column.type):
-        return mix(_integers(column).view(np.uint64))
+        return mix(_integers(column).view(np.uint64) ^ _ODD)
     if pa.types.is_floating(column.type):
         values = column.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0
         values = np.where(np.isnan(values), np.nan, values)  # one NaN
@@ -136,41 +141,20 @@ def _identity(column: pa.ChunkedArray, salt: int) -> U64:
         return _identity(column.cast(column.type.value_type), salt)
     if not is_text(column.type):
         raise TypeError(f"columns of type {column.type} have no 64 bit codes")
-    # In pieces that stay in a cache.
-    pieces = [c.slice(i, _PIECE) for c in column.chunks for i in range(0, len(c), _PIECE)]
-    return np.concatenate([np.zeros(0, np.uint64), *(_hashes(p, salt) for p in pieces)])
+    pieces = (_hashes(chunk, salt) for chunk in column.chunks)
+    return np.concatenate([np.zeros(0, np.uint64), *pieces])
 
 
 def _hashes(texts: pa.Array, salt: int) -> U64:
-    """A hash of each text: its words of eight octets, each mixed into what came before.
-
-    Salted, so that nobody can prepare two texts that meet.
-    """
+    """A hash of each text, by native/pruning: salted, so that nobody can prepare two that meet."""
     large = pa.types.is_large_string(texts.type) or pa.types.is_large_binary(texts.type)
     _, edges, octets = texts.buffers()
+    if edges is None:
+        return np.zeros(0, np.uint64)
     every = np.frombuffer(edges, np.int64 if large else np.int32)
-    offsets: npt.NDArray[np.int64] = every[texts.offset :][: len(texts) + 1].astype("i8")
-    first, end = (int(offsets[0]), int(offsets[-1])) if len(texts) else (0, 0)
-    at, left = offsets[:-1] - first, offsets[1:] - offsets[:-1]
-    # Zeros after the end, so that eight octets may be read at each of them.
-    used = np.frombuffer(octets or b"", np.uint8)[first:end]
-    padded = np.concatenate([used, np.zeros(8, np.uint8)])
-    words: U64 = np.ndarray((len(padded) - 7,), np.uint64, padded, strides=(1,))
-    state = mix(left.astype(np.uint64) ^ np.uint64(salt))
-    found, rows = state, np.flatnonzero(left > 0)
-    at, left, state = at[rows], left[rows], state[rows]
-    while len(rows):
-        word = words[at] & _FIRST_OCTETS[np.minimum(left, 8)]
-        with np.errstate(over="ignore"):
-            state = mix(state * np.uint64(0x9E3779B97F4A7C15) + word)
-        found[rows] = state
-        more = np.flatnonzero(left > 8)
-        rows, at, left, state = rows[more], at[more] + 8, left[more] - 8, state[more]
-    return found
-
-
-#: By how many octets of a word count.
-_FIRST_OCTETS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
+    mine = every[texts.offset :][: len(texts) + 1]
+    hashes: U64 = _core.pruning.hash_texts(mine, np.frombuffer(octets or b"", np.uint8), salt)
+    return hashes
 
 
 def check_key(type_: pa.DataType) -> None:
@@ -194,12 +178,14 @@ def key(columns: list[pa.ChunkedArray], salt: int = 0) -> U64:
     """
     if len(columns) == 1:
         made = _identity(columns[0], salt)
-        return np.where(np.asarray(pc.is_valid(columns[0]).to_numpy(), bool), made, np.uint64(0))
+        return (
+            made if columns[0].null_count == 0 else np.where(valid(columns[0]), made, np.uint64(0))
+        )
     made = np.zeros(len(columns[0]), np.uint64)
     for i, column in enumerate(columns):
         part = _identity(column, salt)
-        absent = np.asarray(pc.is_null(column).to_numpy(), bool)
-        part = np.where(absent, np.uint64(0x5851F42D4C957F2D), part)
+        if column.null_count:
+            part = np.where(valid(column), part, np.uint64(0x5851F42D4C957F2D))
         with np.errstate(over="ignore"):
             made = mix(made * np.uint64(0x9E3779B97F4A7C15) + part + np.uint64(i + 1))
     return made
@@ -207,6 +193,5 @@ def key(columns: list[pa.ChunkedArray], salt: int = 0) -> U64:
 
 def lanes(keys: U64, count: int) -> npt.NDArray[np.uint8]:
     """The lane of each key, of at most 256: equal keys meet in one lane."""
-    with np.errstate(over="ignore"):
-        spread = (keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-    return (spread % np.uint64(count)).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = _core.pruning.lanes(keys, count)
+    return found

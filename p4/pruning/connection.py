@@ -23,16 +23,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from weft.p4.pruning import execute, plan, tables, wire
+from weft.p4.pruning import plan, tables
 from weft.p4.pruning.cluster import Cluster, Task, Wires
 from weft.p4.pruning.control import Installed, NoRoom
 from weft.p4.pruning.costs import Costs, of_master
 from weft.p4.pruning.engine import DuckDB, Engine
 from weft.p4.pruning.execute import Job
 from weft.p4.pruning.network import VirtualCluster
+from weft.p4.pruning.optimizer import Optimizer
 from weft.p4.pruning.worker import Worker
-
-_ROW_WIRE_BYTES = (wire.HEADER_BYTES + 24) / wire.LANES + wire.ROW_BYTES
 
 
 @dataclass(slots=True)
@@ -49,6 +48,8 @@ class Report:
     delta: float = 0.0
     rows: dict[str, int] = field(default_factory=dict)
     survivors: dict[str, int] = field(default_factory=dict)
+    passes: int = 0  # through the switch
+    packed: int = 0  # rows that workers made packets of
     packets: int = 0
     resent: int = 0
     bytes_to_master: int = 0
@@ -115,18 +116,27 @@ class Connection:
     ) -> None:
         """Of tables whose fragments the cluster's workers have. `connect` is the way in."""
         self.wires = wires
-        self._delta, self._engine = delta, engine or DuckDB()
-        self._costs = costs or Costs()
-        # Estimates err: a slight gain is none. What hosts take is known less well than links are.
-        self._margin = 0.9 if costs is None else 0.7
+        self._engine = engine or DuckDB()
         self._tables, self.cluster, self._switch = dict(opened), cluster, cluster.switch
         self._workers = len(cluster.switch.workers)
         self._schemas = {
             name: {f.name: str(f.type) for f in t.schema} for name, t in self._tables.items()
         }
-        self._salt = int.from_bytes(hashlib.blake2b(b"%d" % seed, digest_size=8).digest(), "big")
+        salt = int.from_bytes(hashlib.blake2b(b"%d" % seed, digest_size=8).digest(), "big")
+        self._optimizer = Optimizer(
+            self._tables, self._switch, wires, costs or Costs(), delta, salt
+        )
         self._runs = itertools.count(1)
         self._lock = threading.Lock()
+
+    @property
+    def schemas(self) -> Mapping[str, Mapping[str, str]]:
+        """Types of columns by table."""
+        return self._schemas
+
+    def whole(self, table: str) -> pa.Table:
+        """A table as it was opened."""
+        return pa.concat_tables(self._tables[table].fragments)
 
     # ------------------------------------------------------------------------------ queries
 
@@ -191,22 +201,22 @@ class Connection:
         found = plan.analyse(query, self._schemas)
         kept = self._selectivity(found)
         with self._lock:
-            job, reason = self._choose(found, kept, None)
+            choice = self._optimizer.choose(found, kept, None)
         lines = []
         for use in found.uses:
             where = f" where {use.where} (workers)" if use.where else ""
             rows = self._tables[use.table].rows
             lines.append(f"table {use.table}: {rows} rows, {', '.join(use.columns)}{where}")
+        job = choice.job
         if job is None:
-            return "\n".join([*lines, f"switch: nothing, because {reason}"])
-        with_, without = self._estimate(found, job, kept)
+            return "\n".join([*lines, f"switch: nothing, because {choice.reason}"])
         sure = "always right" if job.delta == 0 else f"wrong with probability <= {job.delta:g}"
         lines.append(f"switch: {job.title}; {sure}")
         for table, share in job.keep.items():
             lines.append(f"expected of {table}: {1 - share:.1%} of the rows pruned")
         lines.append(
-            f"workers, network and master: {with_ / 1e3:.2f} ms expected, "
-            f"{without / 1e3:.2f} ms without"
+            f"workers, network and master: {choice.with_us / 1e3:.2f} ms expected, "
+            f"{choice.without_us / 1e3:.2f} ms without"
         )
         return "\n".join(lines)
 
@@ -214,54 +224,6 @@ class Connection:
 
     def _selectivity(self, query: plan.Query) -> dict[str, float]:
         return {u.table: self._tables[u.table].selectivity(u.where) for u in query.uses}
-
-    def _choose(
-        self, query: plan.Query, kept: Mapping[str, float], push: bool | None
-    ) -> tuple[Job | None, str]:
-        """The alternative that saves most, if any saves time (or must be taken)."""
-        if push is False:
-            return None, "the caller wants none"
-        best: tuple[float, Job] | None = None
-        reason = query.reason
-        for alternative in query.pushes:
-            try:
-                job = execute.prepare(
-                    alternative, self._tables, self._switch, self._delta, kept, self._salt
-                )
-            except (NoRoom, TypeError) as problem:
-                reason = str(problem)
-                continue
-            with_, without = self._estimate(query, job, kept)
-            if push or with_ < self._margin * without:
-                if best is None or with_ < best[0]:
-                    best = with_, job
-            else:
-                reason = f"{job.title} would not pay: {with_:.0f} us against {without:.0f} us"
-        return (best[1], "") if best else (None, reason)
-
-    def _estimate(
-        self, query: plan.Query, job: Job, kept: Mapping[str, float]
-    ) -> tuple[float, float]:
-        """Expected microseconds with and without the switch, of workers, network and master."""
-        wires, through = self.wires, 0.0
-        rows = {u.table: self._tables[u.table].rows * kept[u.table] for u in query.uses}
-        before = left = bytes_before = bytes_left = 0.0
-        for use in query.uses:
-            width = self._tables[use.table].width(use.columns)
-            some = rows[use.table] * job.keep.get(use.table, 1.0)
-            before, left = before + rows[use.table], left + some
-            bytes_before += rows[use.table] * width
-            bytes_left += some * (width + (wire.ID_BYTES if use.table in job.keep else 0))
-        for one in job.passes:
-            through += rows[one.table]
-        costs, share = self._costs, 1 / self._workers
-        up = through * share * (_ROW_WIRE_BYTES * 8e-3 / wires.worker_gbps + costs.per_row)
-        up += len(job.passes) * costs.per_pass
-        down = bytes_left * 8e-3 / wires.master_gbps
-        turns = (len(job.passes) + 1) * 6 * wires.delay_us
-        without = bytes_before * 8e-3 / wires.master_gbps + 2 * wires.delay_us
-        master = costs.master_per_row
-        return up + down + turns + left * master, without + before * master
 
     # ------------------------------------------------------------------------------ running
 
@@ -288,7 +250,8 @@ class Connection:
             u.table: self.cluster.choose(run.number, u.table, u.where) for u in query.uses
         }
         exactly = {n: r / max(self._tables[n].rows, 1) for n, r in report.rows.items()}
-        run.job, report.reason = self._choose(query, exactly, push)
+        choice = self._optimizer.choose(query, exactly, push)
+        run.job, report.reason = choice.job, choice.reason
         if run.job is None:
             return run
         job, count = run.job, self._workers
@@ -316,9 +279,14 @@ class Connection:
                     consumed = frozenset(p.number for p in run.job.passes if p.consume)
                     tasks.append(Task(run.number, run.installed, run.job.passes[step], consumed))
                     taking.append(run)
+            for task, run in zip(tasks, taking, strict=True):
+                if task.one.restricted:
+                    run.report.elapsed_us += self.cluster.restrict(run.number, task.one.table)
             traffic = self.cluster.transfer(tasks, restart_at_us if step == 0 else None)
             for run in taking:
                 report = run.report
+                report.passes += 1
+                report.packed += traffic.packed[run.number]
                 report.packets += traffic.packets[run.number]
                 report.resent += traffic.resent[run.number]
                 report.prepare_s += traffic.prepare_s[run.number]
@@ -369,6 +337,7 @@ def connect(
     seed: int = 1,
     go_back_n: bool = False,
     lab: float | None = None,
+    costs: Costs | None = None,
 ) -> Connection:
     """Opens tables for queries through a pruning switch.
 
@@ -380,8 +349,9 @@ def connect(
     comparison.
 
     `lab`: workers, switch and master as processes in a lab, its links slowed by that factor (at
-    least 1), instead of modelled links in virtual time; the planner then weighs what workers and
-    master compute, too. Raises `LabError` where no lab can be.
+    least 1), instead of modelled links in virtual time. Raises `LabError` where no lab can be.
+    `costs`: what workers and master take to compute, which the optimizer weighs; if not given,
+    they are measured for a lab, and nothing on modelled links.
     """
     if not 0 < delta < 1:
         raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
@@ -394,12 +364,11 @@ def connect(
     }
     parts = [{name: t.fragments[w] for name, t in opened.items()} for w in range(workers)]
     cluster: Cluster
-    costs = None
     if lab is None:
         cluster = VirtualCluster([Worker(part) for part in parts], wires, seed, go_back_n)
     else:
         from weft.p4.pruning.lab import LabCluster
 
         cluster, engine = LabCluster(parts, wires, lab, go_back_n), engine or DuckDB()
-        costs = Costs(*cluster.probe(), of_master(engine))
+        costs = costs or Costs(*cluster.probe(), of_master(engine))
     return Connection(opened, cluster, wires, delta=delta, engine=engine, seed=seed, costs=costs)

@@ -25,7 +25,7 @@ PROGRAMS = Path(__file__).parents[1] / "programs" / "pruning"
 #: CRC-32C (Castagnoli): the second hash, of another polynomial than the first (join.p4 says why).
 CASTAGNOLI = (0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, True, True)
 #: The sizes that the software switch is built with: columns w, and cells per lane of each pool.
-COLUMNS, CELLS, FILTER_CELLS, SKETCH_CELLS, SLOTS = 8, 4096, 65536, 4096, 64
+COLUMNS, CELLS, FILTER_CELLS, SKETCH_CELLS, SLOTS = 8, 4096, 65536, 16384, 64
 #: Why the switch refused packets: cells of its counter, as in `pipeline.p4`.
 REFUSALS = ("wrong version", "wrong epoch", "wrong sender")
 #: Per column: (first code, last code, comparisons that may hold).

@@ -1,4 +1,4 @@
-"""What hosts take to compute, measured by a probe, so that the planner can weigh it.
+"""What hosts take to compute, measured by probes, so that the optimizer can weigh it.
 
 On modelled links only the network takes time, and hosts cost nothing.
 """
@@ -6,54 +6,108 @@ On modelled links only the network takes time, and hosts cost nothing.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
+from weft.p4.pruning import plan
 from weft.p4.pruning.encoders import Keys
 from weft.p4.pruning.engine import Engine
 from weft.p4.pruning.execute import Pass
 from weft.p4.pruning.worker import Worker
 
-_FEW, _MANY = 2_000, 100_000
+_FEW, _MANY, _REPEATS = 10_000, 200_000, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The least and the most that something was seen to take, in microseconds."""
+
+    least: float = 0.0
+    most: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Microseconds: of a pass at a worker whatever its size, of each of its rows there, and of each
-    row that reaches the master."""
+    """Of a pass at a worker whatever its size, of each of its rows there, and of each row that
+    reaches the master, by the operator of its query."""
 
-    per_pass: float = 0.0
-    per_row: float = 0.0
-    master_per_row: float = 0.0
+    per_pass: Range = Range()
+    per_row: Range = Range()
+    master: Mapping[type[plan.Push], Range] = field(default_factory=dict)
+
+    def of_master(self, push: plan.Push) -> Range:
+        return self.master.get(type(push), Range())
+
+
+#: A query of each operator's kind.
+_PROBES: Mapping[type[plan.Push], str] = {
+    plan.Distinct: "SELECT DISTINCT k FROM probe",
+    plan.TopN: "SELECT k, v FROM probe ORDER BY v DESC LIMIT 250",
+    plan.GroupBest: "SELECT k, max(v) AS m FROM probe GROUP BY k",
+    plan.Having: "SELECT k, sum(v) AS s FROM probe GROUP BY k HAVING sum(v) > 1e9",
+    plan.Join: "SELECT a.v, b.v AS w FROM probe a JOIN other b ON a.i = b.i",
+    plan.Filter: "SELECT k FROM probe WHERE v < 0",
+    plan.Skyline: plan.skyline_sql("probe", {"v": True, "i": False}),
+}
 
 
 def _table(rows: int) -> pa.Table:
     number = np.arange(rows) * 7919 % 600
-    return pa.table({"k": [f"agent/{i}.{i % 7}" for i in number], "v": number * 0.5})
+    keys = pa.array([f"agent/{i}.{i % 7}" for i in range(600)]).take(pa.array(number))
+    values = np.random.default_rng(1).random(rows)
+    return pa.table({"k": keys, "v": values, "i": np.arange(rows) * 31 % rows})
 
 
-def of_worker() -> tuple[float, float]:
-    """Microseconds of CPU time: per pass, and per row."""
+def _times(once: Callable[[], float]) -> list[float]:
+    """Microseconds of several runs, after one that does not count."""
+    once()
+    return [1e6 * once() for _ in range(_REPEATS)]
+
+
+def _slope(few: list[float], many: list[float], rows: int) -> Range:
+    """Microseconds per row: what lies between two sizes cannot be less, or more."""
+    least, most = min(many) - max(few), max(many) - min(few)
+    return Range(max(0.0, least / rows), max(0.0, most / rows))
+
+
+def of_worker() -> tuple[Range, Range]:
+    """CPU time per pass, and per row of a text key, which costs more than a number."""
     taken = []
     for rows in (_FEW, _MANY):
         worker = Worker({"probe": _table(rows)})
-        worker.choose(0, "probe", None)
-        one = Pass(0, "probe", Keys(("k",), 1))
-        taken.append(min(worker.pack(0, one).seconds for _ in range(3)) * 1e6)
-    per_row = max(0.0, (taken[1] - taken[0]) / (_MANY - _FEW))
-    return max(0.0, taken[0] - per_row * _FEW), per_row
+
+        def once(worker: Worker = worker, rows: int = rows) -> float:
+            worker.choose(0, "probe", None)
+            seconds = worker.pack(0, Pass(0, "probe", Keys(("k",), 1), rows, 1.0, 1.0)).seconds
+            worker.forget(0)
+            return seconds
+
+        taken.append(_times(once))
+    few, many = taken
+    per_row = _slope(few, many, _MANY - _FEW)
+    return Range(
+        max(0.0, min(few) - per_row.most * _FEW), max(0.0, max(few) - per_row.least * _FEW)
+    ), per_row
 
 
-def of_master(engine: Engine) -> float:
-    """Microseconds per row of a query that groups."""
-    taken = []
-    for rows in (_FEW, _MANY):
-        tables, times = {"probe": _table(rows)}, []
-        for _ in range(3):
-            began = time.perf_counter()
-            engine('SELECT k, max(v) AS m FROM "probe" GROUP BY k', tables)
-            times.append((time.perf_counter() - began) * 1e6)
-        taken.append(min(times))
-    return max(0.0, (taken[1] - taken[0]) / (_MANY - _FEW))
+def of_master(engine: Engine) -> dict[type[plan.Push], Range]:
+    """Wall time per row of a query of each operator's kind, of all its tables' rows."""
+    found: dict[type[plan.Push], Range] = {}
+    probes = [(rows, _table(rows)) for rows in (_FEW, _MANY)]
+    for kind, sql in _PROBES.items():
+        taken: list[list[float]] = []
+        for _, table in probes:
+            tables = {"probe": table} | ({"other": table} if "other" in sql else {})
+
+            def once(sql: str = sql, tables: Mapping[str, pa.Table] = tables) -> float:
+                began = time.perf_counter()
+                engine(sql, tables)
+                return time.perf_counter() - began
+
+            taken.append(_times(once))
+        tables_read = 2 if "other" in sql else 1
+        found[kind] = _slope(taken[0], taken[1], (_MANY - _FEW) * tables_read)
+    return found

@@ -34,7 +34,7 @@ class Measured:
 
 
 def measure(rows: int, gbps: float, seed: int, folder: Path | None = None) -> list[Measured]:
-    """Every operator over the Big Data benchmark's tables; TPC-H's query 3 from `folder`."""
+    """Every operator over the Big Data benchmark's tables; TPC-H's queries from `folder`."""
     tables = workloads.big_data(rows, seed)
     wires = Wires(worker_gbps=gbps, master_gbps=gbps)
     found = []
@@ -50,7 +50,8 @@ def measure(rows: int, gbps: float, seed: int, folder: Path | None = None) -> li
         )
     if folder is not None:
         with connect(workloads.tpch(folder), wires=wires, seed=seed) as connection:
-            found.append(_compare("TPC-H Q3", *_both(connection, workloads.TPCH_Q3)))
+            for name, sql in workloads.TPCH.items():
+                found.append(_compare(f"TPC-H {name}", *_both(connection, sql)))
     return found
 
 

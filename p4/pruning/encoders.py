@@ -100,11 +100,10 @@ class Amounts:
 class JoinKeys:
     """JOIN: the key. A NULL meets nothing, so its row neither builds nor probes.
 
-    The one key whose code is 0 cannot build. It cannot ask either, so `probing` keeps its row.
+    The switch skips the one key whose code is 0: it does not build, and its row is kept.
     """
 
     keys: tuple[str, ...]
-    probing: bool
     salt: int
 
     @property
@@ -113,9 +112,8 @@ class JoinKeys:
 
     def __call__(self, rows: pa.Table) -> Encoded:
         columns = _columns(rows, self.keys)
-        made, lanes, usable = _split(codes.key(columns, self.salt))
-        whole = present(columns)
-        return made, lanes, whole if self.probing else usable & whole
+        made, lanes, _ = _split(codes.key(columns, self.salt))
+        return made, lanes, present(columns)
 
 
 @dataclass(frozen=True, slots=True)

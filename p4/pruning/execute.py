@@ -9,6 +9,7 @@ switch has too few free cells.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +23,27 @@ from weft.p4.pruning.encoders import Amounts, Best, Encoder, JoinKeys, Keys, Pla
 from weft.p4.pruning.tables import Table
 
 _MIN_CELLS = 8  # per lane; less is not worth a place
+_SKYLINE_LEFT = 0.02  # share of the rows; a guess on the safe side of what points do
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Rows of one table in one phase. Rows that `encode` leaves out are kept when `keep_rest`."""
+    """Rows of one table in one phase. Rows that `encode` leaves out are kept when `keep_rest`.
+
+    `restricted`: only rows that survived the table's last pass, which the master tells the workers.
+    What is expected: `rows` go through, a share `kept` of them reaches the master, and packets
+    carry `fill` of them.
+    """
 
     number: int
     table: str
     encode: Encoder
+    rows: float
+    kept: float
+    fill: float
     consume: bool = False
     keep_rest: bool = True
+    restricted: bool = False
 
 
 @dataclass(slots=True)
@@ -62,13 +73,13 @@ def prepare(push: plan.Push, tables: Mapping[str, Table], switch: PruningSwitch,
         case plan.GroupBest():
             return _group_best(push, tables[push.table], switch, delta, kept[push.table], salt)
         case plan.Having():
-            return _having(push, tables[push.table], switch, delta, salt)
+            return _having(push, tables[push.table], switch, delta, kept[push.table], salt)
         case plan.Join():
             return _join(push, tables, switch, kept, salt)
         case plan.Filter():
             return _filter(push, tables[push.table])
         case plan.Skyline():
-            return _skyline(push, tables[push.table], switch)
+            return _skyline(push, tables[push.table], switch, kept[push.table])
 
 
 def _cells(switch: PruningSwitch, pool: str, wanted: int) -> Share:
@@ -108,13 +119,14 @@ def _distinct(push: plan.Distinct, table: Table, switch: PruningSwitch, delta: f
     d, rows = share.size * wire.LANES, max(table.rows * kept, 1.0)
     hit = 1.0 if d * control.COLUMNS >= 2 * distinct else max(
         sizing.distinct_bound(distinct, d, control.COLUMNS), 0.0)  # fmt: skip
-    pruned = hit * max(0.0, 1 - distinct / rows)
+    left = 1 - hit * max(0.0, 1 - distinct / rows)
+    encode, fill = Keys(push.keys, salt), sizing.rows_per_packet(distinct, wire.LANES)
     return Job(
         f"DISTINCT on {', '.join(push.keys)}: d={d} w={control.COLUMNS} FIFO",
-        [Pass(0, push.table, Keys(push.keys, salt))],
+        [Pass(0, push.table, encode, rows, left, fill)],
         {0: Phase("distinct", (share.base, share.size))},
         [share],
-        {push.table: 1 - pruned},
+        {push.table: left},
         _fingerprint_delta(table, push.keys, distinct, d, delta),
     )
 
@@ -134,18 +146,19 @@ def _top_n(push: plan.TopN, table: Table, switch: PruningSwitch, delta: float, k
     if wanted <= switch.free("top_n_random"):
         share = switch.share("top_n_random", wanted)
         d = wanted * wire.LANES
+        left = 1 - sizing.top_n_bound(rows, d, control.COLUMNS)
         return Job(
             f"TOP {push.n} by {push.column}: randomised, d={d} w={control.COLUMNS}",
-            [Pass(0, push.table, encode)],
+            [Pass(0, push.table, encode, rows, left, wire.LANES)],
             {0: Phase("top_n_random", (share.base, share.size, exact))},
             [share],
-            {push.table: 1 - sizing.top_n_bound(rows, d, control.COLUMNS)},
+            {push.table: left},
             delta,
         )
     share = _slot(switch, "top_n_deterministic")
     return Job(
         f"TOP {push.n} by {push.column}: thresholds, w={control.COLUMNS}",
-        [Pass(0, push.table, encode)],
+        [Pass(0, push.table, encode, rows, 0.75, wire.LANES)],
         {0: Phase("top_n_deterministic", (share.base, push.n))},
         [share],
         {push.table: 0.75},
@@ -166,32 +179,36 @@ def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta
     share = _cells(switch, "group_by", -(-4 * groups // (wire.LANES * control.COLUMNS)))
     d = share.size * wire.LANES
     rows = max(int(table.rows * kept), 1)
-    pruned = sizing.group_by_expected(rows, groups, d * control.COLUMNS)
-
+    left = 1 - sizing.group_by_expected(rows, groups, d * control.COLUMNS)
+    encode = Best(push.keys, push.value, scale, push.descending, salt)
+    fill = sizing.rows_per_packet(groups, wire.LANES)
     return Job(
         f"GROUP BY {', '.join(push.keys)} {'MIN' if push.descending else 'MAX'}({push.value}): "
         f"d={d} w={control.COLUMNS}",
-        [Pass(0, push.table, Best(push.keys, push.value, scale, push.descending, salt))],
+        [Pass(0, push.table, encode, rows, left, fill)],
         {0: Phase("group_by", (share.base, share.size, int(scale.exact)))},
         [share],
-        {push.table: 1 - pruned},
+        {push.table: left},
         _fingerprint_delta(table, push.keys, groups, d, delta),
     )
 
 
-def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float, salt: int) -> Job:
+def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float,
+            kept: float, salt: int) -> Job:  # fmt: skip
     _check_keys(table, push.keys)
     groups = table.distinct(push.keys)
     share = _cells(switch, "sketch", -(-2 * groups // wire.LANES))
     cache = _cells(switch, "reported", 64)
     unit = max(push.bound / (1 << 24), 1e-9) if push.value is not None else 1.0
     bound = math.floor(push.bound / unit)
-    candidates = table.above(push.keys, push.value, push.bound)
+    candidates = table.above(push.keys, push.value, push.bound, share.size * wire.LANES)
+    rows, fill = table.rows * kept, sizing.rows_per_packet(groups, wire.LANES)
+    reported = min(1.0, candidates * groups / max(rows, 1.0))  # about once per key
 
     what = "COUNT(*)" if push.value is None else f"SUM({push.value})"
     return Job(
         f"HAVING {what} > {push.bound:g}: Count-Min 3 x {share.size * wire.LANES}",
-        [Pass(0, push.table, Amounts(push.keys, push.value, unit, salt))],
+        [Pass(0, push.table, Amounts(push.keys, push.value, unit, salt), rows, reported, fill)],
         {0: Phase("having", (share.base, share.size, cache.base, cache.size, bound))},
         [share, cache],
         {push.table: candidates},
@@ -204,44 +221,62 @@ def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float
 
 def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
           kept: Mapping[str, float], salt: int) -> Job:  # fmt: skip
-    left, right = tables[push.left], tables[push.right]
-    _check_joinable(left, push.left_keys, right, push.right_keys)
-    rows = [left.rows * kept[push.left], right.rows * kept[push.right]]
-    names, keys = [push.left, push.right], [push.left_keys, push.right_keys]
-    probe = [push.prune_left, push.prune_right]
-    share = _cells(
-        switch,
-        "filter",
-        math.ceil(max(r for r, p in zip(rows, reversed(probe), strict=True) if p) / wire.LANES / 4),
-    )
-    passes, phases, keep = [], {}, {}
-    for side in (0, 1):
-        if probe[1 - side]:
-            building = JoinKeys(keys[side], False, salt)
-            passes.append(Pass(side, names[side], building, consume=True))
-            phases[side] = Phase("join", (share.base, share.size, side, 1, 0, 1))
-    for side in (0, 1):
-        if probe[side]:
-            probing = JoinKeys(keys[side], True, salt)
-            passes.append(Pass(2 + side, names[side], probing, keep_rest=False))
-            phases[2 + side] = Phase("join", (share.base, share.size, side, 0, 1, 0))
-            other = tables[names[1 - side]].distinct(keys[1 - side]) * kept[names[1 - side]]
-            matching = min(1.0, other / max(tables[names[side]].distinct(keys[side]), 1))
-            wrong = sizing.register_bloom_false_positives(int(other), share.size * wire.LANES)
-            keep[names[side]] = matching + (1 - matching) * wrong
+    """Per semi-join two passes: rows of `by` build a filter, which those of `table` ask.
+
+    A later step goes over what the earlier ones left.
+    """
+    total = {name: table.rows * kept[name] for name, table in tables.items() if name in kept}
+    left = dict(total)
+    passes: list[Pass] = []
+    phases, wanted, texts = {}, [], []
+    probed: set[str] = set()
+    shares: dict[tuple[str, str], float] = {}
+    for step in push.steps:
+        table, by = tables[step.table], tables[step.by]
+        theirs, ours = by.distinct(step.by_keys), table.distinct(step.keys)
+        # What `table` itself has dropped of `by` says nothing new about `table`.
+        apart = left[step.by] / shares.get((step.by, step.table), 1.0)
+        there = sizing.distinct_left(theirs, by.rows, apart)
+        wanted.append(max(_MIN_CELLS, math.ceil(left[step.by] / wire.LANES / 4)))
+        wrong = sizing.register_bloom_false_positives(int(there), wanted[-1] * wire.LANES)
+        matching = min(1.0, there / max(theirs, ours, 1))
+        share = matching + (1 - matching) * wrong
+        fills = (sizing.rows_per_packet(n, wire.LANES) for n in (there, ours))
+        number, (building, probing) = len(passes), fills
+        passes += [
+            Pass(number, step.by, JoinKeys(step.by_keys, salt), left[step.by], 0.0, building,
+                 consume=True, restricted=step.by in probed),
+            Pass(number + 1, step.table, JoinKeys(step.keys, salt), left[step.table], share,
+                 probing, keep_rest=False, restricted=step.table in probed),
+        ]  # fmt: skip
+        left[step.table] *= share
+        shares[step.table, step.by] = max(share, 1e-9)
+        probed.add(step.table)
+        texts.append(f"{step.table} by {step.by}")
+    cells = _cells(switch, "filter", sum(wanted))
+    bases = [cells.size * sum(wanted[:i]) // sum(wanted) for i in range(len(wanted) + 1)]
+    for i, (first, end) in enumerate(itertools.pairwise(bases)):
+        if end - first < _MIN_CELLS:
+            raise NoRoom(f"filter: {cells.size} cells per lane are too few for {len(wanted)} joins")
+        place = (cells.base + first, end - first)
+        phases[2 * i] = Phase("join", (*place, 0, 1, 0, 1))
+        phases[2 * i + 1] = Phase("join", (*place, 1, 0, 1, 0))
     return Job(
-        f"JOIN {push.left} with {push.right}, pruning {' and '.join(keep)}: "
-        f"register Bloom filter of {share.size * wire.LANES} words",
-        passes, phases, [share], keep, one_pass=False,
+        f"JOIN, pruning {', '.join(texts)}: register Bloom filters of "
+        f"{', '.join(str((end - first) * wire.LANES) for first, end in itertools.pairwise(bases))} "
+        "words",
+        passes, phases, [cells], {name: left[name] / max(total[name], 1e-9) for name in probed},
+        one_pass=False,
     )  # fmt: skip
 
 
-def _check_joinable(left: Table, left_keys: Sequence[str], right: Table, right_keys: Sequence[str]
-                    ) -> None:  # fmt: skip
-    """Keys must be coded alike: the same types, or all integers."""
-    _check_keys(left, left_keys)
-    for a, b in zip(left_keys, right_keys, strict=True):
-        one, other = left.schema.field(a).type, right.schema.field(b).type
+def check_joinable(step: plan.SemiJoin, tables: Mapping[str, Table]) -> None:
+    """Keys must have codes, and alike: of the same types, or all integers. Raises `TypeError` or
+    `NoRoom`."""
+    table, by = tables[step.table], tables[step.by]
+    _check_keys(table, step.keys)
+    for a, b in zip(step.keys, step.by_keys, strict=True):
+        one, other = table.schema.field(a).type, by.schema.field(b).type
         integers = pa.types.is_integer(one) and pa.types.is_integer(other)
         wide = pa.types.is_uint64(one) or pa.types.is_uint64(other)
         if one != other and not (integers and not wide):
@@ -257,17 +292,18 @@ def _filter(push: plan.Filter, table: Table) -> Job:
     plain = push.condition.copy()
     for column in plain.find_all(exp.Column):
         column.set("table", None)
+    left = table.selectivity(plain.sql(dialect=plan.DIALECT))
     return Job(
         f"FILTER by {weakened.text}",
-        [Pass(0, push.table, encode)],
+        [Pass(0, push.table, encode, table.rows, left, wire.LANES)],
         {0: Phase("filter", ())},
         [],
-        {push.table: table.selectivity(plain.sql(dialect=plan.DIALECT))},
+        {push.table: left},
         weakened=weakened,
     )
 
 
-def _skyline(push: plan.Skyline, table: Table, switch: PruningSwitch) -> Job:
+def _skyline(push: plan.Skyline, table: Table, switch: PruningSwitch, kept: float) -> Job:
     share = _slot(switch, "skyline")
     most = (1 << 30) - 2  # so that the sum of three codes fits 32 bits
     scales = []
@@ -285,8 +321,8 @@ def _skyline(push: plan.Skyline, table: Table, switch: PruningSwitch) -> Job:
     strict = [int(not s.exact) for s in scales] + [0] * (3 - len(scales))
     return Job(
         f"SKYLINE of {', '.join(push.columns)}: w={control.COLUMNS} points per lane, SUM",
-        [Pass(0, push.table, encode)],
+        [Pass(0, push.table, encode, table.rows * kept, _SKYLINE_LEFT, wire.LANES)],
         {0: Phase("skyline", (share.base, *strict))},
         [share],
-        {push.table: 0.02},
+        {push.table: _SKYLINE_LEFT},
     )

@@ -1,8 +1,9 @@
 """How the master gets rows from a worker: Arrow Flight over TCP.
 
 A request names a run, a table and columns, and says which rows: `all` of the run's, those whose
-numbers are sent along (`survivors`), or those whose keys are (`keyed`). A worker answers only who
-knows the session's token, and nothing in a request is more than data.
+numbers are sent along (`survivors`), or those whose keys are (`keyed`). `restrict` takes none: it
+tells the worker that the run goes on with the survivors only. A worker answers only who knows the
+session's token, and nothing in a request is more than data.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from weft.p4.pruning.worker import Worker
 
 PORT = 22353
 DEADLINE_S = 600.0
-HOW = ("all", "survivors", "keyed")
+HOW = ("all", "survivors", "keyed", "restrict")
 #: Flight would otherwise send requests to a proxy that the environment names.
 _OPTIONS = [("grpc.enable_http_proxy", 0)]
 
@@ -72,12 +73,15 @@ def answer(worker: Worker, token: str, text: bytes, given: pa.Table) -> pa.Table
                 raise RequestError(f"{request.table} has no keys {given.column_names}")
             return worker.take_keyed(request.run, request.table, request.columns, given)
         survivors = None
-        if request.how == "survivors":
+        if request.how in ("survivors", "restrict"):
             if given.column_names != ["id"] or not pa.types.is_integer(given["id"].type):
                 raise RequestError("survivors come as one column of integers, id")
             survivors = given["id"].to_numpy().astype(np.int64)
             if len(survivors) and not 0 <= survivors.min() <= survivors.max() < len(fragment):
                 raise RequestError(f"{request.table} has rows 0..{len(fragment) - 1}")
+            if request.how == "restrict":
+                worker.restrict(request.run, request.table, survivors)
+                return fragment.select(list(request.columns)).slice(0, 0)
         return worker.take(request.run, request.table, request.columns, survivors)
     except KeyError:
         raise RequestError(f"run {request.run} asked nothing of {request.table}") from None

@@ -37,6 +37,7 @@ from weft.p4.pruning.control import (
     action_path,
     sizes,
 )
+from weft.p4.pruning.costs import Range
 from weft.p4.pruning.parts import Flow, Listen, Setup, read, write
 from weft.p4.pruning.reliability import Receiver, TransferError
 
@@ -149,7 +150,7 @@ class LabCluster:
             } if host < self._workers else {}  # fmt: skip
             setup = Setup(
                 station.address, self.switch.master.address, addresses, self._dilation, token,
-                str(self._folder), fragments, self.wires.timeout_us, go_back_n,
+                str(self._folder), fragments, self.wires.timeout_us(self._workers), go_back_n,
             )  # fmt: skip
             ours, theirs = socket.socketpair()
             with theirs:
@@ -203,10 +204,12 @@ class LabCluster:
 
     # ----------------------------------------------------------------------------- queries
 
-    def probe(self) -> tuple[float, float]:
-        """What a worker takes to make packets: microseconds per pass, and per row."""
-        [found] = self._ask(self._agents[:1], "probe")
-        return float(found[0]), float(found[1])
+    def probe(self) -> tuple[Range, Range]:
+        """What a worker takes to make packets, per pass and per row: the slowest, which the others
+        wait for. They are asked in turn: hosts share this machine, which they are not to show."""
+        found = [answer for end in self._agents[:-1] for answer in self._ask([end], "probe")]
+        per_pass, per_row = max(found, key=lambda ranges: ranges[1].most)
+        return per_pass, per_row
 
     def choose(self, run: int, table: str, where: str | None) -> int:
         return sum(self._ask(self._agents[:-1], "choose", run, table, where))
@@ -217,7 +220,9 @@ class LabCluster:
             self._tell([end], "pack", [self._flow(task, number) for task in tasks])
         packed = self._gather(workers, _ANSWER_DEADLINE_S)
         traffic = Traffic(0.0, 0)
-        traffic.prepare_s = {t.run: max(seconds[t.run] for seconds in packed) for t in tasks}
+        for task in tasks:
+            seconds, rows = zip(*(made[task.run] for made in packed), strict=True)
+            traffic.prepare_s[task.run], traffic.packed[task.run] = max(seconds), sum(rows)
         self._ask([master], "listen", [self._listen(task) for task in tasks])
         before = self._bytes_to_master()
         longest = min(self.wires.deadline_us * 1e-6 * self._dilation, _LONGEST_S)
@@ -260,6 +265,10 @@ class LabCluster:
         epochs = {task.installed.query: task.installed.epoch for task in tasks}
         self._ask([self._agents[-1]], "restarted", epochs)
         self._tell(self._agents[:-1], "restarted", epochs)
+
+    def restrict(self, run: int, table: str) -> float:
+        [seconds] = self._ask([self._agents[-1]], "restrict", run, table)
+        return float(seconds) * 1e6 / self._dilation
 
     def fetch(
         self, run: int, uses: Sequence[plan.Use], recount: tuple[str, tuple[str, ...]] | None

@@ -92,17 +92,17 @@ class VirtualCluster:
             receivers[installed.query] = Receiver(
                 master, installed.query, installed.epoch, by_flow, task.consumed
             )
-            slowest = 0.0
+            slowest, made = 0.0, 0
             for number, (flow, worker) in enumerate(zip(flows, self.workers, strict=True)):
                 packed = worker.pack(task.run, task.one)
-                slowest = max(slowest, packed.seconds)
+                slowest, made = max(slowest, packed.seconds), made + packed.made
                 stream = wire.Stream(
                     by_flow[flow], master, installed.query, installed.epoch, task.one.number, flow
                 )
                 senders[task.run][number] = self._sender(
-                    stream, packed.bodies, timeout_us=self.wires.timeout_us
+                    stream, packed.bodies, timeout_us=self.wires.timeout_us(len(self.workers))
                 )
-            traffic.prepare_s[task.run] = slowest
+            traffic.prepare_s[task.run], traffic.packed[task.run] = slowest, made
         everyone = [(n, s) for by_worker in senders.values() for n, s in by_worker.items()]
         cues = self._restart(tasks, everyone, receivers, restart_at_us)
         traffic.elapsed_us, traffic.bytes_to_master = self._play(everyone, receivers, cues)
@@ -156,6 +156,13 @@ class VirtualCluster:
                 receiver.new_epoch(epochs[query])
 
         return [(at_us, self.switch.restart), (at_us + 100, back)]
+
+    def restrict(self, run: int, table: str) -> float:
+        """By the links' rates alone: eight octets for each row's number."""
+        survivors = self._survivors[run, table]
+        for worker, rows in zip(self.workers, survivors, strict=True):
+            worker.restrict(run, table, rows)
+        return self.wires.bulk_us([8 * len(rows) for rows in survivors])
 
     def fetch(
         self, run: int, uses: Sequence[plan.Use], recount: tuple[str, tuple[str, ...]] | None

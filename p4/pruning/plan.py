@@ -68,15 +68,21 @@ class Having:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
-    """Equality of `left_keys` and `right_keys`; which sides may be pruned."""
+class SemiJoin:
+    """Drops rows of `table` whose `keys` no row of `by` has in its `by_keys`."""
 
-    left: str
-    left_keys: tuple[str, ...]
-    right: str
-    right_keys: tuple[str, ...]
-    prune_left: bool
-    prune_right: bool
+    table: str
+    keys: tuple[str, ...]
+    by: str
+    by_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Semi-joins that change no answer, one after another. Those that `analyse` finds are all that
+    there are; which of them pay, and in which order, the optimizer says."""
+
+    steps: tuple[SemiJoin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,20 +371,30 @@ class _Reader:
     # --------------------------------------------------------------------------- joins
 
     def _join(self) -> list[Push]:
-        """Every equality between two tables, by the pair; outer joins only of two tables."""
-        if self.outer and len(self.alias) != 2:
-            return []
+        """Semi-joins by every equality between two tables; outer joins only of two tables."""
         prune = [True, True]
         conditions = [] if self.outer else self._conjuncts()
         for join in self.joins:
             on = join.args.get("on")
             if on is not None:
                 conditions += _parts(on)
-        if self.outer:
+        if self.outer:  # rows of the preserved side are in the answer whatever they meet
             side = self.joins[0].side
-            prune = [side == "RIGHT", side == "LEFT"]
-            if side == "FULL":
+            if side == "FULL" or len(self.alias) != 2:
                 return []
+            prune = [side == "RIGHT", side == "LEFT"]
+        steps = []
+        for (left, right), keys in self._equalities(conditions).items():
+            ours, theirs = tuple(a for a, _ in keys), tuple(b for _, b in keys)
+            one, other = self.alias[left], self.alias[right]
+            steps += [SemiJoin(one, ours, other, theirs)] * prune[0]
+            steps += [SemiJoin(other, theirs, one, ours)] * prune[1]
+        return [Join(tuple(steps))] if steps else []
+
+    def _equalities(
+        self, conditions: Sequence[exp.Expression]
+    ) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """Pairs of columns that must be equal, by the pair of tables, in the query's order."""
         pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
         order = list(self.alias)
         for condition in conditions:
@@ -390,10 +406,4 @@ class _Reader:
             if order.index(a[0]) > order.index(b[0]):
                 a, b = b, a
             pairs.setdefault((a[0], b[0]), []).append((a[1], b[1]))
-        # Symmetric: both sides, twice. Asymmetric: one side by the other's filter.
-        sides = [tuple(prune)] if self.outer else [(True, True), (True, False), (False, True)]
-        return [
-            Join(self.alias[left], tuple(a for a, _ in keys), self.alias[right],
-                 tuple(b for _, b in keys), *side)
-            for (left, right), keys in pairs.items() for side in sides
-        ]  # fmt: skip
+        return pairs

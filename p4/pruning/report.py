@@ -65,7 +65,8 @@ def big_data(rows: int, seed: int = 1) -> Workload:
 def tpch(scale: float) -> Workload:
     """Raises `workloads.GeneratorError` where tpchgen-cli cannot make the tables."""
     tables = workloads.tpch_at(scale)
-    return f"TPC-H {scale:g}", tables, {f"TPC-H {scale:g} Q3": workloads.TPCH_Q3}
+    queries = {f"TPC-H {scale:g} {name}": sql for name, sql in workloads.TPCH.items()}
+    return f"TPC-H {scale:g}", tables, queries
 
 
 def measure(

@@ -75,3 +75,20 @@ def group_by_expected(rows: int, groups: int, cells: int) -> float:
     per_group = max(rows / max(groups, 1), 1.0)
     records = math.log(per_group) + 0.577 if per_group > 1 else 1.0
     return max(0.0, 1 - groups * records / rows) * min(1.0, cells / max(groups, 1))
+
+
+def rows_per_packet(keys: float, lanes: int) -> float:
+    """How many rows a packet carries when `keys` equally frequent keys choose the lanes.
+
+    A packet per row of the fullest lane, and lanes are as uneven as throws of that many balls: the
+    largest of eight normal variates lies 1.42 deviations above their mean.
+    """
+    uneven = 1.42 * math.sqrt((lanes - 1) / max(keys, 1.0))
+    return max(1.0, lanes / (1 + uneven))
+
+
+def distinct_left(distinct: float, rows: float, left: float) -> float:
+    """How many of `distinct` keys are in `left` of `rows` rows, drawn at random (Cardenas 1975)."""
+    if left >= rows or rows <= 0 or distinct <= 0:
+        return float(distinct)
+    return distinct * (1 - math.pow(1 - left / rows, rows / distinct))

@@ -12,14 +12,14 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from weft.p4.pruning.codes import Scale
+from weft.p4.pruning.codes import Scale, valid
 from weft.p4.pruning.plan import quoted
 
-_SAMPLE = 20_000
+_SAMPLE = 20_000  # rows
+_GROUPS = 200
 
 
 class SourceError(ValueError):
@@ -63,6 +63,8 @@ class Table:
     fragments: list[pa.Table]
     _scales: dict[str, Scale] = field(default_factory=dict)
     _distinct: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _widths: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _above: dict[tuple[object, ...], float] = field(default_factory=dict)
 
     @classmethod
     def split(cls, name: str, table: pa.Table, workers: int) -> Table:
@@ -80,8 +82,11 @@ class Table:
 
     def width(self, columns: Sequence[str]) -> float:
         """Bytes per row of these columns, as Arrow holds them."""
-        whole = sum(f.select(list(columns)).nbytes for f in self.fragments)
-        return float(whole) / max(self.rows, 1)
+        name = tuple(columns)
+        if name not in self._widths:
+            whole = sum(f.select(list(columns)).nbytes for f in self.fragments)
+            self._widths[name] = float(whole) / max(self.rows, 1)
+        return self._widths[name]
 
     def scale(self, column: str) -> Scale:
         """Order-keeping codes for all fragments' values of a column."""
@@ -104,29 +109,35 @@ class Table:
             self._distinct[name] = int(min(estimate, max(self.rows, 1)))
         return self._distinct[name]
 
-    def above(self, keys: Sequence[str], value: str | None, bound: float) -> float:
-        """About which share of the rows is of groups whose sum (or count) exceeds a bound.
+    def above(self, keys: Sequence[str], value: str | None, bound: float, cells: int) -> float:
+        """About which share of the rows is of groups whose sum (or count) a sketch of so many cells
+        per row takes to exceed a bound.
 
-        From a sample scaled up. Its noise spreads the sums, which for a bound above most of them
-        errs towards more rows.
+        From all rows of some of the groups, drawn by their keys' hash. Others' amounts in a group's
+        cell are taken to be the average ones; the least of several rows is less.
         """
-        step = max(1, self.rows // _SAMPLE)
+        name = (*keys, value, bound, cells)
+        if name not in self._above:
+            self._above[name] = self._sampled_above(keys, value, bound, cells)
+        return self._above[name]
+
+    def _sampled_above(
+        self, keys: Sequence[str], value: str | None, bound: float, cells: int
+    ) -> float:
+        step = max(1, min(self.rows // _SAMPLE, self.distinct(keys) // _GROUPS))
         columns = [*keys] if value is None else [*keys, value]
-        sample = pa.concat_tables(
-            f.select(list(dict.fromkeys(columns))).take(pa.array(np.arange(0, len(f), step)))
-            for f in self.fragments
-        )
-        if len(sample) == 0:
-            return 1.0
         amount = "1.0" if value is None else f"greatest({quoted(value)}, 0)::DOUBLE"
+        key = ", ".join(map(quoted, keys))
         with duckdb.connect() as database:
-            database.register("t", sample)
+            whole = (f.select(list(dict.fromkeys(columns))) for f in self.fragments)
+            database.register("t", pa.concat_tables(whole))
             found = database.sql(
-                f"SELECT sum(n) FILTER (s * {step} > {bound}) / sum(n) "
-                f"FROM (SELECT count(*) n, sum({amount}) s FROM t "
-                f"GROUP BY {', '.join(map(quoted, keys))})"
+                f"SELECT sum(n) FILTER (s + others > {bound}) / sum(n) FROM (SELECT *, "
+                f"sum(s) OVER () * {step / max(cells, 1)} AS others FROM "
+                f"(SELECT count(*) n, sum({amount}) s FROM t WHERE hash({key}) % {step} = 0 "
+                f"GROUP BY {key}))"
             ).fetchall()
-        return float(found[0][0] or 0.0)
+        return float(found[0][0] or 0.0) if self.rows else 1.0
 
     def selectivity(self, where: str | None) -> float:
         """About which share of the rows a condition keeps, from the head of each fragment."""
@@ -190,7 +201,7 @@ def upwards(column: pa.ChunkedArray, unit: float) -> npt.NDArray[np.uint32]:
 
 def present(columns: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.bool_]:
     """Which rows have a value in every column."""
-    made = np.ones(len(columns[0]), bool)
-    for column in columns:
-        made &= np.asarray(pc.is_valid(column).to_numpy(), bool)
+    made = valid(columns[0])
+    for column in columns[1:]:
+        made &= valid(column)
     return made

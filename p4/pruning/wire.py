@@ -15,6 +15,8 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from weft._native import _core
+
 LANES = 8
 PORT = 22352
 VERSION = 1
@@ -29,6 +31,8 @@ BELOW = 14 + 20 + 8
 _HEADER = struct.Struct(">BBHHBBHHI")
 HEADER_BYTES = BELOW + _HEADER.size
 ROW_BYTES, ID_BYTES = 16, 4
+#: Of a packet with all its rows on a link: with preamble, check sequence and gap of Ethernet.
+FULL_BYTES = HEADER_BYTES + 24 + LANES * ROW_BYTES
 
 Codes = npt.NDArray[np.uint32]
 Ids = npt.NDArray[np.uint32]
@@ -113,18 +117,10 @@ def lay_out(ids: Ids, codes: Codes, lanes: npt.NDArray[np.integer]) -> Bodies:
 
     `ids` (n), `codes` (n, 3) and `lanes` (n, each in 0..LANES-1) belong together.
     """
-    small = lanes.astype(np.uint8)  # which NumPy sorts by radix
-    order = np.argsort(small, kind="stable")
-    counts = np.bincount(small, minlength=LANES)
-    rows = np.zeros((int(counts.max()), LANES, 4), ">u4")
-    masks = np.zeros(len(rows), np.uint8)
-    start = 0
-    for lane, count in enumerate(counts.tolist()):
-        mine = order[start : start + count]
-        rows[:count, lane, 0] = ids[mine]
-        rows[:count, lane, 1:] = codes[mine]
-        masks[:count] |= np.uint8(1 << lane)
-        start += count
+    rows, masks = _core.pruning.lay_out(
+        np.ascontiguousarray(ids, np.uint32), np.ascontiguousarray(codes, np.uint32),
+        np.ascontiguousarray(lanes, np.uint8),
+    )  # fmt: skip
     return Bodies(rows, masks)
 
 

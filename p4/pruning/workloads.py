@@ -1,4 +1,4 @@
-"""Tables and queries to measure with: the Big Data benchmark's, made here, and TPC-H's third query.
+"""Tables and queries to measure with: the Big Data benchmark's, made here, and TPC-H's.
 
 Rankings and UserVisits have the columns and the skews of the Berkeley Big Data benchmark (Pavlo et
 al., SIGMOD 2009): URLs are visited by a Zipf law, other columns are uniform. TPC-H's tables come
@@ -30,17 +30,58 @@ QUERIES = {
     "JOIN": "SELECT sourceIP, adRevenue, pageRank FROM UserVisits JOIN Rankings "
     "ON destURL = pageURL WHERE pageRank > 9900",
 }
-_TPCH = ("customer", "orders", "lineitem")
 SKYLINE = ("Rankings", {"pageRank": True, "avgDuration": False})
 
-TPCH_Q3 = """
+#: Those of TPC-H's queries that are one SELECT over tables that occur once, with the validation
+#: values of their parameters, where the switch may take a part; 18 by its inner query.
+TPCH = {
+    "Q3": """
 SELECT l_orderkey, SUM(l_extendedprice * (1 - l_discount)) AS revenue, o_orderdate, o_shippriority
 FROM customer, orders, lineitem
 WHERE c_mktsegment = 'BUILDING' AND c_custkey = o_custkey AND l_orderkey = o_orderkey
   AND o_orderdate < DATE '1995-03-15' AND l_shipdate > DATE '1995-03-15'
 GROUP BY l_orderkey, o_orderdate, o_shippriority
 ORDER BY revenue DESC, o_orderdate LIMIT 10
-"""
+""",
+    "Q5": """
+SELECT n_name, SUM(l_extendedprice * (1 - l_discount)) AS revenue
+FROM customer, orders, lineitem, supplier, nation, region
+WHERE c_custkey = o_custkey AND l_orderkey = o_orderkey AND l_suppkey = s_suppkey
+  AND c_nationkey = s_nationkey AND s_nationkey = n_nationkey AND n_regionkey = r_regionkey
+  AND r_name = 'ASIA' AND o_orderdate >= DATE '1994-01-01' AND o_orderdate < DATE '1995-01-01'
+GROUP BY n_name ORDER BY revenue DESC
+""",
+    "Q10": """
+SELECT c_custkey, c_name, SUM(l_extendedprice * (1 - l_discount)) AS revenue, c_acctbal, n_name,
+  c_address, c_phone, c_comment
+FROM customer, orders, lineitem, nation
+WHERE c_custkey = o_custkey AND l_orderkey = o_orderkey AND l_returnflag = 'R'
+  AND o_orderdate >= DATE '1993-10-01' AND o_orderdate < DATE '1994-01-01'
+  AND c_nationkey = n_nationkey
+GROUP BY c_custkey, c_name, c_acctbal, c_phone, n_name, c_address, c_comment
+ORDER BY revenue DESC LIMIT 20
+""",
+    "Q12": """
+SELECT l_shipmode,
+  SUM(CASE WHEN o_orderpriority IN ('1-URGENT', '2-HIGH') THEN 1 ELSE 0 END) AS high_line_count,
+  SUM(CASE WHEN o_orderpriority NOT IN ('1-URGENT', '2-HIGH') THEN 1 ELSE 0 END) AS low_line_count
+FROM orders, lineitem
+WHERE o_orderkey = l_orderkey AND l_shipmode IN ('MAIL', 'SHIP') AND l_commitdate < l_receiptdate
+  AND l_shipdate < l_commitdate AND l_receiptdate >= DATE '1994-01-01'
+  AND l_receiptdate < DATE '1995-01-01'
+GROUP BY l_shipmode ORDER BY l_shipmode
+""",
+    "Q14": """
+SELECT 100 * SUM(CASE WHEN p_type LIKE 'PROMO%' THEN l_extendedprice * (1 - l_discount) ELSE 0 END)
+  / SUM(l_extendedprice * (1 - l_discount)) AS promo_revenue
+FROM lineitem, part
+WHERE l_partkey = p_partkey AND l_shipdate >= DATE '1995-09-01' AND l_shipdate < DATE '1995-10-01'
+""",
+    "Q18, inner": """
+SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING SUM(l_quantity) > 300
+""",
+}
+_TPCH = ("customer", "orders", "lineitem", "supplier", "nation", "region", "part")
 
 
 def big_data(visits: int, seed: int = 1) -> dict[str, pa.Table]:
@@ -88,7 +129,7 @@ class GeneratorError(ValueError):
 
 
 def tpch_at(scale: float) -> dict[str, pa.Table]:
-    """The tables of query 3 at a scale factor, made by tpchgen-cli in a folder that goes again."""
+    """The tables of `TPCH` at a scale factor, made by tpchgen-cli in a folder that goes again."""
     # It lies beside this Python, which need not be on the PATH.
     beside = Path(sys.executable).parent / "tpchgen-cli"
     program = str(beside) if beside.exists() else shutil.which("tpchgen-cli")
@@ -106,7 +147,7 @@ def tpch_at(scale: float) -> dict[str, pa.Table]:
 
 
 def tpch(folder: Path) -> dict[str, pa.Table]:
-    """The tables of query 3 from `tpchgen-cli parquet -s SCALE --output-dir FOLDER`.
+    """The tables of `TPCH` from `tpchgen-cli parquet -s SCALE --output-dir FOLDER`.
 
     Raises `FileNotFoundError` naming the table that is not there.
     """

@@ -1,0 +1,39 @@
+#include "pruning/rows.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace weft::pruning {
+
+namespace {
+
+constexpr std::uint32_t big_endian(std::uint32_t value) {
+    return std::endian::native == std::endian::little ? __builtin_bswap32(value) : value;
+}
+
+}  // namespace
+
+LaneCounts count_lanes(std::span<const std::uint8_t> lanes) {
+    LaneCounts counts{};
+    for (const std::uint8_t lane : lanes) ++counts[lane];
+    return counts;
+}
+
+void lay_out(std::span<const std::uint32_t> ids, std::span<const std::uint32_t> codes,
+             std::span<const std::uint8_t> lanes, const LaneCounts& counts,
+             std::span<std::uint32_t> rows, std::span<std::uint8_t> masks) {
+    LaneCounts next{};  // the next packet of each lane
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const std::size_t lane = lanes[i];
+        std::uint32_t* row = &rows[((next[lane]++ * kLanes) + lane) * kWords];
+        row[0] = big_endian(ids[i]);
+        for (std::size_t word = 1; word < kWords; ++word)
+            row[word] = big_endian(codes[(i * (kWords - 1)) + word - 1]);
+    }
+    std::ranges::fill(masks, std::uint8_t{0});
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+        for (std::uint8_t& mask : masks.first(counts[lane]))
+            mask = static_cast<std::uint8_t>(mask | (1U << lane));
+}
+
+}  // namespace weft::pruning

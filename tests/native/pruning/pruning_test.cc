@@ -1,0 +1,115 @@
+// Hashes of texts against a second, slower way to the same words; rows against the sentence that
+// says where each belongs.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pruning/keys.h"
+#include "pruning/rows.h"
+
+using namespace weft::pruning;
+
+namespace {
+
+// Octet by octet, from the definition.
+std::uint64_t slow_hash(const std::string& text, std::uint64_t salt) {
+    std::uint64_t state = mix(text.size() ^ salt);
+    std::uint64_t word = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        word |= std::uint64_t{static_cast<unsigned char>(text[i])} << (8 * (i % 8));
+        if (i % 8 == 7 || i + 1 == text.size()) {
+            state = mix((state * kGolden) + word);
+            word = 0;
+        }
+    }
+    return state;
+}
+
+template <typename Edge>
+void check_hashes(std::uint64_t salt) {
+    std::mt19937 random(static_cast<std::uint32_t>(salt));
+    std::vector<std::string> texts;
+    for (std::size_t length = 0; length < 40; ++length) {
+        std::string text(length, '\0');
+        for (char& octet : text) octet = static_cast<char>(random());
+        texts.push_back(text);
+        texts.emplace_back(length, '\0');  // only its length tells such a one apart
+    }
+    std::vector<Edge> edges{0};
+    std::vector<std::uint8_t> octets;
+    for (const std::string& text : texts) {
+        octets.insert(octets.end(), text.begin(), text.end());
+        edges.push_back(static_cast<Edge>(octets.size()));
+    }
+    std::vector<std::uint64_t> hashes(texts.size());
+    REQUIRE(hash_texts(std::span<const Edge>(edges), octets, salt, hashes));
+    for (std::size_t i = 0; i < texts.size(); ++i) CHECK(hashes[i] == slow_hash(texts[i], salt));
+    const std::set<std::string> different(texts.begin(), texts.end());
+    CHECK(std::set<std::uint64_t>(hashes.begin(), hashes.end()).size() == different.size());
+}
+
+}  // namespace
+
+TEST_CASE("a text's hash is that of its words, whatever lies beside it") {
+    for (const std::uint64_t salt : {0ULL, 1ULL, 0xFFFFFFFFFFFFFFFFULL}) {
+        check_hashes<std::int32_t>(salt);
+        check_hashes<std::int64_t>(salt);
+    }
+}
+
+TEST_CASE("edges outside of the octets are refused") {
+    const std::vector<std::uint8_t> octets(8);
+    std::vector<std::uint64_t> hashes(1);
+    using Edges = std::vector<std::int32_t>;
+    const auto refused = [&](const Edges& edges) {
+        return !hash_texts(std::span<const std::int32_t>(edges), octets, 0, hashes);
+    };
+    CHECK_FALSE(refused({0, 8}));
+    CHECK(refused({0, 9}));
+    CHECK(refused({-1, 4}));
+    CHECK(refused({4, 3}));
+    CHECK(refused({0}));
+    CHECK(refused({0, 1, 2}));
+    CHECK(refused({0, std::numeric_limits<std::int32_t>::min()}));
+}
+
+TEST_CASE("the n-th row of a lane lies in packet n, and in its order") {
+    std::mt19937 random(3);
+    for (const std::size_t count : {0, 1, 7, 8, 9, 1000}) {
+        std::vector<std::uint32_t> ids(count);
+        std::vector<std::uint32_t> codes(count * 3);
+        std::vector<std::uint8_t> lanes(count);
+        std::ranges::generate(ids, std::ref(random));
+        std::ranges::generate(codes, std::ref(random));
+        for (std::uint8_t& lane : lanes) lane = static_cast<std::uint8_t>(random() % kLanes);
+        const LaneCounts counts = count_lanes(lanes);
+        const std::size_t packets = std::ranges::max(counts);
+        std::vector<std::uint32_t> rows(packets * kLanes * kWords);
+        std::vector<std::uint8_t> masks(packets);
+        lay_out(ids, codes, lanes, counts, rows, masks);
+
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            std::size_t packet = 0;
+            for (std::size_t i = 0; i < count; ++i) {
+                if (lanes[i] != lane) continue;
+                CHECK((masks[packet] >> lane & 1) == 1);
+                const std::uint32_t* row = &rows[((packet * kLanes) + lane) * kWords];
+                const std::uint32_t wanted[] = {ids[i], codes[3 * i], codes[(3 * i) + 1],
+                                                codes[(3 * i) + 2]};
+                for (std::size_t word = 0; word < kWords; ++word) {
+                    const auto* octet = reinterpret_cast<const std::uint8_t*>(row + word);
+                    for (std::size_t k = 0; k < 4; ++k)
+                        CHECK(octet[k] == (wanted[word] >> (24 - (8 * k)) & 0xFF));
+                }
+                ++packet;
+            }
+            for (; packet < packets; ++packet) CHECK((masks[packet] >> lane & 1) == 0);
+        }
+    }
+}
