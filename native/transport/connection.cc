@@ -476,6 +476,24 @@ bool Connection::deny_path(Time now, PathId path, bool denied) {
     return parts_->health.set_denied(now, path, denied);
 }
 
+bool Connection::waits() const {
+    return parts_->open() && parts_->awaits_peer();
+}
+
+void Connection::renew_path(Time now, PathId path) {
+    parts_->health.on_renewal(now, path);
+}
+
+void Connection::hold_chunks(bool held) {
+    parts_->sender.hold(held);
+}
+
+void Connection::hear(Time now) {
+    if (parts_->open()) {
+        parts_->shared.last_heard = now;
+    }
+}
+
 void Connection::close(Time now) {
     Parts& p = *parts_;
     if (p.state() == State::kEstablished) {

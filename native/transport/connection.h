@@ -78,6 +78,9 @@ class Connection {
     // The connection itself knows about unfinished messages in both directions.
     void expect(Time now, bool waiting);
 
+    // Whether anything is awaited from the peer.
+    bool waits() const;
+
     // Replaces policies of the living connection; successors start anew. Throws ConfigError, and
     // changes nothing, when a name or a parameter does not exist.
     void set_policies(const PolicyChange& change);
@@ -85,6 +88,17 @@ class Connection {
     // Takes a path out of use by decree, or back into it (PathHealth::kDenied). False when there is
     // no such path, or no good one would be left.
     bool deny_path(Time now, PathId path, bool denied);
+
+    // The path's way through the network is another one from now on (a datapath's doing): if it was
+    // suspect, it is probed at once.
+    void renew_path(Time now, PathId path);
+
+    // The datapath has no way for chunks just now, and says so rather than lose them: nothing but
+    // signals is given out while this holds.
+    void hold_chunks(bool held);
+
+    // The datapath knows, by words of its own, that the peer lives.
+    void hear(Time now);
 
     // Orderly end: what was sent before is still delivered, new sends are refused.
     void close(Time now);

@@ -42,6 +42,15 @@ bool PathHealthLoop::set_denied(Time now, PathId path, bool denied) {
     return true;
 }
 
+void PathHealthLoop::on_renewal(Time now, PathId path) {
+    Path& state = shared_.paths[path];
+    if (state.health == PathHealth::kSuspect) {
+        state.probe_wait = shared_.config.probe_interval;
+        state.probe_at = now;
+        timer_ = now;
+    }
+}
+
 void PathHealthLoop::on_reply(Time now, PathId path) {
     Path& state = shared_.paths[path];
     state.timeouts = 0;

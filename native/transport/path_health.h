@@ -19,6 +19,9 @@ class PathHealthLoop {
     // would be left.
     bool set_denied(Time now, PathId path, bool denied);
 
+    // It has a new way: what is known of the old one says nothing.
+    void on_renewal(Time now, PathId path);
+
     // A probe was answered.
     void on_reply(Time now, PathId path);
 

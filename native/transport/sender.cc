@@ -147,6 +147,10 @@ void Sender::on_refusal(const wire::Abandon& refusal) {
 }
 
 bool Sender::poll(Time now, Transmit& transmit) {
+    if (held_) {
+        pace_timer_ = kNever;
+        return false;
+    }
     if (burst_.portion.bytes > 0) {
         emit_chunk(now, transmit);
         return true;

@@ -56,7 +56,9 @@ class Sender {
     bool keeps_order() const { return recovery_->in_order(); }
 
     // Whether the next poll() continues a burst, which nothing else should interrupt.
-    bool in_burst() const { return burst_.portion.bytes > 0; }
+    bool in_burst() const { return burst_.portion.bytes > 0 && !held_; }
+    // Nothing is given out while it is held (Connection::hold_chunks).
+    void hold(bool held) { held_ = held; }
     Time next_timeout() const {
         const Time credit = by_credit_ ? congestion_->next_timeout() : kNever;
         return std::min({loss_timer_, pace_timer_, credit});
@@ -135,6 +137,7 @@ class Sender {
     std::vector<wire::RemoteDescriptor> descriptors_;  // of grants not yet acknowledged
     std::vector<std::uint32_t> free_descriptors_;
     Burst burst_;
+    bool held_ = false;
     std::uint64_t in_flight_ = 0;         // bytes
     std::uint64_t lost_bytes_ = 0;        // on lost_
     std::uint64_t credited_ = 0;          // bytes that the receiver granted by credits, in all

@@ -259,7 +259,7 @@ class Card:
 
 
 class NoteKind(IntEnum):
-    CHECK, CHECKED, LANE, FENCE, MARKER = 0xD1, 0xD2, 0xD3, 0xD4, 0xD5
+    CHECK, CHECKED, LANE, FENCE, MARKER, KNOCK, HEARD = range(0xD1, 0xD8)
 
 
 NOTE = struct.Struct("<BBBBHHQQIIIIQ")

@@ -32,7 +32,7 @@ def spec(seed: int, sizes: list[int], rounds: int = 1, **transport: Any) -> dict
 
 def check(results: list[dict[str, Any]], rounds: int = 1) -> None:
     for result in results:
-        assert "error" not in result, result
+        assert "error" not in result, f"{result['error']}: {result['text']} {result['stats']}"
         assert result["compared"] >= 9 * rounds
 
 
@@ -100,6 +100,26 @@ def test_a_dead_spine_costs_a_path_and_not_the_group(
         results = ranks.results()
     check(results, rounds=2)
     assert lab.counts()["dropped_link_down"] > before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"verbs.mode": "rc", "verbs.rc_retries": 1},
+        {"verbs.mode": "uc", "verbs.chunk": 4096},
+        {"verbs.mode": "ud"},
+    ],
+    ids=["rc", "uc", "ud"],
+)
+def test_one_spine_of_four_is_enough(lab: Lab, seed: int, options: dict[str, Any]) -> None:
+    """What is dead is replaced until it has a way: lanes by both ends, control pairs by one."""
+    with Ranks.start(lab, PAIR, COLLECTIVES, spec(seed, [20_000], 2, **options)) as ranks:
+        ranks.wait_up()
+        for spine in range(SPINES):
+            if spine != seed % SPINES:
+                lab.switch_down(f"spine{spine}")
+        results = ranks.results()
+    check(results, rounds=2)
 
 
 def test_failed_queue_pairs_are_made_anew(lab: Lab, seed: int) -> None:

@@ -90,8 +90,8 @@ void Core::on_hello(Time now, std::size_t rail, std::span<const std::uint8_t> by
            : *reason == RejectReason::kProof ? counters_.rejected_proof
                                              : counters_.rejected_options);
         const wire::Packet reject = transport::make_reject(hello, *reason);
-        send_control(rail, 0, card.rails[prefix.rail], 0, {.rail = static_cast<std::uint8_t>(rail)},
-                     [&](std::span<std::uint8_t> room) { return wire::encode(reject, room); });
+        answer(rail, card.rails[prefix.rail],
+               [&](std::span<std::uint8_t> room) { return wire::encode(reject, room); });
         return;
     }
     const PeerId peer = hello.handshake.peer_id;
@@ -116,17 +116,15 @@ void Core::on_note(Time now, std::size_t rail, const Note& note, const Card* car
                 ++counters_.misdirected_checks;
                 return;
             }
-            send_control(rail, 0, card->rails[note.from_rail], 0,
-                         {.rail = static_cast<std::uint8_t>(rail)},
-                         [&](std::span<std::uint8_t> room) {
-                             Note answer{.kind = NoteKind::kChecked,
-                                         .from_rail = static_cast<std::uint8_t>(rail),
-                                         .to_rail = note.from_rail,
-                                         .id = identity_.id,
-                                         .word = note.word};
-                             std::ranges::copy(encode(answer), room.begin());
-                             return kNoteSize;
-                         });
+            answer(rail, card->rails[note.from_rail], [&](std::span<std::uint8_t> room) {
+                const Note checked{.kind = NoteKind::kChecked,
+                                   .from_rail = static_cast<std::uint8_t>(rail),
+                                   .to_rail = note.from_rail,
+                                   .id = identity_.id,
+                                   .word = note.word};
+                std::ranges::copy(encode(checked), room.begin());
+                return kNoteSize;
+            });
             return;
         case NoteKind::kChecked:
             for (const auto& edge : edges_) {
@@ -138,6 +136,8 @@ void Core::on_note(Time now, std::size_t rail, const Note& note, const Card* car
         case NoteKind::kLane:
         case NoteKind::kFence:
         case NoteKind::kMarker:
+        case NoteKind::kKnock:
+        case NoteKind::kHeard:
             if (Edge* edge = find(note.id)) {
                 edge->on_note(now, note);
             } else {
@@ -192,7 +192,8 @@ bool Core::receive(Time now) {
 
 void Core::on_completion(Time now, std::size_t rail, const Completion& done) {
     const auto found = by_pair_.find(std::uint64_t{rail} << 32 | done.queue_pair);
-    const LaneOf owner = found == by_pair_.end() ? LaneOf{nullptr, ~std::size_t{0}} : found->second;
+    const bool known = found != by_pair_.end();
+    const PairOwner owner = known ? found->second : PairOwner{};
     if ((done.id & kReceiveBit) != 0) {
         if (done.status == WorkStatus::kSuccess) {
             if ((done.id & kControlBit) != 0) {
@@ -200,30 +201,36 @@ void Core::on_completion(Time now, std::size_t rail, const Completion& done) {
             } else if (owner.edge == nullptr) {
                 ++counters_.stale_completions;
             } else if (done.kind == Completion::Kind::kWritten) {
-                owner.edge->on_written(now, owner.lane, done);
+                owner.edge->on_written(now, owner.index, done);
             } else {
-                owner.edge->on_received(now, owner.lane, rails_[rail]->received(done));
+                owner.edge->on_received(now, owner.index, rails_[rail]->received(done));
             }
         }
         rails_[rail]->recycle(done);
         return;
     }
     counters_.failed_works += done.status == WorkStatus::kSuccess ? 0 : 1;
-    if (owner.edge != nullptr) {
-        owner.edge->on_sent(now, owner.lane, done);
-    } else if (owner.lane != ~std::size_t{0}) {
-        SendQueue& sends = controls_[rail][owner.lane];
-        complete(rail, sends, done.id, [](std::uint64_t) {});
-        if (done.status != WorkStatus::kSuccess && sends.posted.empty()) {
-            ++counters_.control_failures;
-            try {
-                sends.pair->open();  // again, under the same number
-            } catch (const Error&) {
-                rails_[rail]->up = false;
-            }
-        }
-    } else {
+    if (!known) {
         ++counters_.stale_completions;
+    } else if (owner.edge == nullptr) {
+        on_control_sent(rail, owner.index, done);
+    } else if (owner.control) {
+        owner.edge->on_way_sent(now, owner.index, done);
+    } else {
+        owner.edge->on_sent(now, owner.index, done);
+    }
+}
+
+void Core::on_control_sent(std::size_t rail, std::size_t control, const Completion& done) {
+    SendQueue& sends = controls_[rail][control];
+    complete(rail, sends, done.id, [](std::uint64_t) {});
+    if (done.status != WorkStatus::kSuccess && sends.posted.empty()) {
+        ++counters_.control_failures;
+        try {
+            sends.pair->open();  // again, under the same number
+        } catch (const Error&) {
+            rails_[rail]->up = false;
+        }
     }
 }
 
@@ -274,8 +281,8 @@ void Core::look_at_devices(Time now) {
             const bool ours = event->port == 0 || event->port == rails_[i]->port().number;
             if (event->kind == Kind::kQueuePair) {
                 const auto found = by_pair_.find(std::uint64_t{i} << 32 | event->queue_pair);
-                if (found != by_pair_.end() && found->second.edge != nullptr) {
-                    found->second.edge->on_broken(now, found->second.lane);
+                if (found != by_pair_.end() && !found->second.control) {
+                    found->second.edge->on_broken(now, found->second.index);
                 }
             } else if (ours && event->kind != Kind::kAddressChange) {
                 rails_[i]->up = event->kind == Kind::kPortUp;
@@ -382,8 +389,8 @@ void Core::ring() {
         const bool refused = taken < sends->batch.size();
         sends->batch.clear();
         const auto found = by_pair_.find(std::uint64_t{rail} << 32 | sends->pair->number());
-        if (refused && found != by_pair_.end() && found->second.edge != nullptr) {
-            found->second.edge->on_broken(clock_now(), found->second.lane);
+        if (refused && found != by_pair_.end() && !found->second.control) {
+            found->second.edge->on_broken(clock_now(), found->second.index);
         } else if (refused) {
             sends->pair->error();  // its flushed completions reopen it
         }

@@ -17,6 +17,7 @@
 #include "datapath/verbs/rail.h"
 #include "datapath/verbs/registry.h"
 #include "datapath/verbs/verbs.h"
+#include "datapath/verbs/way.h"
 #include "transport/config.h"
 
 namespace weft::datapath::verbs {
@@ -60,7 +61,10 @@ class Core : public std::enable_shared_from_this<Core> {
     void sweep_soon() noexcept { sweep_due_ = true; }
     void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
     void register_pair(std::size_t rail, std::uint32_t pair, Edge& edge, std::size_t lane) {
-        by_pair_[std::uint64_t{rail} << 32 | pair] = {&edge, lane};
+        by_pair_[std::uint64_t{rail} << 32 | pair] = {&edge, lane, false};
+    }
+    void register_way(std::size_t rail, std::uint32_t pair, Edge& edge, std::size_t way) {
+        by_pair_[std::uint64_t{rail} << 32 | pair] = {&edge, way, true};
     }
     void forget_pair(std::size_t rail, std::uint32_t pair) {
         by_pair_.erase(std::uint64_t{rail} << 32 | pair);
@@ -71,11 +75,11 @@ class Core : public std::enable_shared_from_this<Core> {
         return std::make_unique<EdgeChannel>(shared_from_this(), edge);
     }
     std::uint64_t next_work() noexcept { return ++works_; }
-    // Queues a datagram on a control queue pair: prefix, the card if wished, and what `write` puts
-    // into the room it is given (returns the number of bytes). False when there is no room now.
+    // Queues a datagram: prefix, the card if wished, and what `write` puts into the room it is
+    // given (returns the number of bytes). False when there is no room now.
     template <typename F>
-    bool send_control(std::size_t rail, std::size_t control, const RailCard& to,
-                      std::size_t to_index, const Prefix& prefix, F&& write);
+    bool send_control(std::size_t rail, SendQueue& sends, const Target& target,
+                      const Prefix& prefix, F&& write);
     // Queues a work request; handed over by the next ring().
     void queue(std::size_t rail, SendQueue& sends, const SendWork& work, const Posted& posted);
     bool has_room(std::size_t rail, const SendQueue& sends, std::uint32_t depth) const;
@@ -92,9 +96,11 @@ class Core : public std::enable_shared_from_this<Core> {
     void forget_queue(SendQueue& sends) noexcept;
 
   private:
-    struct LaneOf {
-        Edge* edge;
-        std::size_t lane;
+    // Whose a queue pair is: a lane's or a way's of an edge, or (no edge) the rail's for control.
+    struct PairOwner {
+        Edge* edge = nullptr;
+        std::size_t index = 0;
+        bool control = false;
     };
     struct Counters {
         std::uint64_t malformed = 0, unknown_connection = 0, misdirected_checks = 0;
@@ -113,7 +119,9 @@ class Core : public std::enable_shared_from_this<Core> {
     void on_hello(Time now, std::size_t rail, std::span<const std::uint8_t> bytes,
                   const Prefix& prefix, const Card& card);
     void on_note(Time now, std::size_t rail, const Note& note, const Card* card);
-    void on_control_sent(std::size_t rail, const Completion& done);
+    void on_control_sent(std::size_t rail, std::size_t control, const Completion& done);
+    template <typename F>
+    void answer(std::size_t rail, const RailCard& to, F&& write);
     void look_at_devices(Time now);
     bool pump(Time now);
     void wake_later(Edge& edge) noexcept;
@@ -139,6 +147,7 @@ class Core : public std::enable_shared_from_this<Core> {
     int poll_fd_ = -1;
     bool closed_ = false;
     std::uint64_t works_ = 0;
+    std::size_t answers_ = 0;
     Time next_device_look_ = 0;
     Counters counters_;
     RandomWords random_;
@@ -146,7 +155,7 @@ class Core : public std::enable_shared_from_this<Core> {
     std::vector<std::unique_ptr<Edge>> edges_;
     std::unordered_map<std::uint64_t, Edge*> by_connection_;
     std::unordered_map<std::uint64_t, Edge*> by_hello_;
-    std::unordered_map<std::uint64_t, LaneOf> by_pair_;
+    std::unordered_map<std::uint64_t, PairOwner> by_pair_;
     std::vector<Edge*> dirty_;
     std::vector<Edge*> pumping_;
     TimingWheel wheel_{clock_now()};
@@ -155,19 +164,17 @@ class Core : public std::enable_shared_from_this<Core> {
 };
 
 template <typename F>
-bool Core::send_control(std::size_t rail, std::size_t control, const RailCard& to,
-                        std::size_t to_index, const Prefix& prefix, F&& write) {
-    SendQueue& sends = control_queue(rail, control);
-    Rail& way = *rails_[rail];
-    if (!has_room(rail, sends, kControlSends) || way.headers().empty()) {
+bool Core::send_control(std::size_t rail, SendQueue& sends, const Target& target,
+                        const Prefix& prefix, F&& write) {
+    Arena& headers = rails_[rail]->headers();
+    if (!has_room(rail, sends, kControlSends) || headers.empty()) {
         return false;
     }
-    const AddressHandle* handle = way.address_of(to);
-    if (handle == nullptr) {
-        return true;  // as good as lost
+    if (target.to == nullptr) {
+        return true;
     }
-    const std::uint32_t header = way.headers().take();
-    auto* bytes = reinterpret_cast<std::uint8_t*>(way.headers().at(header));
+    const std::uint32_t header = headers.take();
+    auto* bytes = reinterpret_cast<std::uint8_t*>(headers.at(header));
     std::size_t size = kPrefixSize;
     verbs::encode(prefix, std::span<std::uint8_t, kPrefixSize>(bytes, kPrefixSize));
     if (prefix.card) {
@@ -178,11 +185,21 @@ bool Core::send_control(std::size_t rail, std::size_t control, const RailCard& t
     SendWork work;
     work.pieces = 1;
     work.piece[0] = {reinterpret_cast<std::uintptr_t>(bytes), static_cast<std::uint32_t>(size),
-                     way.headers().key()};
-    work.to = handle;
-    work.remote_qp = to.controls[to_index % to.controls.size()];
+                     headers.key()};
+    work.to = target.to;
+    work.remote_qp = target.pair;
     queue(rail, sends, work, {.id = 0, .message = 0, .header = header, .copy = Arena::kNone});
     return true;
+}
+
+// To somebody of whom nothing is known yet: by the rail's control queue pairs in turn.
+template <typename F>
+void Core::answer(std::size_t rail, const RailCard& to, F&& write) {
+    const std::size_t control = answers_++ % rails_[rail]->controls();
+    const Target target{rails_[rail]->address_of(to, control),
+                        to.controls[control % to.controls.size()]};
+    send_control(rail, control_queue(rail, control), target,
+                 {.rail = static_cast<std::uint8_t>(rail)}, write);
 }
 
 template <typename F>

@@ -18,6 +18,9 @@ constexpr std::uint64_t kMostInFlight = 16 << 20;
 constexpr std::uint32_t kBurst = 64 << 10;
 // A host that shares its cores answers late now and then; tail-loss probes find real losses sooner.
 constexpr Time kLeastTimeout = 50'000'000;
+// Lanes without a way are made anew until one has: as long as the peer answers it is not dead,
+// however often a chunk was lost in the meantime.
+constexpr std::uint32_t kMostAttempts = 255;
 
 std::uint32_t fold(PeerId id) {
     return static_cast<std::uint32_t>(id ^ id >> 32);
@@ -167,6 +170,7 @@ Core::Core(const Identity& identity, Acceptor& acceptor, VerbsOptions options,
     config_.ack_every = 4;
     config_.peer_timeout = identity_.peer_timeout;
     config_.rto_min = kLeastTimeout;
+    config_.max_attempts = kMostAttempts;
     config_.rto_max = std::max(config_.rto_max, kLeastTimeout);
     config_.scheduler = options_.scheduler;
     config_.congestion = options_.congestion;
@@ -212,7 +216,7 @@ void Core::open_rails(Provider& provider) {
         controls_[i] = std::vector<SendQueue>(rails_[i]->controls());
         for (std::size_t k = 0; k < controls_[i].size(); ++k) {
             controls_[i][k].pair = &rails_[i]->control(k);
-            by_pair_[std::uint64_t{i} << 32 | rails_[i]->control(k).number()] = {nullptr, k};
+            by_pair_[std::uint64_t{i} << 32 | rails_[i]->control(k).number()] = {nullptr, k, true};
         }
     }
     card_bytes_ = encode(card_);

@@ -10,6 +10,7 @@ namespace weft::datapath::verbs {
 namespace {
 
 constexpr Time kCheckInterval = 10'000'000;
+constexpr std::size_t kChecksOfWay = 33;      // in vain, until one way is made anew
 constexpr Time kCheckGrace = 50'000'000;      // after the first answer
 constexpr Time kLaneGrace = 200'000'000;      // after the first lane
 constexpr std::size_t kFirsts = 2048;         // sequence numbers remembered, more than any window
@@ -49,7 +50,7 @@ Edge::Edge(Core& core, const wire::Packet& hello, Card remote, std::size_t local
     : MessageEdge("verbs", hello.handshake.peer_id, nullptr, Phase::kConnecting),
       core_(core),
       remote_(std::move(remote)),
-      ways_{{static_cast<std::uint8_t>(local), static_cast<std::uint8_t>(from)}},
+      rails_{{static_cast<std::uint8_t>(local), static_cast<std::uint8_t>(from)}},
       remote_connection_(hello.handshake.source_connection),
       firsts_(kFirsts) {
     const Time now = clock_now();
@@ -59,6 +60,7 @@ Edge::Edge(Core& core, const wire::Packet& hello, Card remote, std::size_t local
     connection_ =
         transport::Connection::server(config, [&core] { return core.random(); }, now, hello);
     core.register_edge(connection_->id(), *this);
+    add_ways(rails_.front());
     for (std::uint8_t slot = kSlots; slot > 0; --slot) {
         free_slots_.push_back(static_cast<std::uint8_t>(slot - 1));
     }
@@ -67,6 +69,9 @@ Edge::Edge(Core& core, const wire::Packet& hello, Card remote, std::size_t local
 
 Edge::~Edge() {
     ended();
+    for (Way& way : ways_) {
+        drop_own(way);
+    }
     incoming_.for_each([](Incoming& message) { message.attachment.reset(); });
 }
 
@@ -116,7 +121,7 @@ void Edge::update_wake(Time now) {
 
 void Edge::on_time(Time now) {
     if (phase_ == Phase::kChecking) {
-        check_ways(now);
+        check_rails(now);
     }
     if (phase_ < Phase::kEnded) {
         for (Lane& lane : lanes_) {
@@ -152,7 +157,7 @@ void Edge::on_time(Time now) {
 
 // ---------------------------------------------------------------- which rails reach which
 
-void Edge::check_ways(Time now) {
+void Edge::check_rails(Time now) {
     const bool all = std::ranges::all_of(checks_, &Check::answered);
     if (first_answer_ != kNever && (all || now >= first_answer_ + kCheckGrace)) {
         begin_connection(now);
@@ -168,9 +173,15 @@ void Edge::check_ways(Time now) {
             peer()));
     } else if (now >= check_at_) {
         check_at_ = now + kCheckInterval;
+        ++turn_;
         for (const Check& check : checks_) {
             if (!check.answered) {
-                send_note({.kind = NoteKind::kCheck, .id = peer(), .word = nonce_}, check.way, 0);
+                add_ways(check.rails);
+                Way& way = way_between(check.rails, turn_);
+                if (turn_ % kChecksOfWay == 0) {
+                    renew(now, way);
+                }
+                send_note({.kind = NoteKind::kCheck, .id = peer(), .word = nonce_}, way);
             }
         }
     }
@@ -181,7 +192,7 @@ void Edge::check_ways(Time now) {
 void Edge::begin_connection(Time now) {
     const auto works = [&](std::size_t local, std::size_t remote) {
         return std::ranges::any_of(checks_, [&](const Check& check) {
-            return check.answered && check.way.local == local && check.way.remote == remote;
+            return check.answered && check.rails.local == local && check.rails.remote == remote;
         });
     };
     const std::size_t count = std::max(core_.rails(), remote_.rails.size());
@@ -189,19 +200,24 @@ void Edge::begin_connection(Time now) {
         const std::size_t local = k % core_.rails();
         const std::size_t remote = k % remote_.rails.size();
         if (works(local, remote)) {
-            ways_.push_back({static_cast<std::uint8_t>(local), static_cast<std::uint8_t>(remote)});
+            rails_.push_back({static_cast<std::uint8_t>(local), static_cast<std::uint8_t>(remote)});
         }
     }
-    if (ways_.empty()) {
+    if (rails_.empty()) {
         for (const Check& check : checks_) {
             if (check.answered) {
-                ways_.push_back(check.way);
+                rails_.push_back(check.rails);
             }
         }
     }
+    for (Way& way : ways_) {
+        drop_own(way);
+    }
+    ways_.clear();
     std::uint32_t mtu = 4096;
-    for (const Way& way : ways_) {
-        mtu = std::min({mtu, core_.card().rails[way.local].mtu, remote_.rails[way.remote].mtu});
+    for (const RailPair& rails : rails_) {
+        add_ways(rails);
+        mtu = std::min({mtu, core_.card().rails[rails.local].mtu, remote_.rails[rails.remote].mtu});
     }
     transport::Config config = core_.config(peer(), mtu);
     eager_limit_ = config.eager_limit;
@@ -218,12 +234,13 @@ void Edge::on_connected(Time now) {
     chunk_ = connection_->chunk_size();
     connection_->expect(now, true);  // lanes are being made: silence is suspicious
     lanes_since_ = now;
+    health_at_ = now;
     if (calls()) {
         make_lanes(core_.options().paths);
         for (std::size_t i = 0; i < lanes_.size(); ++i) {
             Lane& lane = lanes_[i];
-            lane.local_rail = ways_[i % ways_.size()].local;
-            lane.remote_rail = ways_[i % ways_.size()].remote;
+            lane.local_rail = rails_[i % rails_.size()].local;
+            lane.remote_rail = rails_[i % rails_.size()].remote;
             fresh_pair(now, lane);
             say(now, lane);
         }
@@ -244,7 +261,6 @@ void Edge::open_if_ready(Time now, bool patient) {
     connection_->expect(now, watchers_ > 0);
     phase_ = Phase::kOpen;
     lanes_since_ = kNever;
-    look_at_health(clock_now());
     if (!calls()) {
         owner_ = core_.acceptor() != nullptr ? core_.acceptor()->owner_for(peer()) : nullptr;
         if (owner_ == nullptr) {
@@ -284,10 +300,14 @@ std::string Edge::describe_paths(const transport::Failure& failure) const {
                 std::to_string(path.chunks_lost) + " of " + std::to_string(path.chunks_sent) +
                 " chunks lost";
     }
-    return text.empty() ? "none was made"
-                        : text + (count > kMostShown
-                                      ? "; and " + std::to_string(count - kMostShown) + " more"
-                                      : "");
+    if (text.empty()) {
+        return "none was made";
+    }
+    const auto answer = std::ranges::count_if(ways_, &Way::trusted);
+    return text +
+           (count > kMostShown ? "; and " + std::to_string(count - kMostShown) + " more" : "") +
+           "; control datagrams are answered on " + std::to_string(answer) + " of " +
+           std::to_string(ways_.size()) + " ways";
 }
 
 std::string Edge::stats_json() const {
@@ -304,6 +324,7 @@ std::string Edge::stats_json() const {
                        ",\"sent_chunks\":" + std::to_string(announced) +
                        ",\"copied_chunks\":" + std::to_string(copied_) +
                        ",\"renewed_pairs\":" + std::to_string(renewals) +
+                       ",\"renewed_ways\":" + std::to_string(renewed_ways_) +
                        ",\"questions\":" + std::to_string(questions_) +
                        ",\"misplaced\":" + std::to_string(misplaced_) +
                        ",\"refused_notes\":" + std::to_string(refused_notes_);

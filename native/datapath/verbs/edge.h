@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "datapath/verbs/frame.h"
 #include "datapath/verbs/lane.h"
 #include "datapath/verbs/registry.h"
+#include "datapath/verbs/way.h"
 
 namespace weft::datapath::verbs {
 
@@ -42,6 +44,7 @@ class Edge final : public MessageEdge {
     void on_control(Time now, std::span<const std::uint8_t> bytes, const Prefix& prefix);
     void on_note(Time now, const Note& note);
     void on_sent(Time now, std::size_t lane, const Completion& done);
+    void on_way_sent(Time now, std::size_t way, const Completion& done);
     void on_received(Time now, std::size_t lane, std::span<const std::uint8_t> bytes);
     void on_written(Time now, std::size_t lane, const Completion& done);
     void on_broken(Time now, std::size_t lane);
@@ -56,11 +59,8 @@ class Edge final : public MessageEdge {
     WakeUp<Edge> wake_up{*this};  // the core's: on its wheel while on_time() is to be called
 
   private:
-    struct Way {
-        std::uint8_t local = 0, remote = 0;  // rails
-    };
     struct Check {
-        Way way;
+        RailPair rails;
         bool answered = false;
     };
     // Where the peer's device may write (Incoming::attachment).
@@ -95,7 +95,7 @@ class Edge final : public MessageEdge {
     std::string describe_paths(const transport::Failure& failure) const override;
 
     // Opening (edge.cc)
-    void check_ways(Time now);
+    void check_rails(Time now);
     void begin_connection(Time now);
     void open_if_ready(Time now, bool patient = true);
     void update_wake(Time now);
@@ -107,9 +107,11 @@ class Edge final : public MessageEdge {
     void drop_pair(Lane& lane) noexcept;
     void connect(Time now, Lane& lane, const Note& note);
     void say(Time now, Lane& lane);
+    void lane_ready(Time now, Lane& lane);
     void on_lane_note(Time now, Lane& lane, const Note& note);
     void on_lane_time(Time now, Lane& lane);
     void look_at_health(Time now);
+    void revive_lanes(Time now);
     void fence(Time now, Lane& lane);
     void ask(Time now, Lane& lane);
     void put_marker(Lane& lane, const Note& question);
@@ -118,6 +120,23 @@ class Edge final : public MessageEdge {
     std::size_t index_of(const Lane& lane) const noexcept {
         return static_cast<std::size_t>(&lane - lanes_.data());
     }
+
+    // Ways (edge_ways.cc)
+    void add_ways(RailPair rails);
+    Way& way_between(RailPair rails, std::size_t index);
+    Way& way_in_turn();
+    Way& way_for(std::size_t path);
+    Way& own_way(const Lane& lane) {
+        return way_between({lane.local_rail, lane.remote_rail}, index_of(lane));
+    }
+    bool usable(const Way& way) const;
+    SendQueue& queue_of(Way& way);
+    Target target_of(const Way& way);
+    void knock(Time now);
+    void on_knock(const Note& knock);
+    void on_heard(Time now, const Note& answer);
+    void renew(Time now, Way& way);
+    void drop_own(Way& way) noexcept;
 
     // Packets (edge_packets.cc)
     bool transmit(Time now);
@@ -134,15 +153,20 @@ class Edge final : public MessageEdge {
     void note_first(const wire::Packet& packet, std::uint16_t lane);
     std::uint16_t first_lane(const wire::Packet& packet) const;
     void on_packet_bytes(Time now, std::span<const std::uint8_t> bytes, const Prefix& prefix);
-    void send_note(const Note& note, const Way& way, std::size_t index);
-    Way control_way(std::size_t path) const;
+    bool send_note(const Note& note, Way& way);
+    bool send_lane_note(const Note& note, const Lane& lane);
 
     Core& core_;
     const Card remote_;
     Time deadline_ = kNever;  // of opening
     std::uint64_t nonce_ = 0;
     std::vector<Check> checks_;
-    std::vector<Way> ways_;  // that work; paths are dealt out to them in turn
+    std::vector<RailPair> rails_;  // that work; lanes are dealt out to them in turn
+    std::deque<Way> ways_;
+    std::size_t turn_ = 0;       // of the ways
+    std::uint64_t knocks_ = 0;   // numbered
+    bool spoke_ = false;         // since ways were looked at last
+    std::size_t greetings_ = 0;  // packets of the handshake, sent
     Time check_at_ = 0;
     Time first_answer_ = kNever;
     Time lanes_since_ = kNever;
@@ -163,7 +187,7 @@ class Edge final : public MessageEdge {
     wire::RemoteDescriptor descriptor_{};  // place()'s result
     std::uint64_t questions_ = 0;
     std::vector<std::uint64_t> held_;  // handles of messages that are whole but not settled
-    std::uint64_t misplaced_ = 0, refused_notes_ = 0, copied_ = 0;
+    std::uint64_t misplaced_ = 0, refused_notes_ = 0, copied_ = 0, renewed_ways_ = 0;
 };
 
 }  // namespace weft::datapath::verbs

@@ -16,6 +16,8 @@ constexpr int kMostRenewals = 8;  // doublings
 constexpr Time kHealthLook = 50'000'000;
 constexpr Time kFirstRevival = 100'000'000;
 constexpr int kMostRevivals = 5;  // doublings
+constexpr int kSilentTimeouts = 2;
+constexpr Time kRevivalsOfTimeout = 8;  // in a peer time-out, at least
 constexpr Time kAskInterval = 20'000'000;
 constexpr int kMostAsked = 8;
 
@@ -30,6 +32,7 @@ void Edge::make_lanes(std::size_t count) {
 void Edge::fresh_pair(Time now, Lane& lane) {
     lane.rail = &core_.rail(lane.local_rail);
     lane.renew_at = kNever;
+    lane.suspect_since = lane.suspect_since == kNever ? kNever : now;
     lane.peer_pair = 0;
     lane.ready = false;
     lane.psn = static_cast<std::uint32_t>(core_.random()) & 0xFFFFFF;
@@ -68,6 +71,10 @@ void Edge::drop_pair(Lane& lane) noexcept {
 void Edge::disown() noexcept {
     for (Lane& lane : lanes_) {
         static_cast<void>(lane.pair.release());
+    }
+    for (Way& way : ways_) {
+        static_cast<void>(way.own.release());
+        static_cast<void>(way.own_address.release());
     }
 }
 
@@ -113,12 +120,11 @@ void Edge::say(Time now, Lane& lane) {
               .psn = lane.psn,
               .known = lane.peer_pair,
               .life = lane.life};
-    send_note(note, {lane.local_rail, lane.remote_rail}, index);
+    send_lane_note(note, lane);
 }
 
 void Edge::connect(Time now, Lane& lane, const Note& note) {
     if (core_.kind() == QpKind::kUd) {
-        lane.to = lane.rail->address_of(remote_.rails[lane.remote_rail]);
         lane.peer_pair = note.pair;
         return;
     }
@@ -168,18 +174,26 @@ void Edge::on_lane_note(Time now, Lane& lane, const Note& note) {
             return;
         }
     }
-    const bool was_ready = lane.ready;
     const std::uint32_t number = core_.kind() == QpKind::kUd ? 1 : lane.pair->number();
-    lane.ready = note.known == number;
-    if (lane.ready && !was_ready) {
-        lane.said = 0;
-        lane.say_at = kNever;
+    if (note.known != number) {
+        lane.ready = false;
+    } else if (!lane.ready) {
+        lane_ready(now, lane);
     }
     if (note.wants || !lane.ready) {
         say(now, lane);
     }
     open_if_ready(now);
     touch();
+}
+
+void Edge::lane_ready(Time now, Lane& lane) {
+    lane.ready = true;
+    lane.suspect_since = lane.suspect_since == kNever ? kNever : now;
+    lane.said = 0;
+    lane.say_at = kNever;
+    connection_->hold_chunks(false);
+    connection_->renew_path(now, static_cast<transport::PathId>(index_of(lane)));
 }
 
 // Goes out behind everything written on this lane so far, and arrives behind it.
@@ -213,7 +227,7 @@ void Edge::on_note(Time now, const Note& note) {
     if (note.kind == NoteKind::kChecked) {
         if (phase_ == Phase::kChecking && note.word == nonce_ && note.id == peer()) {
             for (Check& check : checks_) {
-                if (check.way.local == note.to_rail && check.way.remote == note.from_rail) {
+                if (check.rails.local == note.to_rail && check.rails.remote == note.from_rail) {
                     check.answered = true;
                     first_answer_ = std::min(first_answer_, now);
                 }
@@ -228,6 +242,14 @@ void Edge::on_note(Time now, const Note& note) {
         ++refused_notes_;
         return;
     }
+    if (note.kind == NoteKind::kKnock) {
+        on_knock(note);
+        return;
+    }
+    if (note.kind == NoteKind::kHeard) {
+        on_heard(now, note);
+        return;
+    }
     if (note.kind == NoteKind::kLane && !calls() && lanes_.empty() && lanes_since_ != kNever) {
         make_lanes(note.count);
     }
@@ -240,6 +262,7 @@ void Edge::on_note(Time now, const Note& note) {
             if (lane.life == 0 && !calls()) {
                 lane.local_rail = note.to_rail;
                 lane.remote_rail = note.from_rail;
+                add_ways({lane.local_rail, lane.remote_rail});
                 fresh_pair(now, lane);
             }
             on_lane_note(now, lane, note);
@@ -250,6 +273,8 @@ void Edge::on_note(Time now, const Note& note) {
         case NoteKind::kMarker:
         case NoteKind::kCheck:
         case NoteKind::kChecked:
+        case NoteKind::kKnock:
+        case NoteKind::kHeard:
             break;  // markers come on their lane
     }
 }
@@ -273,32 +298,51 @@ void Edge::on_lane_time(Time now, Lane& lane) {
     }
 }
 
+void Edge::look_at_health(Time now) {
+    health_at_ = kNever;
+    if (phase_ < Phase::kEnded && connection_) {
+        health_at_ = now + kHealthLook;
+        knock(now);
+        if (phase_ == Phase::kOpen && core_.kind() != QpKind::kUd) {
+            revive_lanes(now);
+        }
+    }
+}
+
 // A path on which nothing comes through gets a queue pair of another number, which takes another
 // way through the network (RoCE's source port follows from it), and which knows nothing of what
 // went wrong: soft-RoCE's unreliable connections do not get over a packet that is lost in the
-// middle of a message.
-void Edge::look_at_health(Time now) {
-    health_at_ = kNever;
-    if (phase_ != Phase::kOpen || core_.kind() == QpKind::kUd) {
-        return;
-    }
+// middle of a message. With more and more patience while other paths work, else with as much as it
+// takes both ends to agree on a queue pair and to hear through it: either may be the one that
+// renews it. The last path is not called suspect, but has its time-outs.
+void Edge::revive_lanes(Time now) {
     const transport::Stats stats = connection_->stats();
-    for (std::size_t i = 0; i < std::min(stats.paths.size(), lanes_.size()); ++i) {
+    const std::size_t count = std::min(stats.paths.size(), lanes_.size());
+    const auto silent = [&](std::size_t i) {
+        return stats.paths[i].health == transport::PathHealth::kSuspect ||
+               stats.paths[i].timeouts >= kSilentTimeouts;
+    };
+    const Time patience = std::clamp(8 * stats.rtt.smoothed(), kFirstRevival,
+                                     std::max(kFirstRevival, peer_timeout() / kRevivalsOfTimeout));
+    bool any = false;
+    for (std::size_t i = 0; i < count; ++i) {
+        any = any || (lanes_[i].ready && !silent(i) &&
+                      stats.paths[i].health == transport::PathHealth::kGood);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
         Lane& lane = lanes_[i];
-        if (stats.paths[i].health != transport::PathHealth::kSuspect) {
+        if (!silent(i)) {
             lane.suspect_since = kNever;
             lane.revivals = 0;
         } else if (lane.suspect_since == kNever) {
             lane.suspect_since = now;
-        } else if (now - lane.suspect_since >= kFirstRevival
-                                                   << std::min(lane.revivals, kMostRevivals) &&
+        } else if (now - lane.suspect_since >=
+                       patience << (any ? std::min(lane.revivals, kMostRevivals) : 0) &&
                    lane.renew_at == kNever && core_.rail(lane.local_rail).up) {
             ++lane.revivals;
-            lane.suspect_since = now;
             renew(now, lane);
         }
     }
-    health_at_ = now + kHealthLook;
 }
 
 void Edge::on_rail(Time now, std::size_t rail, bool up) {
@@ -323,13 +367,12 @@ void Edge::fence(Time now, Lane& lane) {
 void Edge::ask(Time now, Lane& lane) {
     ++lane.asked;
     lane.ask_at = now + kAskInterval;
-    const std::size_t index = index_of(lane);
-    send_note({.kind = NoteKind::kFence,
-               .index = static_cast<std::uint16_t>(index),
-               .count = static_cast<std::uint16_t>(lanes_.size()),
-               .id = remote_connection_,
-               .word = lane.fence_last},
-              {lane.local_rail, lane.remote_rail}, index);
+    send_lane_note({.kind = NoteKind::kFence,
+                    .index = static_cast<std::uint16_t>(index_of(lane)),
+                    .count = static_cast<std::uint16_t>(lanes_.size()),
+                    .id = remote_connection_,
+                    .word = lane.fence_last},
+                   lane);
     touch();
 }
 

@@ -11,6 +11,10 @@ namespace {
 constexpr std::size_t kPumpBytes = 1 << 20;      // per round
 constexpr std::size_t kRegisterFrom = 64 << 10;  // smaller messages are cheaper to copy
 
+bool is_of_lane(NoteKind kind) {
+    return kind == NoteKind::kLane || kind == NoteKind::kFence;
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------- out
@@ -49,6 +53,7 @@ bool Edge::transmit(Time now) {
 bool Edge::put(Time, const transport::Transmit& next) {
     const wire::Packet& packet = next.packet;
     remote_connection_ = packet.connection != 0 ? packet.connection : remote_connection_;
+    spoke_ = true;
     const bool data = packet.kind == wire::PacketKind::kData;
     if (!data && packet.kind != wire::PacketKind::kProbe) {
         return put_control(next);
@@ -60,8 +65,9 @@ bool Edge::put(Time, const transport::Transmit& next) {
     if (!data && (lane == nullptr || index_of(*lane) != packet.path % lanes_.size())) {
         return true;  // a probe asks whether its own lane works: it does not
     }
-    if (lane == nullptr) {
-        return phase_ >= Phase::kEnded;
+    if (lane == nullptr) {  // lost, and nothing more like it until one is ready
+        connection_->hold_chunks(phase_ < Phase::kEnded);
+        return true;
     }
     Outgoing* message = nullptr;
     if (data && packet.data.length > 0) {
@@ -155,8 +161,7 @@ bool Edge::put_written(const transport::Transmit& next, Lane& lane, Outgoing& me
 bool Edge::put_packet(const transport::Transmit& next, Lane& lane, Outgoing* message) {
     Rail& rail = *lane.rail;
     const bool ud = lane.pair == nullptr;
-    const std::size_t index = index_of(lane);
-    SendQueue& sends = ud ? core_.control_queue(lane.local_rail, index) : lane.sends;
+    SendQueue& sends = ud ? queue_of(own_way(lane)) : lane.sends;
     Registration* memory = ud || message == nullptr ? nullptr : registered(*message);
     if (!core_.has_room(lane.local_rail, sends, ud ? kControlSends : kLaneSends) ||
         rail.headers().empty() ||
@@ -193,9 +198,9 @@ bool Edge::put_packet(const transport::Transmit& next, Lane& lane, Outgoing* mes
         }
     }
     if (ud) {
-        const RailCard& there = remote_.rails[lane.remote_rail];
-        work.to = lane.to != nullptr ? lane.to : rail.address_of(there);
-        work.remote_qp = there.controls[index % there.controls.size()];
+        const Target target = target_of(own_way(lane));
+        work.to = target.to;
+        work.remote_qp = target.pair;
         if (work.to == nullptr) {  // no way to there: as good as lost
             rail.headers().give_back(header);
             if (posted.copy != Arena::kNone) {
@@ -210,23 +215,20 @@ bool Edge::put_packet(const transport::Transmit& next, Lane& lane, Outgoing* mes
     return true;
 }
 
-Edge::Way Edge::control_way(std::size_t path) const {
-    if (!lanes_.empty() && lanes_[path % lanes_.size()].life != 0) {
-        const Lane& lane = lanes_[path % lanes_.size()];
-        return {lane.local_rail, lane.remote_rail};
-    }
-    return ways_[path % ways_.size()];
-}
-
+// While nothing is known of the ways, each packet takes another; when all were tried, a new one.
 bool Edge::put_control(const transport::Transmit& next) {
     const wire::Packet& packet = next.packet;
-    const Way way = control_way(packet.path);
+    const bool greeting = phase_ == Phase::kConnecting && lanes_since_ == kNever;
+    Way& way = greeting ? way_in_turn() : way_for(packet.path);
+    if (greeting && ++greetings_ > ways_.size()) {
+        renew(clock_now(), way);
+    }
     const bool again = wire::is_sequenced(packet.kind) && !is_new(packet.sequence);
-    const Prefix prefix{.rail = way.local,
+    const Prefix prefix{.rail = way.rails.local,
                         .card = packet.kind == wire::PacketKind::kHello,
                         .first_lane = again ? first_lane(packet) : kNoLane};
     const bool sent = core_.send_control(
-        way.local, packet.path, remote_.rails[way.remote], packet.path, prefix,
+        way.rails.local, queue_of(way), target_of(way), prefix,
         [&](std::span<std::uint8_t> room) { return wire::encode(packet, room); });
     if (sent) {
         note_first(packet, kNoLane);
@@ -234,17 +236,28 @@ bool Edge::put_control(const transport::Transmit& next) {
     return sent;
 }
 
-void Edge::send_note(const Note& given, const Way& way, std::size_t index) {
+bool Edge::send_note(const Note& given, Way& way) {
     Note note = given;
-    note.from_rail = way.local;
-    note.to_rail = way.remote;
     const bool check = note.kind == NoteKind::kCheck;
+    if (!is_of_lane(note.kind)) {
+        note.from_rail = way.rails.local;
+        note.to_rail = way.rails.remote;
+    }
     note.proof = check ? 0 : prove(note, core_.key());
-    core_.send_control(way.local, index, remote_.rails[way.remote], index,
-                       {.rail = way.local, .card = check}, [&](std::span<std::uint8_t> room) {
-                           std::ranges::copy(encode(note), room.begin());
-                           return kNoteSize;
-                       });
+    return core_.send_control(way.rails.local, queue_of(way), target_of(way),
+                              {.rail = way.rails.local, .card = check},
+                              [&](std::span<std::uint8_t> room) {
+                                  std::ranges::copy(encode(note), room.begin());
+                                  return kNoteSize;
+                              });
+}
+
+// About a lane, by whichever way: that of its own rails may be what is wrong.
+bool Edge::send_lane_note(const Note& given, const Lane& lane) {
+    Note note = given;
+    note.from_rail = lane.local_rail;
+    note.to_rail = lane.remote_rail;
+    return send_note(note, way_in_turn());
 }
 
 // ---------------------------------------------------------------- in
@@ -290,8 +303,7 @@ void Edge::on_received(Time now, std::size_t index, std::span<const std::uint8_t
         return;
     }
     if (!lane.ready && lane.peer_pair != 0) {  // whoever sends on it knows our pair
-        lane.ready = true;
-        lane.say_at = kNever;
+        lane_ready(now, lane);
         open_if_ready(now);
     }
     on_packet_bytes(now, rest, *prefix);

@@ -130,7 +130,7 @@ std::array<std::uint8_t, kNoteSize> encode(const Note& note) {
 
 std::optional<Note> decode_note(std::span<const std::uint8_t> bytes) {
     if (bytes.size() != kNoteSize || bytes[0] < static_cast<std::uint8_t>(NoteKind::kCheck) ||
-        bytes[0] > static_cast<std::uint8_t>(NoteKind::kMarker) || bytes[1] >= kMostRails ||
+        bytes[0] > static_cast<std::uint8_t>(NoteKind::kHeard) || bytes[1] >= kMostRails ||
         bytes[2] >= kMostRails || bytes[3] > kWants) {
         return std::nullopt;
     }

@@ -7,8 +7,9 @@
 //  Card       who we are and where: after the prefix of what is said to somebody who may not know
 //             it. Also the datapath's address.
 //  Note       48 bytes: search for rails (kCheck, kChecked), state of a lane's queue pair (kLane),
-//             and the question whether all that was written on a lane before has landed (kFence,
-//             kMarker). Told from a packet by its first byte.
+//             the question whether all that was written on a lane before has landed (kFence,
+//             kMarker), and the question whether control datagrams come through (kKnock, kHeard).
+//             Told from a packet by its first byte.
 //  Immediate  of a chunk that the device writes into its destination: 16 bits of its sequence
 //             number, 6 of the destination's slot, 10 of its place in the message in chunks. Each
 //             is the low end of a number that the receiver knows to within less than half the range
@@ -75,18 +76,20 @@ enum class NoteKind : std::uint8_t {
     kLane = 0xD3,
     kFence = 0xD4,
     kMarker = 0xD5,
+    kKnock = 0xD6,
+    kHeard = 0xD7,
 };
 
 struct Note {
     NoteKind kind = NoteKind::kCheck;
     std::uint8_t from_rail = 0;  // of the sender of the note
     std::uint8_t to_rail = 0;
-    bool wants = false;       // kLane: say yours, too
-    std::uint16_t index = 0;  // of the lane
-    std::uint16_t count = 0;  // of lanes
+    bool wants = false;       // kLane: say yours, too; kKnock: answer on every way
+    std::uint16_t index = 0;  // of the lane; kKnock, kHeard: of the asker's way
+    std::uint16_t count = 0;  // of lanes, or ways
     std::uint64_t id = 0;     // checks: peer that is meant, or that answers; else: connection of
                               // the receiver of the note
-    std::uint64_t word = 0;   // checks: nonce; fence and marker: number of the question
+    std::uint64_t word = 0;   // checks: nonce; all others but kLane: number of the question
     std::uint32_t pair = 0;   // kLane: our queue pair's number
     std::uint32_t psn = 0;    // kLane: and its first packet sequence number
     std::uint32_t known = 0;  // kLane: number of the pair of yours that ours is connected to

@@ -54,8 +54,8 @@ struct Lane {
     Time renew_at = kNever;  // a failed pair is replaced then
     int failures = 0;        // in a row
     std::uint64_t renewals = 0;
-    Time suspect_since = kNever;  // the transport's path, or its last renewal for that reason
-    int revivals = 0;             // for that reason, since it was good
+    Time suspect_since = kNever;  // the transport's path, or this queue pair of a suspect path
+    int revivals = 0;             // of a suspect path, since it was good
     std::uint64_t written = 0, announced = 0;  // chunks sent: by the device, and as packets
 
     // Receiving side: a chunk came a second time before the first copy, written on this lane, was
@@ -67,8 +67,6 @@ struct Lane {
     std::uint64_t fence_last = 0;  // and of the youngest
     Time ask_at = kNever;
     int asked = 0;
-    // Destination addresses (UD) or null.
-    const AddressHandle* to = nullptr;
 };
 
 }  // namespace weft::datapath::verbs

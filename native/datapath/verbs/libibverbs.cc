@@ -198,6 +198,7 @@ class RealReceives final : public SharedReceiveQueue {
 ibv::AhAttr route(std::uint8_t port, const Destination& to) {
     ibv::AhAttr attr{};
     std::ranges::copy(to.gid, attr.grh.dgid.raw);
+    attr.grh.flow_label = to.flow_label;
     attr.grh.sgid_index = to.gid_index;
     attr.grh.hop_limit = to.hop_limit;
     attr.grh.traffic_class = to.traffic_class;

@@ -84,6 +84,9 @@ struct Destination {
     std::uint8_t traffic_class = 0;
     std::uint8_t hop_limit = 64;
     std::uint8_t service_level = 0;
+    // 20 bits, which devices of hardware make the UDP source port of, as far as they do not take
+    // the queue pairs' numbers (those of soft-RoCE always do). 0: the device's choice.
+    std::uint32_t flow_label = 0;
     bool global = true;  // with a GRH: always on RoCE
 };
 

@@ -16,6 +16,7 @@ constexpr std::size_t kPostAtOnce = 16;
 constexpr std::uint32_t kControlBuffers = 512;
 constexpr std::size_t kLargestControl = 1024;
 constexpr std::size_t kAlign = 64;
+constexpr std::uint32_t kLabelStep = 0x9E375;  // spreads few numbers over 20 bits
 
 std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlign - 1) / kAlign * kAlign;
@@ -96,13 +97,7 @@ Rail::Rail(std::unique_ptr<Device> device, const PortInfo& port, const GidEntry&
     }
     post_recycled();
     for (std::size_t i = 0; i < options.controls; ++i) {
-        controls_.push_back(device_->make_queue_pair({.kind = QpKind::kUd,
-                                                      .port = port_.number,
-                                                      .sends = kControlSends,
-                                                      .key = kControlKey,
-                                                      .completions = completions_.get(),
-                                                      .receives = control_->queue.get()}));
-        controls_.back()->open();
+        controls_.push_back(make_control());
     }
 }
 
@@ -134,23 +129,41 @@ std::unique_ptr<QueuePair> Rail::make_lane() {
                                      .receives = data_->queue.get()});
 }
 
-Destination Rail::destination(const RailCard& remote) const {
+std::unique_ptr<QueuePair> Rail::make_control() {
+    auto pair = device_->make_queue_pair({.kind = QpKind::kUd,
+                                          .port = port_.number,
+                                          .sends = kControlSends,
+                                          .key = kControlKey,
+                                          .completions = completions_.get(),
+                                          .receives = control_->queue.get()});
+    pair->open();
+    return pair;
+}
+
+Destination Rail::destination(const RailCard& remote, std::uint32_t flow_label) const {
     return {.gid = remote.gid,
             .lid = remote.lid,
             .gid_index = gid_.index,
             .traffic_class = traffic_class_,
             .hop_limit = hop_limit_,
             .service_level = service_level_,
+            .flow_label = flow_label & 0xFFFFF,
             .global = true};
 }
 
-const AddressHandle* Rail::address_of(const RailCard& remote) {
-    auto& handle = addresses_[{remote.gid, remote.lid}];
+std::unique_ptr<AddressHandle> Rail::make_address(const RailCard& remote,
+                                                  std::uint32_t flow_label) {
+    return device_->make_address_handle(port_.number, destination(remote, flow_label));
+}
+
+const AddressHandle* Rail::address_of(const RailCard& remote, std::size_t control) {
+    const std::size_t index = control % controls_.size();
+    auto& handle = addresses_[{remote.gid, remote.lid, index}];
     if (handle == nullptr) {
         try {
-            handle = device_->make_address_handle(port_.number, destination(remote));
+            handle = make_address(remote, static_cast<std::uint32_t>(index + 1) * kLabelStep);
         } catch (const Error&) {
-            return nullptr;  // no way to there: as if the packet were lost
+            return nullptr;
         }
     }
     return handle.get();

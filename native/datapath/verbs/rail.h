@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "datapath/verbs/frame.h"
@@ -59,9 +60,14 @@ class Rail {
 
     // A queue pair for data. Throws Error.
     std::unique_ptr<QueuePair> make_lane();
-    Destination destination(const RailCard& remote) const;
-    // Handles are kept for good: there are as many as remote ports.
-    const AddressHandle* address_of(const RailCard& remote);
+    Destination destination(const RailCard& remote, std::uint32_t flow_label = 0) const;
+    // For datagrams of a control queue pair. Handles are kept for good: there are as many as remote
+    // ports and control queue pairs. Null: there is no way to there.
+    const AddressHandle* address_of(const RailCard& remote, std::size_t control);
+
+    // What else sends control datagrams, by a way of its own. Throws Error.
+    std::unique_ptr<QueuePair> make_control();
+    std::unique_ptr<AddressHandle> make_address(const RailCard& remote, std::uint32_t flow_label);
 
     std::size_t controls() const noexcept { return controls_.size(); }
     QueuePair& control(std::size_t index) noexcept { return *controls_[index % controls_.size()]; }
@@ -102,7 +108,8 @@ class Rail {
     std::unique_ptr<Pool> control_;
     std::unique_ptr<Pool> data_;  // not for ud
     std::vector<std::unique_ptr<QueuePair>> controls_;
-    std::map<std::pair<Gid, std::uint16_t>, std::unique_ptr<AddressHandle>> addresses_;
+    std::map<std::tuple<Gid, std::uint16_t, std::size_t>, std::unique_ptr<AddressHandle>>
+        addresses_;
 };
 
 inline constexpr std::uint32_t kLaneSends = 128;  // outstanding on one lane

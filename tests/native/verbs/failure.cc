@@ -75,6 +75,41 @@ TEST_CASE("a queue pair through which nothing comes any more is replaced") {
     CHECK(pair.a.failures + pair.b.failures == 0);
 }
 
+TEST_CASE("an edge lives as long as one way through the network does") {
+    // Half of the runs fail queue pairs as well, those of control datagrams among them.
+    for (const char* name : {"uc", "rc", "ud"}) {
+        for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+            CAPTURE(name);
+            CAPTURE(seeded(seed));
+            VerbsOptions options;
+            options.mode = name;
+            Pair pair({.pair_failure = seed == 1 ? 0.0 : 0.003, .spines = 4}, options, seed);
+            pair.exchange(1 << 20, 1);
+            for (std::uint32_t dead = 0; dead < 4; ++dead) {  // all but one, then all but another
+                pair.fabric.dead_spines = {0, 1, 2, 3};
+                pair.fabric.dead_spines.erase((dead + seed) % 4);
+                pair.exchange(200'000, 10 + dead);
+            }
+            CHECK(pair.a.failures + pair.b.failures == 0);
+            CHECK(pair.a.channel_stat("renewed_ways") + pair.b.channel_stat("renewed_ways") > 0);
+        }
+    }
+}
+
+TEST_CASE("an edge opens though a part of the ways through the network is dead") {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        CAPTURE(seeded(seed));
+        Fabric fabric(seeded(seed), {.spines = 4});
+        Node a(fabric, 1);
+        Node b(fabric, 2);
+        // Of the callee's control queue pairs one has a way at least: it answers strangers.
+        fabric.dead_spines = {static_cast<std::uint32_t>(seed % 4)};
+        a.connect(b);
+        REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
+        CHECK(a.failures == 0);
+    }
+}
+
 TEST_CASE("a peer that is gone is an error that names it, in bounded time") {
     for (const char* name : {"uc", "rc", "ud"}) {
         CAPTURE(name);

@@ -37,6 +37,7 @@ struct Weather {
     std::uint32_t hold = 4;     // most ticks from landing, or leaving, to completion
     double pair_failure = 0;    // of a queue pair, per message posted
     bool uc = true, rc = true;  // what devices offer
+    std::uint32_t spines = 0;   // ways through the network; 0: one that never dies
 };
 
 class FakeDevice;
@@ -56,6 +57,12 @@ class Fabric {
         return probability > 0 && static_cast<double>(draw()) < probability * 4294967296.0;
     }
     std::uint32_t number() { return ++numbers_; }
+    // The sender's number is what soft-RoCE makes the source port of, and ECMP the way.
+    std::uint32_t spine_of(std::uint32_t sender) const {
+        return static_cast<std::uint32_t>(std::uint64_t{sender * 2654435761u} * weather.spines >>
+                                          32);
+    }
+    bool passes(std::uint32_t sender) const { return !dead_spines.contains(spine_of(sender)); }
     void at(std::uint64_t when, std::function<void()> what) {
         events_.emplace(std::max(when, tick_ + 1), std::move(what));
     }
@@ -76,6 +83,7 @@ class Fabric {
     void deafen(std::size_t count);
     std::size_t deaf() const;  // that are left of those
 
+    std::set<std::uint32_t> dead_spines;  // black holes
     std::map<std::uint32_t, FakePair*> pairs;
     std::map<std::string, FakeDevice*> devices;
     std::map<int, std::vector<std::byte>*> dmabufs;  // by file descriptor
@@ -362,7 +370,8 @@ class FakePair final : public QueuePair {
         }
         Fabric& fabric = device_.fabric;
         const bool reliable = wish_.kind == QpKind::kRc;
-        if (!reliable && (!device_.up || fabric.chance(fabric.weather.loss))) {
+        if (!reliable &&
+            (!device_.up || !fabric.passes(number_) || fabric.chance(fabric.weather.loss))) {
             ++fabric.lost;
             return;
         }
@@ -371,41 +380,42 @@ class FakePair final : public QueuePair {
                                                : std::max(arrive_at_, fabric.now()) + delay;
         const std::uint32_t to = wish_.kind == QpKind::kUd ? message.work.remote_qp : remote_;
         fabric.at(arrive_at_, [&fabric, to, reliable, message = std::move(message)]() mutable {
-            arrive(fabric, to, reliable, std::move(message), 0);
+            arrive(fabric, to, reliable, std::move(message), 0, false);
         });
     }
 
+    // A reliable connection sends again until it is answered, and lands once.
     static void arrive(Fabric& fabric, std::uint32_t to, bool reliable, Message message,
-                       int attempts) {
+                       int attempts, bool landed) {
         const auto source = fabric.pairs.find(message.from);
         const auto target = fabric.pairs.find(to);
         const bool reachable = target != fabric.pairs.end() && target->second->device_.up &&
                                target->second->takes_from(message.from) &&
-                               (source == fabric.pairs.end() || source->second->device_.up);
+                               (source == fabric.pairs.end() || source->second->device_.up) &&
+                               fabric.passes(message.from);
         auto* receives =
             reachable ? static_cast<FakeReceives*>(target->second->wish_.receives) : nullptr;
-        if (!reachable || receives->empty()) {
-            ++fabric.lost;
-            if (reliable && attempts < 50) {
-                fabric.at(fabric.now() + 20,
-                          [&fabric, to, message = std::move(message), attempts]() mutable {
-                              arrive(fabric, to, true, std::move(message), attempts + 1);
-                          });
-            } else if (reliable && source != fabric.pairs.end()) {
-                source->second->complete(
-                    {.id = message.work.id, .status = WorkStatus::kUnreachable});
-                source->second->fail();
-            }
-            return;
-        }
-        const bool good = target->second->land(message);
-        if (reliable && source != fabric.pairs.end() && !source->second->failed_) {
-            if (!good) {
-                source->second->complete({.id = message.work.id, .status = WorkStatus::kRefused});
-                source->second->fail();
-            } else if (message.work.signaled) {
+        const bool arrives = reachable && !receives->empty();
+        const bool good = !arrives || landed || target->second->land(message);
+        if (!reliable || source == fabric.pairs.end() || source->second->failed_) {
+            fabric.lost += arrives ? 0 : 1;
+        } else if (!good) {
+            source->second->complete({.id = message.work.id, .status = WorkStatus::kRefused});
+            source->second->fail();
+        } else if (arrives && fabric.passes(to)) {
+            if (message.work.signaled) {
                 source->second->complete({.id = message.work.id});
             }
+        } else if (attempts < 50) {
+            landed = landed || arrives;
+            fabric.at(fabric.now() + 20,
+                      [&fabric, to, message = std::move(message), attempts, landed]() mutable {
+                          arrive(fabric, to, true, std::move(message), attempts + 1, landed);
+                      });
+        } else {
+            ++fabric.lost;
+            source->second->complete({.id = message.work.id, .status = WorkStatus::kUnreachable});
+            source->second->fail();
         }
     }
 

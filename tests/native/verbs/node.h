@@ -161,7 +161,7 @@ struct Pair {
                       [&] { return from_a.ended + from_b.ended + to_a.ended + to_b.ended == 4; }),
             a.channel().stats_json() << "\n"
                                      << b.channel().stats_json());
-        REQUIRE(from_a.done());
+        REQUIRE_MESSAGE(from_a.done(), (a.failure ? a.failure->message : "nothing"));
         REQUIRE(from_b.done());
         REQUIRE(to_a.done());
         REQUIRE(to_b.done());

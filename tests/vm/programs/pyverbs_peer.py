@@ -365,6 +365,11 @@ class Peer:
                     id=self._them().connection,
                 ).proved(self.key)  # fmt: skip
                 self._send(self.lanes[note.index], Prefix().encode() + marker.encode())
+            elif note.kind == NoteKind.KNOCK:
+                self._note(
+                    NoteKind.HEARD, index=note.index, count=note.count, word=note.word,
+                    id=self._them().connection,
+                )  # fmt: skip
             return
         self._on_packet(Packet.decode(rest))
 
