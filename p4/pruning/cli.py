@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as encoder
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +27,13 @@ def report(
     rows: Annotated[int, typer.Option(help="Visits of the Big Data tables.", min=1000)] = 1_000_000,
     scale: Annotated[list[float] | None, typer.Option(help="Of TPC-H; repeatable.")] = None,
     gbps: Annotated[list[float] | None, typer.Option(help="Of every link; repeatable.")] = None,
-    dilation: Annotated[float, typer.Option(help="How much slower the lab is.", min=1)] = 2000.0,
+    dilation: Annotated[
+        float, typer.Option(help="How much slower the lab is at 10 Gbit/s.", min=1)
+    ] = 1000.0,
     engine: Annotated[list[str] | None, typer.Option(help="duckdb, spark; repeatable.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep outcomes in this file; take what it has as measured.")
+    ] = None,
     write: Write = None,
     json: Json = False,
 ) -> None:
@@ -39,13 +46,21 @@ def report(
 
     console = Console(stderr=True)
     rates, names = gbps or [10.0, 20.0], engine or ["duckdb"]
-    scales = [0.01, 0.1] if scale is None else scale
+    scales = [0.1] if scale is None else scale
     try:
         engines = {name: reports.engine_of(name) for name in names}
         given = [reports.big_data(rows), *(reports.tpch(s) for s in scales)]
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
-    found = list(reports.measure(given, rates, dilation, engines, progress=console.print))
+    record = reports.Record(resume, f"{dilation:g} {names}") if resume else None
+    found = record.read() if record else []
+    bench = reports.Bench(dilation, engines, progress=progress_on(console))
+    for outcome in bench.measure(given, rates, found):
+        found.append(outcome)
+        if record:
+            record.add(outcome)
+    asked = [(title, name, r) for title, _, queries in given for r in rates for name in queries]
+    found = sorted((o for o in found if o.name in asked), key=lambda o: asked.index(o.name))
     command = "weft p4 pruning report " + " ".join(
         [f"--rows {rows}", f"--dilation {dilation:g}", *(f"--scale {s:g}" for s in scales),
          *(f"--gbps {r:g}" for r in rates), *(f"--engine {n}" for n in names)]
@@ -59,6 +74,12 @@ def report(
         generated.replace(write, "weft p4 pruning report", text)
     if not all(o.same for o in found):
         raise typer.Exit(1)
+
+
+def progress_on(console: Console) -> Callable[[str], None]:
+    """Says what begins, and when, in seconds since the start."""
+    start = time.monotonic()
+    return lambda text: console.print(f"{time.monotonic() - start:6.1f} s  {text}", highlight=False)
 
 
 @app.command()

@@ -17,10 +17,15 @@ import pyarrow.compute as pc
 from weft._native import _core
 
 U64 = npt.NDArray[np.uint64]
+
 TOP = (1 << 32) - 2
 _SIGN = np.uint64(1 << 63)
 #: Moves the one integer whose code is zero, which the switch skips, to where no table counts.
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class NoCodes(TypeError):
+    """A column is of a type whose values have no codes; it is not pushed."""
 
 
 def valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
@@ -35,7 +40,7 @@ def ordered(column: pa.ChunkedArray) -> tuple[U64, npt.NDArray[np.bool_]]:
 
     Integers, booleans, dates, times: the number itself, shifted. Floats: bits of the double, the
     sign turned. Decimals: scaled integers, if they fit 64 bits. Strings and binaries: their first
-    eight bytes (so different strings may be equal here). Raises `TypeError` for other types.
+    eight bytes (so different strings may be equal here). Raises `NoCodes` for other types.
     """
     type_ = column.type
     present = valid(column)
@@ -72,7 +77,7 @@ def is_integral(type_: pa.DataType) -> bool:
 def _integers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     type_ = column.type
     if not is_integral(type_) or pa.types.is_interval(type_):
-        raise TypeError(f"columns of type {type_} have no 64 bit codes")
+        raise NoCodes(f"columns of type {type_} have no 64 bit codes")
     if pa.types.is_decimal(type_):
         unscaled = pc.multiply(column, pa.scalar(10**type_.scale, pa.decimal128(19, 0)))
         column = unscaled.cast(pa.decimal128(38, 0)).cast(pa.int64())
@@ -140,7 +145,7 @@ def _identity(column: pa.ChunkedArray, salt: int) -> U64:
     if pa.types.is_dictionary(column.type):
         return _identity(column.cast(column.type.value_type), salt)
     if not is_text(column.type):
-        raise TypeError(f"columns of type {column.type} have no 64 bit codes")
+        raise NoCodes(f"columns of type {column.type} have no 64 bit codes")
     pieces = (_hashes(chunk, salt) for chunk in column.chunks)
     return np.concatenate([np.zeros(0, np.uint64), *pieces])
 
@@ -158,11 +163,11 @@ def _hashes(texts: pa.Array, salt: int) -> U64:
 
 
 def check_key(type_: pa.DataType) -> None:
-    """Raises `TypeError` for a type whose values `key` cannot tell apart."""
+    """Raises `NoCodes` for a type whose values `key` cannot tell apart."""
     if pa.types.is_dictionary(type_):
         check_key(type_.value_type)
     elif not (is_integral(type_) or pa.types.is_floating(type_) or is_text(type_)):
-        raise TypeError(f"columns of type {type_} have no 64 bit codes")
+        raise NoCodes(f"columns of type {type_} have no 64 bit codes")
 
 
 def one_to_one(types: list[pa.DataType]) -> bool:

@@ -95,7 +95,7 @@ def _slot(switch: PruningSwitch, pool: str) -> Share:
 
 
 def _check_keys(table: Table, keys: Sequence[str]) -> None:
-    """Raises `TypeError` for keys that have no codes."""
+    """Raises `NoCodes` for keys that have none."""
     for key in keys:
         codes.check_key(table.schema.field(key).type)
 
@@ -197,17 +197,19 @@ def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float
             kept: float, salt: int) -> Job:  # fmt: skip
     _check_keys(table, push.keys)
     groups = table.distinct(push.keys)
-    share = _cells(switch, "sketch", -(-2 * groups // wire.LANES))
+    share = _cells(switch, "sketch", -(-4 * groups // wire.LANES))
     cache = _cells(switch, "reported", 64)
     unit = max(push.bound / (1 << 24), 1e-9) if push.value is not None else 1.0
     bound = math.floor(push.bound / unit)
-    candidates = table.above(push.keys, push.value, push.bound, share.size * wire.LANES)
+    sampled, sums = table.sums(push.keys, push.value)
+    cells = share.size * wire.LANES
+    candidates = sizing.count_min_above(sampled, sums, groups, cells, push.bound)
     rows, fill = table.rows * kept, sizing.rows_per_packet(groups, wire.LANES)
     reported = min(1.0, candidates * groups / max(rows, 1.0))  # about once per key
 
     what = "COUNT(*)" if push.value is None else f"SUM({push.value})"
     return Job(
-        f"HAVING {what} > {push.bound:g}: Count-Min 3 x {share.size * wire.LANES}",
+        f"HAVING {what} > {push.bound:g}: Count-Min 3 x {cells}",
         [Pass(0, push.table, Amounts(push.keys, push.value, unit, salt), rows, reported, fill)],
         {0: Phase("having", (share.base, share.size, cache.base, cache.size, bound))},
         [share, cache],
@@ -271,7 +273,7 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
 
 
 def check_joinable(step: plan.SemiJoin, tables: Mapping[str, Table]) -> None:
-    """Keys must have codes, and alike: of the same types, or all integers. Raises `TypeError` or
+    """Keys must have codes, and alike: of the same types, or all integers. Raises `NoCodes` or
     `NoRoom`."""
     table, by = tables[step.table], tables[step.by]
     _check_keys(table, step.keys)

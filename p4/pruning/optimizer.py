@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from weft.p4.pruning import execute, plan, wire
 from weft.p4.pruning.cluster import Wires
+from weft.p4.pruning.codes import NoCodes
 from weft.p4.pruning.control import NoRoom, PruningSwitch
 from weft.p4.pruning.costs import Costs
 from weft.p4.pruning.encoders import Encoder
@@ -56,7 +57,7 @@ class Optimizer:
         for alternative in query.pushes:
             try:
                 found = self._best(query, alternative, kept)
-            except (NoRoom, TypeError) as problem:
+            except (NoRoom, NoCodes) as problem:
                 best = best if best.job else Choice(reason=str(problem))
                 continue
             assert found.job is not None
@@ -69,7 +70,7 @@ class Optimizer:
         return best
 
     def _best(self, query: plan.Query, push: plan.Push, kept: Mapping[str, float]) -> Choice:
-        """The best way to execute a push. Raises `NoRoom` and `TypeError` if there is none."""
+        """The best way to execute a push. Raises `NoRoom` and `NoCodes` if there is none."""
         if isinstance(push, plan.Join):
             return self._best_join(query, push, kept)
         return self._weighed(query, push, kept)
@@ -97,7 +98,7 @@ class Optimizer:
         for step in push.steps:
             try:
                 execute.check_joinable(step, self.tables)
-            except (NoRoom, TypeError) as why:
+            except (NoRoom, NoCodes) as why:
                 problem = why
             else:
                 found.append(step)

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
+Amounts = npt.NDArray[np.float64]
+
 
 def distinct_bound(distinct: int, d: int, w: int) -> float:
     """Least expected share of duplicates pruned, rows in random order (theorem 1).
@@ -92,3 +97,24 @@ def distinct_left(distinct: float, rows: float, left: float) -> float:
     if left >= rows or rows <= 0 or distinct <= 0:
         return float(distinct)
     return distinct * (1 - math.pow(1 - left / rows, rows / distinct))
+
+
+def count_min_above(
+    rows: Amounts, sums: Amounts, groups: float, cells: int, bound: float, depth: int = 3
+) -> float:
+    """Share of the rows in groups that a Count-Min sketch takes to be above a bound.
+
+    `rows` and `sums` are those of some of the groups. In a cell of each of `depth` rows a group
+    meets a Poisson number of others, taken to be of the average sum; the row with fewest counts.
+    """
+    if rows.sum() == 0:
+        return 1.0
+    load, mean = groups / max(cells, 1), max(float(sums.mean()), 1e-300)
+    missing = np.maximum(np.floor((bound - sums) / mean) + 1, 0)  # others that make up for it
+    others = np.arange(64)
+    logs = np.array([math.lgamma(k + 1) for k in others])
+    below = np.cumsum(np.exp(others * math.log(max(load, 1e-9)) - load - logs))
+    at_least = np.append(1.0, np.maximum(1 - below, 0.0))  # of one row's cell
+    chance = at_least[np.minimum(np.nan_to_num(missing, posinf=64), 64).astype(int)] ** depth
+    chance = np.where(sums > bound, 1.0, np.where(np.isnan(sums), 1.0, chance))
+    return float((rows * chance).sum() / rows.sum())

@@ -21,6 +21,8 @@ from weft.p4.pruning.plan import quoted
 _SAMPLE = 20_000  # rows
 _GROUPS = 200
 
+Amounts = npt.NDArray[np.float64]
+
 
 class SourceError(ValueError):
     """A table cannot be read; names it and says which kinds can."""
@@ -64,7 +66,7 @@ class Table:
     _scales: dict[str, Scale] = field(default_factory=dict)
     _distinct: dict[tuple[str, ...], int] = field(default_factory=dict)
     _widths: dict[tuple[str, ...], float] = field(default_factory=dict)
-    _above: dict[tuple[object, ...], float] = field(default_factory=dict)
+    _sums: dict[tuple[str | None, ...], tuple[Amounts, Amounts]] = field(default_factory=dict)
 
     @classmethod
     def split(cls, name: str, table: pa.Table, workers: int) -> Table:
@@ -109,35 +111,23 @@ class Table:
             self._distinct[name] = int(min(estimate, max(self.rows, 1)))
         return self._distinct[name]
 
-    def above(self, keys: Sequence[str], value: str | None, bound: float, cells: int) -> float:
-        """About which share of the rows is of groups whose sum (or count) a sketch of so many cells
-        per row takes to exceed a bound.
-
-        From all rows of some of the groups, drawn by their keys' hash. Others' amounts in a group's
-        cell are taken to be the average ones; the least of several rows is less.
-        """
-        name = (*keys, value, bound, cells)
-        if name not in self._above:
-            self._above[name] = self._sampled_above(keys, value, bound, cells)
-        return self._above[name]
-
-    def _sampled_above(
-        self, keys: Sequence[str], value: str | None, bound: float, cells: int
-    ) -> float:
-        step = max(1, min(self.rows // _SAMPLE, self.distinct(keys) // _GROUPS))
-        columns = [*keys] if value is None else [*keys, value]
-        amount = "1.0" if value is None else f"greatest({quoted(value)}, 0)::DOUBLE"
-        key = ", ".join(map(quoted, keys))
-        with duckdb.connect() as database:
-            whole = (f.select(list(dict.fromkeys(columns))) for f in self.fragments)
-            database.register("t", pa.concat_tables(whole))
-            found = database.sql(
-                f"SELECT sum(n) FILTER (s + others > {bound}) / sum(n) FROM (SELECT *, "
-                f"sum(s) OVER () * {step / max(cells, 1)} AS others FROM "
-                f"(SELECT count(*) n, sum({amount}) s FROM t WHERE hash({key}) % {step} = 0 "
-                f"GROUP BY {key}))"
-            ).fetchall()
-        return float(found[0][0] or 0.0) if self.rows else 1.0
+    def sums(self, keys: Sequence[str], value: str | None) -> tuple[Amounts, Amounts]:
+        """Rows, and sums of positive amounts (rows when None), of some of the groups: all rows of
+        those that a hash of their keys draws."""
+        name = (*keys, value)
+        if name not in self._sums:
+            step = max(1, min(self.rows // _SAMPLE, self.distinct(keys) // _GROUPS))
+            amount = "1.0" if value is None else f"greatest({quoted(value)}, 0)::DOUBLE"
+            key = ", ".join(map(quoted, keys))
+            columns = list(dict.fromkeys([*keys, *([] if value is None else [value])]))
+            with duckdb.connect() as database:
+                database.register("t", pa.concat_tables(f.select(columns) for f in self.fragments))
+                found = database.sql(
+                    f"SELECT count(*)::DOUBLE n, coalesce(sum({amount}), 0)::DOUBLE s FROM t "
+                    f"WHERE hash({key}) % {step} = 0 GROUP BY {key}"
+                ).to_arrow_table()
+            self._sums[name] = found["n"].to_numpy(), found["s"].to_numpy()
+        return self._sums[name]
 
     def selectivity(self, where: str | None) -> float:
         """About which share of the rows a condition keeps, from the head of each fragment."""

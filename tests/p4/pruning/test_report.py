@@ -18,7 +18,8 @@ def test_every_operator_in_the_lab_both_ways(tmp_path: Path) -> None:
     """Answers are the same, and the master's link carries less of what was pushed."""
     engines = {"duckdb": DuckDB()}
     try:
-        found = list(report.measure([report.big_data(4000)], [10.0], 100.0, engines, workers=2))
+        bench = report.Bench(100.0, engines, workers=2)
+        found = list(bench.measure([report.big_data(4000)], [10.0]))
     except LabError as problem:
         if "refused" in str(problem) or "unshare" in str(problem):
             pytest.skip(f"no lab on this machine: {problem}")
@@ -34,6 +35,13 @@ def test_every_operator_in_the_lab_both_ways(tmp_path: Path) -> None:
     text = report.page(found, 100.0, "weft p4 pruning report")
     assert text.count("\n| ") == 1 + len(found)
     assert "6 of 6 cases" in text
+
+    record = report.Record(tmp_path / "outcomes.jsonl", "100")
+    for o in found[:-1]:
+        record.add(o)
+    assert record.read() == found[:-1]
+    assert report.Record(tmp_path / "outcomes.jsonl", "200").read() == []
+    assert list(bench.measure([report.big_data(4000)], [10.0], found)) == []
 
 
 def test_wrong_engines_and_scales_are_named() -> None:
