@@ -61,16 +61,16 @@ struct Trace {
 TEST_CASE("swift: the automatic target leaves a full chunk time to cross a slow link") {
     Trace<Swift> swift({});
     swift.ack(0, 0, 100 * kUs);  // a small message's
-    CHECK(swift.control.target_delay() == 500 * kUs);
+    CHECK(swift.control.target_delay() == (100 + 500) * kUs);
     swift.ack(1, 0, 800 * kUs);
-    CHECK(swift.control.target_delay() == 1200 * kUs);
+    CHECK(swift.control.target_delay() == 5 * 800 * kUs);
     swift.ack(0, 0, 100 * kUs);
-    CHECK(swift.control.target_delay() == 1200 * kUs);
+    CHECK(swift.control.target_delay() == 5 * 800 * kUs);
     const double before = swift.control.cwnd();
-    swift.ack(1, 0, 900 * kUs);
+    swift.ack(1, 0, 3900 * kUs);
     CHECK(swift.control.cwnd() > before);
     swift.ack(1, 0, 700 * kUs);
-    CHECK(swift.control.target_delay() == 1050 * kUs);
+    CHECK(swift.control.target_delay() == 5 * 700 * kUs);
 }
 
 // --- DCTCP
