@@ -9,7 +9,7 @@
 namespace weft::transport {
 
 // Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the shortest delay of a full
-// chunk and four times that for queues, though at least 500 us and at most 5 ms of these, so that
+// chunk and four times that for queues, though at least 1 ms and at most 5 ms of these, so that
 // neither a long network nor a slow link is strangled (but whoever never saw the network empty aims
 // too high: give a target where fairness counts); `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
 // section 3.1; `initial_window` (32), `min_window` (0.1), `max_window` (the sequence window),

@@ -61,7 +61,7 @@ struct Trace {
 TEST_CASE("swift: the automatic target leaves a full chunk time to cross a slow link") {
     Trace<Swift> swift({});
     swift.ack(0, 0, 100 * kUs);  // a small message's
-    CHECK(swift.control.target_delay() == (100 + 500) * kUs);
+    CHECK(swift.control.target_delay() == (100 + 1000) * kUs);
     swift.ack(1, 0, 800 * kUs);
     CHECK(swift.control.target_delay() == 5 * 800 * kUs);
     swift.ack(0, 0, 100 * kUs);
