@@ -439,6 +439,20 @@ def _pipeline(table: Table, work: Workload, hosts: list[int], seed: int, folder:
     )  # fmt: skip
 
 
+def _transformer(table: Table, work: Workload, hosts: list[int], seed: int, folder: Path) -> None:
+    workload.transformer(
+        work, hosts,
+        tensor=table.integer("tensor", 1, 1, 1 << 20),
+        pipeline=table.integer("pipeline", 1, 1, 1 << 20),
+        layers=table.integer("layers", 1, 1, 10_000),
+        activations=table.bytes("activations"),
+        gradients=table.bytes("gradients"),
+        forward=table.seconds("forward"),
+        microbatches=table.integer("microbatches", 1, 1, 10_000),
+        algorithm=table.text("algorithm", "ring"),
+    )  # fmt: skip
+
+
 def _messages(table: Table, work: Workload, hosts: list[int], seed: int, folder: Path) -> None:
     for row in table.tables("messages"):
         work.add(
@@ -471,6 +485,7 @@ _PATTERNS: dict[str, Reader] = {
     "data_parallel": _data_parallel,
     "mixture_of_experts": _experts,
     "pipeline": _pipeline,
+    "transformer": _transformer,
     "messages": _messages,
     "trace": _trace,
     "cm": _cm,

@@ -309,6 +309,84 @@ def pipeline(
                     ]
 
 
+def transformer(
+    work: Workload,
+    hosts: Sequence[int],
+    *,
+    tensor: int,
+    pipeline: int,
+    layers: int,
+    activations: int,
+    gradients: int,
+    forward: float,
+    microbatches: int,
+    algorithm: str,
+) -> None:
+    """One step of a transformer by tensor, pipeline and data parallelism as in Megatron-LM
+    (Narayanan et al., SC 2021): in a layer two all_reduces of `activations` bytes over its tensor
+    group forward and two backward, between stages the activations, and at the end an all_reduce of
+    `gradients` bytes a layer over the data-parallel group. `layers`: of one stage; `forward`:
+    seconds of one layer on one host, of which backward takes twice. Ranks count tensor groups
+    first, then replicas, then stages."""
+    if tensor < 1 or pipeline < 1 or len(hosts) % (tensor * pipeline):
+        raise ValueError(
+            f"{len(hosts)} hosts are no whole number of replicas of {tensor} x {pipeline} (tensor "
+            "x pipeline)"
+        )
+    replicas = len(hosts) // (tensor * pipeline)
+    step = _TransformerStep(work, algorithm, activations)
+
+    def group(stage: int, replica: int) -> list[int]:
+        first = (stage * replicas + replica) * tensor
+        return list(hosts[first : first + tensor])
+
+    for replica in range(replicas):
+        stages = [group(stage, replica) for stage in range(pipeline)]
+        for order, seconds in ((stages, forward), (stages[::-1], 2 * forward)):
+            for _ in range(microbatches):
+                for position, ranks in enumerate(order):
+                    for _ in range(layers):
+                        step.layer(ranks, seconds)
+                    if position + 1 < pipeline:
+                        step.hand_over(ranks, order[position + 1])
+    for stage in range(pipeline):
+        for rank in range(tensor):
+            sharers = [group(stage, replica)[rank] for replica in range(replicas)]
+            for _ in range(layers if replicas > 1 else 0):
+                step.reduce(sharers, gradients)
+
+
+class _TransformerStep:
+    """The messages of one step so far: what each host's next part waits for."""
+
+    def __init__(self, work: Workload, algorithm: str, activations: int) -> None:
+        self.work = work
+        self.algorithm = algorithm
+        self.activations = activations
+        self.ready: dict[int, list[int]] = defaultdict(list)
+
+    def layer(self, ranks: Sequence[int], seconds: float) -> None:
+        """Attention and then the perceptron, each half of it and ended by an all_reduce."""
+        for _ in range(2):
+            for host in ranks:
+                self.ready[host] = [self.work.compute(host, seconds / 2, self.ready[host])]
+            if len(ranks) > 1:
+                self.reduce(ranks, self.activations)
+
+    def reduce(self, ranks: Sequence[int], size: int) -> None:
+        done = collective(
+            self.work, "all_reduce", self.algorithm, ranks, size,
+            after=[self.ready[host] for host in ranks],
+        )  # fmt: skip
+        for host, last in zip(ranks, done, strict=True):
+            self.ready[host] = last
+
+    def hand_over(self, ranks: Sequence[int], following: Sequence[int]) -> None:
+        for a, b in zip(ranks, following, strict=True):
+            came = self.work.add(a, b, self.activations, after=self.ready[a])
+            self.ready[b] = [*self.ready[b], came]
+
+
 def trace(work: Workload, path: Path) -> None:
     """A CSV file with the columns source, destination, size (bytes) and optionally start, delay
     (seconds), priority, id and after (ids separated by spaces). Raises ValueError naming file and

@@ -77,6 +77,7 @@ void bind_transport_config(py::module_& module) {
         .def_readwrite("chunk_size", &Config::chunk_size)
         .def_readwrite("window", &Config::window)
         .def_readwrite("max_burst", &Config::max_burst)
+        .def_readwrite("spread_bursts", &Config::spread_bursts)
         .def_readwrite("scheduler", &Config::scheduler)
         .def_readwrite("congestion", &Config::congestion)
         .def_readwrite("recovery", &Config::recovery)

@@ -54,6 +54,9 @@ struct Config {
         1400;                     // bytes of payload per packet; the smaller of both sides is used
     std::uint32_t window = 1024;  // sequence numbers in flight or out of order, 64 .. 4096
     std::uint32_t max_burst = 64 * 1024;  // bytes sent on one path by one decision of the scheduler
+    // Whether a burst is also held to half of its path's share of the window, so that a window too
+    // small for a long burst on every path is spread over all of them nevertheless.
+    bool spread_bursts = false;
     std::uint64_t eager_window =
         4 << 20;  // bytes we buffer for messages not yet accepted, all together
     std::uint64_t eager_limit = 256 << 10;  // and per message; 0: every message waits for accept()

@@ -252,6 +252,7 @@ Landed Connection::handle_packet(Time now, const wire::Packet& packet, const Arr
     }
     Landed landed;
     if (wire::is_sequenced(packet.kind)) {
+        p.sender.on_sequenced(now, packet);
         landed = p.receiver.on_packet(now, packet, arrival);
     } else if (packet.kind == PacketKind::kAck) {
         p.sender.on_ack(now, packet);

@@ -1,6 +1,7 @@
 // What policies hear: acknowledgements, echoes and losses.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -20,12 +21,20 @@ struct AckSample {
     Time now = 0;
     PathId path = 0;           // of the chunk that triggered the acknowledgement
     Time rtt = 0;              // its round trip without the receiver's holding time; 0 when unknown
+    Time queued_back = 0;      // of it, what the acknowledgement spent in queues on its way
     std::uint64_t bytes = 0;   // newly acknowledged, over all paths
     std::uint32_t chunks = 0;  // likewise
     std::uint32_t marked =
         0;  // chunks that arrived with an ECN mark since the last acknowledgement
     bool echo_marked = false;     // whether the triggering chunk had one
     std::uint64_t in_flight = 0;  // bytes, after this acknowledgement
+
+    // What our own sending can change: queues of the way back are the other direction's matter. No
+    // error of two clocks hides more than half of the round trip, though; where both directions
+    // keep queues of one length, the way back has no more of it anyway.
+    Time delay() const { return std::max(rtt - queued_back, rtt / 2); }
+    // The same as far as the clocks can be believed: for who looks for the shortest.
+    Time least_delay() const { return std::max<Time>(rtt - queued_back, 1); }
 };
 
 // One lost chunk; of a timeout, all chunks of one path that it took.
@@ -34,6 +43,7 @@ struct LossSample {
     PathId path = 0;
     LossCause cause = LossCause::kReordered;
     std::uint64_t bytes = 0;
+    double share = 1;                // of all that was in flight, what was on this path
     std::uint8_t path_timeouts = 0;  // in a row on this path, this one included
 };
 

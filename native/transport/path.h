@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "transport/one_way.h"
 #include "transport/rtt.h"
 #include "transport/types.h"
 
@@ -26,6 +27,7 @@ struct ChunkList {
 
 struct Path {
     RttEstimator rtt;             // from sending to acknowledgement, without the time it was held
+    OneWayDelay back;             // of what comes from the peer by it
     std::uint64_t in_flight = 0;  // bytes sent on it and neither acknowledged nor declared lost
     // Bytes that may be in flight on it; a congestion control with one window for the whole
     // connection leaves it.

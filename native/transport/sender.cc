@@ -284,14 +284,29 @@ bool Sender::begin_burst(Time now) {
         return false;
     }
     burst_.path = path;
-    const std::uint64_t window = congestion_->window();
-    const std::uint64_t open = window > in_flight_ ? window - in_flight_ : 0;
-    const std::uint64_t chunks = std::min<std::uint64_t>(
-        {ring_->room(), std::max(open / chunk_size, std::uint64_t{1}),
-         std::max(shared_.config.max_burst / chunk_size, std::uint32_t{1})});
+    const std::uint64_t chunks = std::max<std::uint64_t>(
+        std::min<std::uint64_t>(ring_->room(), burst_limit(shared_.paths[path]) / chunk_size), 1);
     burst_.portion.bytes = std::min(burst_.portion.bytes, chunks * chunk_size);
     pace(now, burst_.portion.bytes);
     return true;
+}
+
+// Bytes that may leave on this path at once: what both windows leave open, and no more than a
+// burst. A burst as long as a path's whole share of the window would make the paths take turns
+// instead of working at the same time (TCP's segmentation offload, too, is held to a share of the
+// window: Linux's tcp_tso_win_divisor); half of it lets one be acknowledged while the other flies.
+std::uint64_t Sender::burst_limit(const Path& path) const {
+    const auto open = [](std::uint64_t window, std::uint64_t in_flight) {
+        return window > in_flight ? window - in_flight : 0;
+    };
+    const std::uint64_t window = congestion_->window();
+    const std::uint64_t free =
+        std::min(open(window, in_flight_), open(path.window, path.in_flight));
+    std::uint64_t burst = shared_.config.max_burst;
+    if (shared_.config.spread_bursts) {
+        burst = std::min(burst, std::min(window / shared_.paths.size(), path.window) / 2);
+    }
+    return std::min(free, burst);
 }
 
 void Sender::emit_chunk(Time now, Transmit& transmit) {

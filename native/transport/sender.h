@@ -40,6 +40,11 @@ class Sender {
     void queue_refusal(MessageId id, std::uint32_t code);
 
     void on_ack(Time now, const wire::Packet& packet);
+    // The peer's first packets tell of the way from it, too: an acknowledgement that comes behind
+    // a first burst of its data would be taken for the shortest way there is.
+    void on_sequenced(Time now, const wire::Packet& packet) {
+        if (shared_.stats.acks_received < kFirstAcks) queued_on_way(now, packet);
+    }
     void on_grant(const wire::Grant& grant);
     void on_refusal(const wire::Abandon& refusal);
     void on_timer(Time now);
@@ -88,6 +93,8 @@ class Sender {
         std::size_t delivered = 0;  // entries of delivered_ in use
     };
 
+    static constexpr std::uint64_t kFirstAcks = 16;
+
     PolicyContext policy_context() const;
     void take_congestion(std::unique_ptr<CongestionControl> congestion);
 
@@ -95,6 +102,7 @@ class Sender {
     bool poll_lost(Time now, Transmit& transmit);
     bool poll_control(Time now, Transmit& transmit);
     bool begin_burst(Time now);
+    std::uint64_t burst_limit(const Path& path) const;
     void emit_chunk(Time now, Transmit& transmit);
     void transmit_record(Time now, std::uint32_t ticket, PathId path, Transmit& transmit);
     void fill_packet(const SentChunk& chunk, Sequence sequence, Time now, Transmit& transmit) const;
@@ -105,11 +113,17 @@ class Sender {
     void abandon(std::uint32_t slot);
 
     // sender_feedback.cc: what comes back.
-    Time on_echo(Time now, const wire::Ack& ack, const AckTotals& totals);
+    struct RoundTrip {
+        Time rtt = 0;          // 0 when the echo proves nothing
+        Time queued_back = 0;  // of it, in queues on the way back
+    };
+    RoundTrip on_echo(Time now, const wire::Packet& packet, const AckTotals& totals);
+    Time queued_on_way(Time now, const wire::Packet& packet);
     void on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals);
     void on_record_settled(SentChunk& chunk);
     void detect_losses(Time now, PathId path);
     void declare_lost(Time now, std::uint32_t ticket, LossCause cause);
+    double share_of(const Path& path) const;
     void go_back(Time now);
     bool just_repeated(Time now, const SentChunk& chunk) const;
     std::uint64_t lose_behind(Time now, std::uint32_t ticket, LossCause cause);
@@ -145,6 +159,7 @@ class Sender {
     Time loss_timer_ = kNever;            // no later than the first loss timeout; may be early
     Time pace_timer_ = kNever;            // when pacing lets the next burst go, if one waits
     Time release_at_ = 0;                 // earliest departure by the pacing rate
+    Time aged_at_ = 0;                    // when the paths' one-way delays were last aged
     std::uint32_t peer_marked_ = 0;       // last count of marks the peer reported
     std::array<PathId, 64> delivered_{};  // PathEcho::delivered in the making
 };

@@ -9,6 +9,9 @@ namespace {
 
 constexpr int kTrimsPerAttempt = 8;
 
+// Shortest ways back are remembered for one to two of these.
+constexpr Time kOneWayPeriod = 5 * kSecond;
+
 // Distance of two transmission counters that wrap around.
 std::int32_t distance(std::uint32_t later, std::uint32_t earlier) {
     return static_cast<std::int32_t>(later - earlier);
@@ -52,10 +55,12 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
     shared_.stats.marks += totals.marked;
     // After the bitmap: the echo names the newest arrival, and would make the older ones look
     // overtaken.
-    const Time rtt = (ack.echo_flags & wire::kEchoValid) != 0 ? on_echo(now, ack, totals) : 0;
+    RoundTrip trip;
+    if ((ack.echo_flags & wire::kEchoValid) != 0) trip = on_echo(now, packet, totals);
     congestion_->on_ack({.now = now,
                          .path = ack.echo_path,
-                         .rtt = rtt,
+                         .rtt = trip.rtt,
+                         .queued_back = trip.queued_back,
                          .bytes = totals.bytes,
                          .chunks = totals.chunks,
                          .marked = totals.marked,
@@ -71,12 +76,13 @@ void Sender::on_ack(Time now, const wire::Packet& packet) {
 }
 
 // What the acknowledgement says of the chunk that triggered it. Returns its round-trip time without
-// the receiver's holding time, or 0 when the echo proves nothing.
-Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
+// the receiver's holding time.
+Sender::RoundTrip Sender::on_echo(Time now, const wire::Packet& packet, const AckTotals& totals) {
+    const wire::Ack& ack = packet.ack;
     const Sequence sequence = expand_sequence(ack.echo_sequence, ring_->base());
     const SentChunk* chunk = ring_->recall(sequence);
     if (chunk == nullptr || ack.echo_path >= shared_.paths.size()) {
-        return 0;
+        return {};
     }
     Path& path = shared_.paths[ack.echo_path];
     const bool last_transmission = ack.echo_timestamp == static_cast<std::uint32_t>(chunk->sent_at);
@@ -84,7 +90,7 @@ Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
         if (last_transmission && chunk->fate == Fate::kInFlight) {
             go_back(now);
         }
-        return 0;
+        return {};
     }
     if ((ack.echo_flags & wire::kEchoTrimmed) != 0) {
         if (last_transmission && chunk->fate == Fate::kInFlight) {
@@ -98,7 +104,7 @@ Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
             }
             declare_lost(now, ticket, LossCause::kTrimmed);
         }
-        return 0;
+        return {};
     }
     const bool needless =
         chunk->attempts > 1 && (!last_transmission || (ack.echo_flags & wire::kEchoDuplicate) != 0);
@@ -135,7 +141,22 @@ Time Sender::on_echo(Time now, const wire::Ack& ack, const AckTotals& totals) {
                          .marked_chunks = totals.marked,
                          .delivered = {delivered_.data(), totals.delivered}},
                         shared_.paths);
-    return rtt;
+    return {.rtt = rtt, .queued_back = queued_on_way(now, packet)};
+}
+
+// What a packet from the peer waited in queues: its way less the shortest such way of late.
+Time Sender::queued_on_way(Time now, const wire::Packet& packet) {
+    if (now - aged_at_ >= kOneWayPeriod) {
+        aged_at_ = now;
+        for (Path& path : shared_.paths) {
+            path.back.age();
+        }
+    }
+    if (packet.path >= shared_.paths.size()) {
+        return 0;
+    }
+    OneWayDelay& back = shared_.paths[packet.path].back;
+    return back.queueing(static_cast<std::uint32_t>(now) - packet.timestamp);
 }
 
 void Sender::on_chunk_acked(Time now, std::uint32_t ticket, AckTotals& totals) {
@@ -234,12 +255,18 @@ void Sender::detect_losses(Time now, PathId path_id) {
 void Sender::declare_lost(Time now, std::uint32_t ticket, LossCause cause) {
     LossSample sample{.now = now, .path = ring_->at(ticket).path, .cause = cause};
     sample.bytes = ring_->at(ticket).length;
+    sample.share = share_of(shared_.paths[sample.path]);
     if (recovery_->in_order()) {
         sample.bytes += lose_behind(now, ticket, cause);
     }
     take_out_of_flight(now, ticket, cause);
     congestion_->on_loss(sample, shared_.paths);
     scheduler_->on_loss(sample, shared_.paths);
+}
+
+double Sender::share_of(const Path& path) const {
+    return in_flight_ == 0 ? 1
+                           : static_cast<double>(path.in_flight) / static_cast<double>(in_flight_);
 }
 
 bool Sender::just_repeated(Time now, const SentChunk& chunk) const {

@@ -68,6 +68,7 @@ void Sender::time_out(Time now, PathId path_id) {
     path.timeouts = static_cast<std::uint8_t>(std::min(path.timeouts + 1, 255));
     const bool suspect = health_.on_timeout(now, path_id);
     const Time horizon = now - tail_timeout(path);
+    const double share = share_of(path);
     std::uint64_t bytes = 0;
     if (recovery_->in_order()) {
         bytes = lose_behind(now, path.flying.first, LossCause::kTimeout);
@@ -89,6 +90,7 @@ void Sender::time_out(Time now, PathId path_id) {
                             .path = path_id,
                             .cause = LossCause::kTimeout,
                             .bytes = bytes,
+                            .share = share,
                             .path_timeouts = path.timeouts};
     congestion_->on_loss(sample, shared_.paths);
     scheduler_->on_loss(sample, shared_.paths);

@@ -106,6 +106,7 @@ transport::Config Core::config(PeerId called, std::uint32_t packet_size) const {
     const auto train =
         static_cast<std::uint32_t>(kMaxTrainPayload / (config.chunk_size + wire::kDataHeaderSize));
     config.max_burst = std::max(train, 1u) * config.chunk_size;
+    config.spread_bursts = options_.burst == 0;
     if (options_.burst != 0)
         config.max_burst = std::clamp(options_.burst, config.chunk_size, config.max_burst);
     return config;

@@ -26,11 +26,12 @@ class MedianFeedback final : public CongestionControl {
         }
         Echo& place = echoes_[next_];
         marked_ += (sample.echo_marked ? 1U : 0U) - (place.marked ? 1U : 0U);
-        place = {sample.rtt, sample.echo_marked};
+        place = {sample.delay(), sample.echo_marked};
         next_ = (next_ + 1) % size_;
         filled_ = std::min(filled_ + 1, size_);
         AckSample typical = sample;
         typical.rtt = median();
+        typical.queued_back = 0;
         typical.echo_marked = 2 * marked_ > filled_;
         typical.marked = typical.echo_marked ? sample.marked : 0;
         control_->on_ack(typical, paths);

@@ -50,7 +50,7 @@ void Nscc::on_ack(const AckSample& sample, std::span<Path>) {
     if (sample.rtt == 0) {
         return;
     }
-    const auto rtt = static_cast<double>(sample.rtt);
+    const auto rtt = static_cast<double>(sample.delay());
     if (given_base_ == 0 && (base_ == 0 || rtt < base_)) {
         base_ = rtt;
     }

@@ -49,8 +49,10 @@ class PerPath final : public CongestionControl {
     }
 
     void on_loss(const LossSample& sample, std::span<Path> paths) override {
+        LossSample own = sample;
+        own.share = 1;
         update(sample.path, paths[sample.path],
-               [&](CongestionControl& control) { control.on_loss(sample, paths); });
+               [&](CongestionControl& control) { control.on_loss(own, paths); });
     }
 
     // Of all paths together; each is held to its own by Path::window.

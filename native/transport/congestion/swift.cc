@@ -10,9 +10,14 @@ namespace {
 // RETX_RESET_THRESHOLD).
 constexpr int kResetThreshold = 5;
 
-constexpr Time kDefaultTarget = 500 * kMicrosecond;
-// Chunks that may queue on each way: as many as a receiver lets pass between two acknowledgements.
-constexpr Time kQueuedChunks = 8;
+// What the automatic target leaves to queues. The shortest delay on a slow link is mostly the time
+// that one chunk takes to be sent, and a few of them must wait there if it is not to run dry
+// between acknowledgements. No less than a millisecond, for which hosts in software may stop
+// looking (as much as Linux lets a TCP flow keep in its own device's queue), and no more than what
+// CoDel (RFC 8289, section 3.2) bears with.
+constexpr int kQueueTrips = 4;
+constexpr Time kLeastQueueing = kMillisecond;
+constexpr Time kMostQueueing = 5 * kMillisecond;
 constexpr double kNsPerUs = static_cast<double>(kMicrosecond);
 
 }  // namespace
@@ -29,7 +34,8 @@ Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
       max_cwnd_(parameters.number("max_window", context.window, 1, 1 << 20)),
       scaling_range_(kNsPerUs * parameters.number("flow_scaling_us", 0, 0, 1e6)),
       cwnd_(parameters.number("initial_window", std::min(32.0, max_cwnd_), min_cwnd_, max_cwnd_)),
-      last_decrease_(-kSecond) {
+      last_decrease_(-kSecond),
+      round_began_(-kSecond) {
     const double least = parameters.number("flow_scaling_min", 0.1, 1e-3, 1e3);
     const double most = parameters.number("flow_scaling_max", 100, 1, 1e6);
     if (!(least < most)) {
@@ -45,19 +51,10 @@ Swift::Swift(ParameterReader& parameters, const PolicyContext& context)
 Time Swift::target_delay() const {
     const double scaling =
         scaling_range_ > 0 ? scaling_alpha_ / std::sqrt(cwnd_) + scaling_beta_ : 0;
-    const Time base = base_target_ != 0 ? base_target_ : automatic_target();
+    const Time automatic =
+        minimum_rtt_ + std::clamp(kQueueTrips * minimum_rtt_, kLeastQueueing, kMostQueueing);
+    const Time base = base_target_ != 0 ? base_target_ : automatic;
     return base + hops_target_ + static_cast<Time>(std::clamp(scaling, 0.0, scaling_range_));
-}
-
-// How much longer a full chunk takes than a few bytes is what the links need to put it on the wire.
-// Where that is long, a window worth one and a half round trips is a handful of chunks: fewer than
-// the receiver acknowledges at once, with acknowledgements that wait behind the other direction's
-// chunks. Such a window runs dry again and again.
-Time Swift::automatic_target() const {
-    const bool both_measured = full_measured_ && brief_rtt_ != 0;
-    const Time on_the_wire = both_measured ? std::max<Time>(minimum_rtt_ - brief_rtt_, 0) : Time{0};
-    return std::max({kDefaultTarget, minimum_rtt_ + minimum_rtt_ / 2,
-                     minimum_rtt_ + kQueuedChunks * on_the_wire});
 }
 
 void Swift::on_ack(const AckSample& sample, std::span<Path>) {
@@ -65,26 +62,24 @@ void Swift::on_ack(const AckSample& sample, std::span<Path>) {
     if (sample.rtt == 0) {
         return;
     }
-    const Time delay = sample.rtt;
-    rtt_ = delay;
-    note_minimum(delay, static_cast<double>(sample.bytes) >= chunk_size_);
+    const Time delay = sample.delay();
+    rtt_ = sample.rtt;
+    note_minimum(sample.least_delay(), static_cast<double>(sample.bytes) >= chunk_size_);
     const Time target = target_delay();
     if (delay < target) {
         const double acked = static_cast<double>(sample.bytes) / chunk_size_;
         const double share = cwnd_ >= 1 ? acked / cwnd_ : acked;
-        set_cwnd(cwnd_ + additive_increase_ * share, sample.now);
+        cwnd_ = std::min(cwnd_ + additive_increase_ * share, max_cwnd_);
     } else if (can_decrease(sample.now)) {
         const double excess = static_cast<double>(delay - target) / static_cast<double>(delay);
-        set_cwnd(cwnd_ * std::max(1 - beta_ * excess, 1 - max_decrease_), sample.now);
+        last_decrease_ = sample.now;
+        decrease(beta_ * excess, sample.now);
     }
 }
 
 // Once full chunks were measured only they count: on a slow link small messages come back so much
 // sooner that their round trip would set a target which no full chunk can meet.
 void Swift::note_minimum(Time delay, bool full) {
-    if (!full && (brief_rtt_ == 0 || delay < brief_rtt_)) {
-        brief_rtt_ = delay;
-    }
     if (minimum_rtt_ == 0 || (full && !full_measured_)) {
         minimum_rtt_ = delay;
     } else if (full || !full_measured_) {
@@ -98,18 +93,18 @@ void Swift::on_loss(const LossSample& sample, std::span<Path>) {
         return;
     }
     if (sample.cause == LossCause::kTimeout && ++timeouts_ >= kResetThreshold) {
-        set_cwnd(min_cwnd_, sample.now);
-    } else if (can_decrease(sample.now)) {
-        set_cwnd(cwnd_ * (1 - max_decrease_), sample.now);
+        cwnd_ = min_cwnd_;
+    } else {
+        decrease(max_decrease_ * sample.share, sample.now);
     }
 }
 
-void Swift::set_cwnd(double cwnd, Time now) {
-    const double before = cwnd_;
-    cwnd_ = std::clamp(cwnd, min_cwnd_, max_cwnd_);
-    if (cwnd_ < before) {
-        last_decrease_ = now;
+void Swift::decrease(double fraction, Time now) {
+    if (now - round_began_ >= rtt_) {
+        round_began_ = now;
+        floor_ = std::max(cwnd_ * (1 - max_decrease_), min_cwnd_);
     }
+    cwnd_ = std::min(cwnd_, std::max(cwnd_ * (1 - fraction), floor_));
 }
 
 std::uint64_t Swift::window() const {

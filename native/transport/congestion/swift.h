@@ -8,16 +8,19 @@
 
 namespace weft::transport {
 
-// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the most of 500 us, one and a
-// half times the shortest delay of a full chunk, so that a network longer than that is not
-// strangled, and room for the chunks between two acknowledgements on both ways of a slow link (but
-// whoever never saw the network empty aims too high: give a target where fairness counts);
-// `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
-// section 3.1; `initial_window` (32), `min_window` (0.1), `max_window` (the sequence window),
-// chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1), `flow_scaling_max` (100),
-// section 3.5: the target rises by up to that much as the window falls from max to min, so that
-// many flows on one queue find room; `hop_us` (0) and `hops` (0), section 3.5's topology scaling.
-// The delay is the round trip without the time the receiver held the acknowledgement.
+// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the shortest delay of a full
+// chunk and four times that for queues, though at least 1 ms and at most 5 ms of these, so that
+// neither a long network nor a slow link is strangled (but whoever never saw the network empty aims
+// too high: give a target where fairness counts); `additive_increase` (1) chunks per round trip;
+// `beta` (0.8) and `max_decrease` (0.5), section 3.1; `initial_window` (32), `min_window` (0.1),
+// `max_window` (the sequence window), chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1),
+// `flow_scaling_max` (100), section 3.5: the target rises by up to that much as the window falls
+// from max to min, so that many flows on one queue find room; `hop_us` (0) and `hops` (0),
+// section 3.5's topology scaling. The delay is the round trip without the time the receiver held
+// the acknowledgement and without what that waited in queues on its way back (the paper's
+// deployment gives acknowledgements a priority instead). A loss speaks of its path: it takes that
+// path's share of the decrease, as of subflows each halves its own window (RFC 6356, section 3);
+// and all decreases of one round trip together take no more than `max_decrease`.
 class Swift final : public CongestionControl {
   public:
     Swift(ParameterReader& parameters, const PolicyContext& context);
@@ -31,9 +34,8 @@ class Swift final : public CongestionControl {
 
   private:
     bool can_decrease(Time now) const { return now - last_decrease_ >= rtt_; }
-    void set_cwnd(double cwnd, Time now);
+    void decrease(double fraction, Time now);
     void note_minimum(Time delay, bool full);
-    Time automatic_target() const;
 
     const double chunk_size_;
     const Time base_target_;  // 0: automatic
@@ -50,9 +52,10 @@ class Swift final : public CongestionControl {
     Time rtt_ = 0;                // last delay measured
     Time minimum_rtt_ = 0;        // shortest; 0: none yet
     bool full_measured_ = false;  // minimum_rtt_ is of full chunks
-    Time brief_rtt_ = 0;          // shortest of less than a chunk; 0: none yet
-    Time last_decrease_;
-    int timeouts_ = 0;  // in a row
+    Time last_decrease_;          // because of delay
+    Time round_began_;            // with the first decrease for whatever reason
+    double floor_ = 0;            // the least window of that round trip
+    int timeouts_ = 0;            // in a row
 };
 
 }  // namespace weft::transport

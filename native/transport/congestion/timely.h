@@ -31,7 +31,7 @@ class Timely final : public CongestionControl {
             return;
         }
         acked_ = 0;
-        const auto rtt = static_cast<double>(sample.rtt);
+        const auto rtt = static_cast<double>(sample.delay());
         if (previous_ != 0) {
             difference_ = (1 - alpha_) * difference_ + alpha_ * (rtt - previous_);
             update(rtt, difference_ / min_rtt_);

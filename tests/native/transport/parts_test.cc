@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "transport/message_table.h"
+#include "transport/one_way.h"
 #include "transport/receive_window.h"
 #include "transport/ring_queue.h"
 #include "transport/rtt.h"
@@ -169,6 +170,34 @@ TEST_CASE("SentRing keeps its lists while it grows and turns around") {
             CHECK(forward == models[list]);
         }
     }
+}
+
+TEST_CASE("OneWayDelay finds queues by two clocks that do not agree") {
+    // Any offset, one that makes the difference wrap in the middle of its samples among them.
+    for (const std::uint32_t offset : {0U, 123'456U, 0xFFFFFF00U, 0x80000000U}) {
+        CAPTURE(offset);
+        OneWayDelay way;
+        std::mt19937 random(11);
+        std::uint32_t least = 1'000'000;
+        for (int i = 0; i < 1000; ++i) {
+            const auto took = static_cast<std::uint32_t>(200 + random() % 1000);
+            least = std::min(least, took);
+            CHECK(way.queueing(offset + took) == took - least);
+        }
+    }
+}
+
+TEST_CASE("OneWayDelay forgets a shortest way after one to two periods") {
+    OneWayDelay way;
+    CHECK(way.queueing(100) == 0);
+    CHECK(way.queueing(150) == 50);
+    way.age();
+    CHECK(way.queueing(160) == 60);  // still known
+    way.age();
+    CHECK(way.queueing(170) == 10);  // 160 is the least of the last period
+    way.age();
+    way.age();
+    CHECK(way.queueing(5000) == 0);  // after two silent ones nothing is known
 }
 
 TEST_CASE("RttEstimator follows RFC 6298") {

@@ -80,17 +80,19 @@ class SwiftTrace {
         ack(0, empty, 0);
     }
 
-    void ack(Time now, Time delay, std::uint64_t chunks = 1) {
+    void ack(Time now, Time delay, std::uint64_t chunks = 1, Time queued_back = 0) {
         AckSample sample;
         sample.now = now;
-        sample.rtt = delay;
+        sample.rtt = delay + queued_back;
+        sample.queued_back = queued_back;
         sample.bytes = 1000 * chunks;
         swift_.on_ack(sample, {});
     }
-    void loss(Time now, LossCause cause) {
+    void loss(Time now, LossCause cause, double share = 1) {
         LossSample sample;
         sample.now = now;
         sample.cause = cause;
+        sample.share = share;
         swift_.on_loss(sample, {});
     }
     Swift& swift() { return swift_; }
@@ -124,6 +126,18 @@ TEST_CASE("swift: shrinks in proportion to the excess, at most by half, once per
     CHECK(trace.swift().cwnd() == doctest::Approx(4.2));
 }
 
+TEST_CASE("swift: queues of the way back are not its own, up to half of the round trip") {
+    SwiftTrace trace({{"base_target_us", 100}, {"initial_window", 10}});
+    trace.ack(kSecond, 80 * kUs, 1, 80 * kUs);
+    CHECK(trace.swift().cwnd() == doctest::Approx(10.1));
+    trace.ack(kSecond, 125 * kUs, 1, 100 * kUs);
+    CHECK(trace.swift().cwnd() == doctest::Approx(10.1 * 0.84));
+    trace.ack(kSecond + 200 * kUs, 125 * kUs, 1, 100 * kUs);  // 225 us have not passed yet
+    CHECK(trace.swift().cwnd() == doctest::Approx(10.1 * 0.84));
+    trace.ack(kSecond + 1000 * kUs, 50 * kUs, 1, 250 * kUs);  // taken for 150: an excess of a third
+    CHECK(trace.swift().cwnd() == doctest::Approx(10.1 * 0.84 * (1 - 0.8 / 3)));
+}
+
 TEST_CASE("swift: below one chunk it paces") {
     SwiftTrace trace({{"base_target_us", 100}, {"initial_window", 0.5}});
     CHECK(trace.swift().window() == 1000);
@@ -150,6 +164,22 @@ TEST_CASE("swift: loss halves once per round trip, timeouts in a row fall to the
     CHECK(trace.swift().cwnd() == doctest::Approx(0.05));
 }
 
+TEST_CASE("swift: a loss takes its path's share, those of a round trip together a half") {
+    SwiftTrace trace({{"base_target_us", 100}, {"initial_window", 64}});
+    trace.ack(kSecond, 99 * kUs);
+    const double before = trace.swift().cwnd();
+    trace.loss(kSecond, LossCause::kReordered, 0.25);
+    CHECK(trace.swift().cwnd() == doctest::Approx(before * 0.875));
+    trace.loss(kSecond + 50 * kUs, LossCause::kReordered, 0.25);
+    CHECK(trace.swift().cwnd() == doctest::Approx(before * 0.875 * 0.875));
+    for (int i = 0; i < 20; ++i) {
+        trace.loss(kSecond + 60 * kUs, LossCause::kReordered, 0.25);
+    }
+    CHECK(trace.swift().cwnd() == doctest::Approx(before / 2));
+    trace.loss(kSecond + 99 * kUs, LossCause::kTrimmed, 0.5);  // the next round trip
+    CHECK(trace.swift().cwnd() == doctest::Approx(before / 2 * 0.75));
+}
+
 TEST_CASE("swift: flow scaling raises the target by its whole range for the smallest windows") {
     const auto target_at = [](double cwnd) {
         SwiftTrace trace({{"base_target_us", 100},
@@ -172,10 +202,10 @@ TEST_CASE("swift: flow scaling raises the target by its whole range for the smal
 
 TEST_CASE("swift: without a given target, a long network is not strangled") {
     SwiftTrace near({{"initial_window", 10}});
-    CHECK(near.swift().target_delay() == 500 * kUs);
+    CHECK(near.swift().target_delay() == (20 + 1000) * kUs);
     SwiftTrace far({{"initial_window", 10}}, 2000 * kUs);
-    CHECK(far.swift().target_delay() == 3000 * kUs);
-    far.ack(kSecond, 2500 * kUs);
+    CHECK(far.swift().target_delay() == (2000 + 5000) * kUs);
+    far.ack(kSecond, 6500 * kUs);
     CHECK(far.swift().cwnd() > 10);
     SwiftTrace told({{"base_target_us", 100}, {"initial_window", 10}}, 2000 * kUs);
     CHECK(told.swift().target_delay() == 100 * kUs);
