@@ -53,6 +53,7 @@ Emulator::Emulator(fabric::Topology topology, const EmulatorOptions& options,
       socket_(options.frame_size, options.ring_frames),
       fabric_(std::move(topology), options.fabric, *this),
       random_(fabric::mix(options.fabric.seed ^ 0xF11B)),
+      ways_(fabric_.topology()),
       spin_window_(options.spin / fabric::kNanosecond) {
     if (ports.size() != fabric_.topology().hosts)
         throw std::invalid_argument("there must be one edge port per host");
@@ -99,15 +100,15 @@ void Emulator::run() {
     learn_offset();
     while (!stopping_.load(std::memory_order_acquire)) {
         const bool more = drain();
-        if (has_work_.load(std::memory_order_acquire)) {
-            const std::scoped_lock lock(mutex_);
-            run_work();
-        }
         // While frames wait in the ring, the model may not overtake the first of them.
         Time limit = wall() * fabric::kNanosecond;
         Received waiting;
         if (more && socket_.receive(waiting)) limit = std::min(limit, model_time(waiting.stamp));
         fabric_.run_until(std::max(limit, fabric_.now()));
+        if (has_work_.load(std::memory_order_acquire)) {
+            const std::scoped_lock lock(mutex_);
+            run_work();
+        }
         flush();
         if (!more) rest();
     }
@@ -145,9 +146,9 @@ void Emulator::run_work() {
     worked_.notify_all();
 }
 
-// Nothing to take in: waits until a frame comes, somebody rings, or the next event is due.
+// Nothing to take in: waits until a frame comes, somebody rings, or one may leave.
 void Emulator::rest() {
-    const Time next = fabric_.next_event();
+    const Time next = horizon_.next(wall() * fabric::kNanosecond, fabric_.next_event());
     if (next == fabric::kNever) {
         sleep(kAnyTime);
         return;
@@ -230,7 +231,22 @@ void Emulator::accept(const Received& received) {
     if (view.trimmable && received.frame.size() > options_.trimmed_bytes)
         packet.flags |= fabric::kTrimmable;
     packet.cargo = frames_.add(received.frame, received.offload, source);
+    enter(source, packet);
     fabric_.inject(source, packet);
+}
+
+void Emulator::enter(HostId source, const Packet& packet) {
+    const bool shrinks = (packet.flags & fabric::kTrimmable) != 0;
+    const std::uint32_t bytes = shrinks ? std::min(packet.size, packet.trimmed_size) : packet.size;
+    const Time least = ways_hold_ ? ways_.least(source, packet.destination, bytes) : 0;
+    horizon_.entered(packet.cargo, fabric_.now() + least);
+}
+
+void Emulator::schedule(const fabric::Cue& cue) {
+    fabric_.schedule(cue);
+    if (cue.kind != fabric::CueKind::kLinkRate && cue.kind != fabric::CueKind::kLinkDelay) return;
+    ways_hold_ = false;
+    horizon_.doubt();
 }
 
 void Emulator::answer(int interface, const std::vector<std::uint8_t>& reply) {
@@ -238,6 +254,7 @@ void Emulator::answer(int interface, const std::vector<std::uint8_t>& reply) {
 }
 
 void Emulator::deliver(HostId host, const Packet& packet, Time now) {
+    horizon_.left(packet.cargo);
     StoredFrame& frame = frames_[packet.cargo];
     mend(frame, packet);
     const Mac& mac = neighbours_.mac(host);
@@ -291,12 +308,14 @@ void Emulator::flush() {
 
 void Emulator::dropped(const Packet& packet, fabric::DropReason reason, Time) {
     ++counts_.dropped[static_cast<std::size_t>(reason)];
+    horizon_.left(packet.cargo);
     frames_.remove(packet.cargo);
 }
 
 bool Emulator::duplicate(Packet& packet) {
     const StoredFrame original = frames_[packet.cargo];
     packet.cargo = frames_.add(original.bytes, original.offload, original.source);
+    horizon_.entered(packet.cargo, fabric_.now());
     return true;
 }
 
@@ -305,6 +324,8 @@ void Emulator::run_program(fabric::NodeId node, wf_switch* program, fabric::P4Pr
     auto made = std::make_unique<fabric::P4Program>(program, run, outputs, *this);
     fabric_.run_program(node, *made);
     programs_.push_back(std::move(made));
+    ways_hold_ = false;
+    horizon_.doubt();
 }
 
 std::span<const std::uint8_t> Emulator::read(const Packet& packet) {
@@ -322,6 +343,7 @@ bool Emulator::write(Packet& packet, std::span<const std::uint8_t> bytes, std::u
     } else {
         const HostId source = frames_[packet.cargo].source;
         packet.cargo = frames_.add(bytes, {}, source);
+        horizon_.entered(packet.cargo, fabric_.now());
     }
     const FrameView view = parse(bytes);
     packet.size =

@@ -5,8 +5,9 @@
 // then puts it out as soon as it can. The difference is its lateness: a delay that the
 // model did not ask for, kept for every frame, so that no result has to be trusted blindly.
 //
-// One thread runs run(); every other call of another thread goes through call(). Idle fabrics
-// sleep; shortly before the next event the thread spins, because timers are late (spin_window.h).
+// One thread runs run(); every other call of another thread goes through call(). It sleeps until
+// something may leave (horizon.h); shortly before that it spins, because timers are late
+// (spin_window.h).
 #pragma once
 
 #include <array>
@@ -24,6 +25,7 @@
 
 #include "emulator/capture.h"
 #include "emulator/frame_store.h"
+#include "emulator/horizon.h"
 #include "emulator/lateness.h"
 #include "emulator/neighbours.h"
 #include "emulator/packet_socket.h"
@@ -46,7 +48,7 @@ struct EmulatorOptions {
     std::size_t frame_size = 1514;  // largest frame, bytes; with trains the largest train
     std::size_t ring_frames = 4096;
     std::uint16_t trimmed_bytes = 128;               // of a frame that is trimmed
-    fabric::Time spin = 200 * fabric::kMicrosecond;  // before an event, at most
+    fabric::Time spin = 200 * fabric::kMicrosecond;  // before a departure, at most
 };
 
 // Counts since the start. Times in nanoseconds.
@@ -85,6 +87,7 @@ class Emulator final : public fabric::Edge, public fabric::Frames {
 
     // For work inside call().
     fabric::Fabric& fabric() { return fabric_; }
+    void schedule(const fabric::Cue& cue);  // TopologyError: see Fabric::schedule()
     EmulatorReport report();
     // Records what crosses a port from now on; the same path for several ports is one file.
     void capture(fabric::PortId port, const std::string& path, std::uint32_t snap);
@@ -126,6 +129,7 @@ class Emulator final : public fabric::Edge, public fabric::Frames {
     void mend(StoredFrame& frame, const fabric::Packet& packet);
     void run_work();  // under mutex_
     void rest();
+    void enter(fabric::HostId source, const fabric::Packet& packet);
     void watch(std::int64_t since, std::int64_t due);
     void sleep(std::int64_t until);
 
@@ -142,6 +146,9 @@ class Emulator final : public fabric::Edge, public fabric::Frames {
     std::vector<std::uint32_t> sending_;  // cargo of the frames in the socket's batch
     std::vector<std::int64_t> due_;       // and when they should have left, ns; negative: any time
     Lateness lateness_;
+    ShortestWays ways_;
+    bool ways_hold_ = true;  // until links change, or programs decide where packets go
+    Horizon horizon_;
     SpinWindow spin_window_;
     EmulatorReport counts_;
     std::map<std::string, Capture> captures_;

@@ -141,7 +141,7 @@ void bind_emulator(py::module_& parent) {
                 self.call([&] {
                     for (fabric::Cue& cue : cues) {
                         cue.at += self.fabric().now();
-                        self.fabric().schedule(cue);
+                        self.schedule(cue);
                     }
                 });
             },
