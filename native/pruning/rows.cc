@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
+
+#include "pruning/keys.h"
 
 namespace weft::pruning {
 
@@ -12,6 +15,24 @@ constexpr std::uint32_t big_endian(std::uint32_t value) {
 }
 
 }  // namespace
+
+void first_alike(std::span<const std::uint32_t> codes, std::span<std::uint32_t> first) {
+    constexpr std::size_t kSlots = std::size_t{1} << 14;  // with the codes they name, in a cache
+    std::vector<std::uint32_t> slots(kSlots);             // row number + 1
+    const auto key = [&](std::size_t row) {
+        return (std::uint64_t{codes[3 * row]} << 32) | codes[(3 * row) + 1];
+    };
+    for (std::size_t row = 0; row < first.size(); ++row) {
+        const std::uint64_t mine = key(row);
+        std::uint32_t& slot = slots[((mine * kGolden) >> 32) % kSlots];
+        if (slot != 0 && key(slot - 1) == mine) {
+            first[row] = slot - 1;
+        } else {
+            first[row] = static_cast<std::uint32_t>(row);
+            slot = first[row] + 1;
+        }
+    }
+}
 
 LaneCounts count_lanes(std::span<const std::uint8_t> lanes) {
     LaneCounts counts{};

@@ -14,6 +14,11 @@ inline constexpr std::size_t kWords = 4;  // of a row: id, a, b, c; big-endian
 
 using LaneCounts = std::array<std::size_t, kLanes>;
 
+// For each row an earlier one of the same a and b, or itself: of rows whose fate their key decides,
+// one may go for all. `codes` are three per row. Keys are remembered until another takes their
+// place, so that rows of a key far apart may each stand for themselves.
+void first_alike(std::span<const std::uint32_t> codes, std::span<std::uint32_t> first);
+
 // How many rows each lane has; lanes are below kLanes.
 LaneCounts count_lanes(std::span<const std::uint8_t> lanes);
 

@@ -50,6 +50,14 @@ Array<std::uint8_t> lanes_of(const Array<std::uint64_t>& keys, std::uint32_t lan
     return found;
 }
 
+Array<std::uint32_t> alike(const Array<std::uint32_t>& codes) {
+    if (codes.ndim() != 2 || codes.shape(1) != kWords - 1)
+        throw py::value_error("each row has three codes");
+    Array<std::uint32_t> first(codes.shape(0));
+    first_alike(view(codes), writable(first));
+    return first;
+}
+
 py::tuple laid_out(const Array<std::uint32_t>& ids, const Array<std::uint32_t>& codes,
                    const Array<std::uint8_t>& lanes) {
     if (codes.ndim() != 2 || codes.shape(1) != kWords - 1 || codes.shape(0) != ids.size() ||
@@ -75,6 +83,7 @@ void bind_pruning(py::module_& parent) {
                py::arg("salt"));
     module.def("mix", &mixed, py::arg("values"));
     module.def("lanes", &lanes_of, py::arg("keys"), py::arg("count"));
+    module.def("first_alike", &alike, py::arg("codes"));
     module.def("lay_out", &laid_out, py::arg("ids"), py::arg("codes"), py::arg("lanes"));
 }
 

@@ -196,7 +196,20 @@ def key(columns: list[pa.ChunkedArray], salt: int = 0) -> U64:
     return made
 
 
+def split(keys: U64) -> npt.NDArray[np.uint32]:
+    """Three codes per row: a 64 bit key in a and b, zero in c."""
+    made = np.zeros((len(keys), 3), np.uint32)
+    made[:, 0], made[:, 1] = keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)
+    return made
+
+
 def lanes(keys: U64, count: int) -> npt.NDArray[np.uint8]:
     """The lane of each key, of at most 256: equal keys meet in one lane."""
     found: npt.NDArray[np.uint8] = _core.pruning.lanes(keys, count)
+    return found
+
+
+def first_alike(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """For rows of three codes: for each the place of an earlier row of the same key, or its own."""
+    found: npt.NDArray[np.uint32] = _core.pruning.first_alike(codes)
     return found

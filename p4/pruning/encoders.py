@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ Encoded = tuple[wire.Codes, npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
 
 
 class Encoder(Protocol):
+    #: Do all rows of a key survive, or none? Then one of them goes for all.
+    key_decides: ClassVar[bool]
+
     @property
     def needs(self) -> tuple[str, ...]:
         """Columns that it reads."""
@@ -31,8 +34,7 @@ class Encoder(Protocol):
 
 def _split(keys: codes.U64, values: npt.NDArray[np.uint32] | int = 0) -> Encoded:
     """A 64 bit key in a and b, a value in c; equal keys share a lane."""
-    made = np.zeros((len(keys), 3), np.uint32)
-    made[:, 0], made[:, 1] = keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)
+    made = codes.split(keys)
     made[:, 2] = values
     return made, codes.lanes(keys, wire.LANES), keys != 0
 
@@ -47,6 +49,7 @@ class Keys:
 
     keys: tuple[str, ...]
     salt: int
+    key_decides: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -65,6 +68,7 @@ class Best:
     scale: codes.Scale
     turned: bool
     salt: int
+    key_decides: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -85,6 +89,7 @@ class Amounts:
     value: str | None
     unit: float
     salt: int
+    key_decides: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -105,6 +110,7 @@ class JoinKeys:
 
     keys: tuple[str, ...]
     salt: int
+    key_decides: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -122,6 +128,7 @@ class Places:
     lanes in turn."""
 
     columns: tuple[tuple[str, codes.Scale, bool], ...]
+    key_decides: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ class Pass:
     """Rows of one table in one phase. Rows that `encode` leaves out are kept when `keep_rest`.
 
     `restricted`: only rows that survived the table's last pass, which the master tells the workers.
-    What is expected: `rows` go through, a share `kept` of them reaches the master, and packets
-    carry `fill` of them.
+    What is expected: of `rows` a share `sent` goes through, of which a share `kept` reaches the
+    master, and packets carry `fill` of them.
     """
 
     number: int
@@ -44,6 +44,7 @@ class Pass:
     consume: bool = False
     keep_rest: bool = True
     restricted: bool = False
+    sent: float = 1.0
 
 
 @dataclass(slots=True)
@@ -247,9 +248,10 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
         number, (building, probing) = len(passes), fills
         passes += [
             Pass(number, step.by, JoinKeys(step.by_keys, salt), left[step.by], 0.0, building,
-                 consume=True, restricted=step.by in probed),
+                 consume=True, restricted=step.by in probed, sent=by.unlike(step.by_keys)),
             Pass(number + 1, step.table, JoinKeys(step.keys, salt), left[step.table], share,
-                 probing, keep_rest=False, restricted=step.table in probed),
+                 probing, keep_rest=False, restricted=step.table in probed,
+                 sent=table.unlike(step.keys)),
         ]  # fmt: skip
         left[step.table] *= share
         shares[step.table, step.by] = max(share, 1e-9)

@@ -150,10 +150,11 @@ class Optimizer:
     def _pass(self, one: Pass) -> float:
         """Packets go up, while those that keep a row come down to the master; never more than a
         window of them in the time that a packet takes to the master and its receipt back."""
-        packets, wires, workers = one.rows / one.fill, self.wires, len(self.switch.workers)
-        up = packets * _PACKET_BYTES + one.rows * wire.ROW_BYTES
+        rows, wires, workers = one.rows * one.sent, self.wires, len(self.switch.workers)
+        packets = rows / one.fill
+        up = packets * _PACKET_BYTES + rows * wire.ROW_BYTES
         some = 1 - math.pow(1 - min(one.kept, 1.0), one.fill)  # of the packets
-        down = packets * some * _PACKET_BYTES + one.rows * one.kept * wire.ID_BYTES
+        down = packets * some * _PACKET_BYTES + rows * one.kept * wire.ID_BYTES
         windows = packets / workers / wire.WINDOW
         us = max(
             up / workers * 8e-3 / wires.worker_gbps, down * 8e-3 / wires.master_gbps,

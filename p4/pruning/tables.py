@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from weft.p4.pruning import codes
 from weft.p4.pruning.codes import Scale, valid
 from weft.p4.pruning.plan import quoted
 
@@ -66,6 +67,7 @@ class Table:
     _scales: dict[str, Scale] = field(default_factory=dict)
     _distinct: dict[tuple[str, ...], int] = field(default_factory=dict)
     _widths: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _unlike: dict[tuple[str, ...], float] = field(default_factory=dict)
     _sums: dict[tuple[str | None, ...], tuple[Amounts, Amounts]] = field(default_factory=dict)
 
     @classmethod
@@ -110,6 +112,17 @@ class Table:
                     estimate *= max(1, found[0] if found else 1)
             self._distinct[name] = int(min(estimate, max(self.rows, 1)))
         return self._distinct[name]
+
+    def unlike(self, keys: Sequence[str]) -> float:
+        """About which share of a worker's rows is of no key that it met lately; of its first rows,
+        among which are fewer repeated than among all."""
+        name = tuple(keys)
+        if name not in self._unlike:
+            head = self.fragments[0].slice(0, _SAMPLE)
+            made = codes.split(codes.key([head.column(k) for k in keys]))
+            own = codes.first_alike(made) == np.arange(len(made))
+            self._unlike[name] = float(own.mean()) if len(made) else 1.0
+        return self._unlike[name]
 
     def sums(self, keys: Sequence[str], value: str | None) -> tuple[Amounts, Amounts]:
         """Rows, and sums of positive amounts (rows when None), of some of the groups: all rows of

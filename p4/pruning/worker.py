@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from weft.p4.pruning import tables, wire
+from weft.p4.pruning import codes, tables, wire
 from weft.p4.pruning.encoders import Encoder
 from weft.p4.pruning.execute import Pass
 
@@ -32,6 +32,18 @@ class Packed:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Packets of a pass. Rows of `asked` may be in none: `first` has the place of the one that goes
+    for each. `unasked` have no codes."""
+
+    encode: Encoder
+    bodies: wire.Bodies
+    asked: Rows
+    first: npt.NDArray[np.uint32] | None
+    unasked: Rows
+
+
 @dataclass(slots=True)
 class Worker:
     """`fragments` by table. Raises KeyError for runs and tables that it was not told of."""
@@ -40,10 +52,10 @@ class Worker:
     _chosen: dict[tuple[int, str], Rows] = field(default_factory=dict)
     #: Those of the chosen that an earlier pass left.
     _left: dict[tuple[int, str], Rows] = field(default_factory=dict)
-    #: Rows that no code can hold: kept without asking.
-    _unasked: dict[tuple[int, str], Rows] = field(default_factory=dict)
     #: A run's last packets, which its next pass over the same rows and columns sends again.
-    _packed: dict[tuple[int, str], tuple[Encoder, wire.Bodies, Rows]] = field(default_factory=dict)
+    _made: dict[tuple[int, str], _Made] = field(default_factory=dict)
+    #: Of the last pass that pruned: what became of rows that were in no packet.
+    _pruned: dict[tuple[int, str], _Made] = field(default_factory=dict)
 
     def choose(self, run: int, table: str, where: str | None) -> int:
         """Lets a run see the rows that meet a condition; says how many."""
@@ -54,43 +66,57 @@ class Worker:
     def restrict(self, run: int, table: str, survivors: Rows) -> None:
         """Passes from now on are over the rows that reached the master."""
         self._left[run, table] = self.rows(run, table, survivors)
-        self._packed.pop((run, table), None)
+        self._made.pop((run, table), None)
 
     def pack(self, run: int, one: Pass) -> Packed:
         """The packets of a pass over a run's rows."""
         began = time.process_time()
-        encode, bodies, unasked = self._packed.get((run, one.table), (None, None, _NONE))
-        made = 0
-        if bodies is None or encode != one.encode:
-            bodies, unasked = self._make(run, one)
-            self._packed[run, one.table] = one.encode, bodies, unasked
-            made = len(self._rows(run, one.table))
+        key, rows = (run, one.table), 0
+        if key not in self._made or self._made[key].encode != one.encode:
+            self._made[key] = self._make(run, one)
+            rows = len(self._rows(run, one.table))
+        made = self._made[key]
         if not one.consume:
-            self._unasked[run, one.table] = unasked if one.keep_rest else _NONE
-        return Packed(bodies, made, time.process_time() - began)
+            self._pruned[key] = made if one.keep_rest else replace(made, unasked=_NONE)
+        return Packed(made.bodies, rows, time.process_time() - began)
 
     def _rows(self, run: int, table: str) -> Rows:
         """Those that a pass goes over."""
         left = self._left.get((run, table))
         return self._chosen[run, table] if left is None else left
 
-    def _make(self, run: int, one: Pass) -> tuple[wire.Bodies, Rows]:
-        """Packets, and the rows that are in none."""
+    def _make(self, run: int, one: Pass) -> _Made:
         rows = self._rows(run, one.table)
         fragment = self.fragments[one.table].select(list(one.encode.needs))
         chosen = fragment if len(rows) == len(fragment) else fragment.take(pa.array(rows))
         made, lanes, usable = one.encode(chosen)
-        if usable.all():
-            return wire.lay_out(rows.astype(np.uint32), made, lanes), _NONE
-        asked = rows[usable].astype(np.uint32)
-        return wire.lay_out(asked, made[usable], lanes[usable]), rows[~usable]
+        asked, unasked, first = rows, _NONE, None
+        if not usable.all():
+            asked, unasked = rows[usable], rows[~usable]
+            made, lanes = made[usable], lanes[usable]
+        sent = asked
+        if one.encode.key_decides:
+            first = codes.first_alike(made)
+            own = first == np.arange(len(first))
+            sent, made, lanes = asked[own], made[own], lanes[own]
+        bodies = wire.lay_out(sent.astype(np.uint32), made, lanes)
+        return _Made(one.encode, bodies, asked, first, unasked)
 
     def rows(self, run: int, table: str, survivors: Rows | None) -> Rows:
-        """Rows that reach the master: what the switch let pass and what it was not asked about;
-        all of the run's, for a table that was not pruned (None)."""
+        """Rows that reach the master: what the switch let pass, what it was not asked about, and
+        what is like a row of these; all of the run's, for a table that was not pruned (None)."""
         if survivors is None:
             return self._chosen[run, table]
-        return np.union1d(self._unasked[run, table], survivors)
+        made = self._pruned[run, table]
+        if made.first is not None:
+            # Both ascend.
+            place = np.searchsorted(made.asked, survivors)
+            there = place < len(made.asked)
+            place = place[there][made.asked[place[there]] == survivors[there]]
+            passed = np.zeros(len(made.asked), bool)
+            passed[place] = True
+            survivors = np.union1d(survivors, made.asked[passed[made.first]])
+        return np.union1d(made.unasked, survivors)
 
     def take(
         self, run: int, table: str, columns: Sequence[str], survivors: Rows | None
@@ -105,6 +131,6 @@ class Worker:
         return tables.take(fragment, columns, rows)
 
     def forget(self, run: int) -> None:
-        for known in (self._chosen, self._left, self._unasked, self._packed):
+        for known in (self._chosen, self._left, self._made, self._pruned):
             for key in [k for k in known if k[0] == run]:
                 del known[key]

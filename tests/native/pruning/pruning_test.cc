@@ -79,6 +79,31 @@ TEST_CASE("edges outside of the octets are refused") {
     CHECK(refused({0, std::numeric_limits<std::int32_t>::min()}));
 }
 
+TEST_CASE("a row that stands for others is an earlier one of their key") {
+    std::mt19937 random(5);
+    for (const std::uint32_t keys : {1U, 3U, 1000U, 1U << 20U}) {
+        std::vector<std::uint32_t> codes(3 * std::size_t{20000});
+        for (std::size_t i = 0; i < codes.size(); i += 3) {
+            const auto key = static_cast<std::uint32_t>(random() % keys);
+            codes[i] = key / 7;
+            codes[i + 1] = key % 7;
+            codes[i + 2] = static_cast<std::uint32_t>(random());  // no part of the key
+        }
+        std::vector<std::uint32_t> first(codes.size() / 3);
+        first_alike(codes, first);
+        std::size_t own = 0;
+        for (std::uint32_t i = 0; i < first.size(); ++i) {
+            REQUIRE(first[i] <= i);
+            CHECK(first[first[i]] == first[i]);
+            CHECK(codes[3 * std::size_t{first[i]}] == codes[3 * std::size_t{i}]);
+            CHECK(codes[(3 * std::size_t{first[i]}) + 1] == codes[(3 * std::size_t{i}) + 1]);
+            own += first[i] == i ? 1 : 0;
+        }
+        if (keys <= 3) CHECK(own == keys);
+        if (keys == 1000) CHECK(own < 2 * std::size_t{keys});
+    }
+}
+
 TEST_CASE("the n-th row of a lane lies in packet n, and in its order") {
     std::mt19937 random(3);
     for (const std::size_t count : {0, 1, 7, 8, 9, 1000}) {
