@@ -167,6 +167,28 @@ def test_a_restart_in_mid_operation(ranks: Any) -> None:
     assert controller.jobs.refused()["member"] > 0  # they did go on asking
 
 
+def test_a_switch_that_reboots_is_used_again(ranks: Any) -> None:
+    """Down, up with empty tables: the ranks go on without it, are admitted anew under another epoch
+    at the same call, and every sum is right all the way."""
+    lab, controller, group = ranks("until-back", 30_000, WEFT_INNET_RETRY_MS="200")
+    assert group.line()["chosen"] == "innet"
+    first = [[group.line(0)]] + [[] for _ in range(RANKS - 1)]
+    lab.switch_down("s0")
+    controller.jobs.restart()
+    lab.switch_up("s0")
+    for rank in range(1, RANKS):
+        group.line(rank)
+    lines = [a + b for a, b in zip(first, group.rest(), strict=True)]
+    check(lines)
+    last = lines[0][-1]["calls"]
+    assert all(rank[-1]["calls"] == last for rank in lines)
+    assert last["admissions"] == 2
+    assert last["finished_without"] == 1
+    assert last["without"] >= 15  # every 16th call may begin anew
+    chosen = [each["chosen"] for each in lines[0]]
+    assert chosen[0] == chosen[-1] == "innet" and set(chosen) > {"innet"}
+
+
 def test_a_killed_switch_in_mid_operation(weft_lab: MakeLab, tmp_path: Path) -> None:
     """The aggregator hangs off the router that joins the hosts: it dies, they go on."""
     links = [LinkSpec(f"h{h}", "s0", "2Gbit/s", "20us") for h in range(RANKS + 1)]
