@@ -25,6 +25,7 @@ except CompilerError as problem:
     pytest.skip(f"no C compiler: {problem}", allow_module_level=True)
 
 RANK = Path(__file__).parents[2] / "support" / "innet_rank.py"
+JOBS = RANK.with_name("innet_jobs.py")
 RANKS = 4
 SECRET = "what the ranks and the controller know"
 DEADLINE = 150.0
@@ -42,9 +43,11 @@ def star(rate: str = "2Gbit/s", **link: float) -> Topology:
 
 
 class Ranks:
-    """One process of `innet_rank.py` on each of the first hosts; killed at the end."""
+    """One process of `innet_rank.py` (or another) on each of the first hosts; killed at the end."""
 
-    def __init__(self, lab: Lab, controller: Controller, *arguments: object, **env: str) -> None:
+    def __init__(
+        self, lab: Lab, controller: Controller, *arguments: object, program: Path = RANK, **env: str
+    ) -> None:
         self.processes: list[subprocess.Popen[str]] = []
         for rank in range(RANKS):
             environment = {
@@ -53,7 +56,7 @@ class Ranks:
                 "WEFT_INNET": controller.address, "WEFT_COSTS": "default",
                 "WEFT_INNET_TIMEOUT_MS": PATIENCE, "WEFT_ALGORITHMS": "all_reduce=innet", **env,
             }  # fmt: skip
-            command = [sys.executable, str(RANK), *map(str, arguments)]
+            command = [sys.executable, str(program), *map(str, arguments)]
             self.processes.append(
                 lab[f"h{rank}"].popen(
                     command, env=environment, text=True, stdout=subprocess.PIPE,
@@ -97,7 +100,7 @@ def ranks(weft_lab: MakeLab) -> Iterator[Callable[..., tuple[Lab, Controller, Ra
 
         def start(
             *arguments: object, topology: Topology | None = None, slots: int = 128,
-            cells: int | None = None, **env: str,
+            cells: int | None = None, **env: Any,
         ) -> tuple[Lab, Controller, Ranks]:  # fmt: skip
             made = weft_lab(topology or star(), programs=[innet.program("s0")])
             controller = stack.enter_context(
@@ -150,6 +153,25 @@ def test_refused_slots_mean_a_ring(ranks: Any) -> None:
     for rank in range(1, RANKS):
         group.line(rank)
     check(group.rest())
+
+
+def test_several_jobs_have_their_quotas(ranks: Any) -> None:
+    """Everybody, and both halves, for one of which no slots are left: int32, float32 and bfloat16
+    are summed exactly by all of them, at once."""
+    pytest.importorskip("torch", reason="bfloat16 arrays are torch's")
+    _, controller, group = ranks(30_000, slots=100, cells=500, program=JOBS)
+    said = [lines[0] for lines in group.rest()]
+    assert [each["wrong"] for each in said] == [[]] * RANKS
+    assert {each["all"]["innet"] for each in said} == {"100 slots of 256 values"}
+    assert sorted(each["half"]["innet"] for each in said) == (
+        ["100 slots of 256 values"] * 2 + ["refused: 100 slots are wanted, 50 are free"] * 2
+    )
+    for each in said:
+        assert each["all"]["calls"]["by_switch"] == 12
+        served = each["half"]["innet"].startswith("100")
+        assert each["half"]["calls"]["by_switch" if served else "without"] == 12
+    assert controller.refused["room"] >= 1
+    assert sum(controller.jobs.refused().values()) == 0
 
 
 def test_a_restart_in_mid_operation(ranks: Any) -> None:
