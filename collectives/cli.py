@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Annotated
 
@@ -30,6 +31,9 @@ def command(
     size: Annotated[str, typer.Argument(help="Larger buffer of a rank: 8, 64K, 16MB.")],
     ranks: Annotated[int, typer.Option(min=1, help="Ranks of the group.")] = 4,
     hosts: Annotated[int, typer.Option(min=1, help="Hosts that they are spread over.")] = 1,
+    innet: Annotated[
+        bool, typer.Option(help="As if a switch that adds up joined the ranks.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Which algorithm would run, what the others would cost, and why."""
@@ -37,12 +41,12 @@ def command(
     per_host = -(-ranks // hosts)
     try:
         model, source = CostModel.of_this_host()
+        model = dataclasses.replace(model, innet=innet or model.innet)
         answer = explain(collective, nbytes, [rank // per_host for rank in range(ranks)], model)
     except WeftError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     if json:
-        import dataclasses
         import json as encoder
 
         typer.echo(encoder.dumps(dataclasses.asdict(answer)))

@@ -240,7 +240,8 @@ class CostModel:
 
     `local_*` is between ranks of one host, `remote_*` between hosts; None keeps the default.
     `processors`: per host; 0 means at least one for every rank. Where ranks share them, each change
-    of hands costs a `context_switch`.
+    of hands costs a `context_switch`. `innet`: there is a switch that adds up, of which the two
+    figures (None: the built-in ones) say what a packet takes there and back, and in a stream.
     """
 
     local_latency: float | None = None
@@ -251,6 +252,9 @@ class CostModel:
     reduce_per_byte: float | None = None
     context_switch: float | None = None
     processors: int = 0
+    innet: bool = False
+    innet_round_trip: float | None = None
+    innet_per_packet: float | None = None
 
     @classmethod
     def of_this_host(cls) -> tuple[CostModel, str]:
@@ -264,7 +268,13 @@ class CostModel:
             for field in ("latency", "per_byte")
         }
         memory = {name: getattr(measured, name) for name in ("copy_per_byte", "reduce_per_byte")}
-        return cls(**edges, **memory, processors=len(os.sched_getaffinity(0))), source
+        innet = measured.innet and {
+            "innet": True,
+            "innet_round_trip": measured.innet.round_trip,
+            "innet_per_packet": measured.innet.per_packet,
+        }
+        processors = len(os.sched_getaffinity(0))
+        return cls(**edges, **memory, **(innet or {}), processors=processors), source
 
     def native(self) -> Any:
         """The native model."""
@@ -279,6 +289,13 @@ class CostModel:
             value = getattr(self, field)
             if value is not None:
                 setattr(model, field, value)
+        if self.innet:
+            cost = _native.SwitchCost()
+            for field in ("round_trip", "per_packet"):
+                value = getattr(self, f"innet_{field}")
+                if value is not None:
+                    setattr(cost, field, value)
+            model.innet = cost
         return model
 
 

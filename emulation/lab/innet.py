@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from weft.emulation.lab.errors import LabError
@@ -43,7 +44,7 @@ def controller(
     """The controller of `switch` for groups with these secrets, reachable at host `at`; with
     `routes`, the switch also forwards what is between hosts. Hosts behind a neighbouring switch are
     at the port towards that."""
-    from weft.p4.aggregation import Controller, Jobs, Place
+    from weft.p4.aggregation import CommandChip, Controller, Jobs, Place, Row
     from weft.p4.aggregation.wire import VALUES
 
     places = {
@@ -54,13 +55,15 @@ def controller(
     def run(commands: Sequence[str]) -> list[str]:
         return lab.p4(switch, *commands) if commands else []
 
-    if routes:
-        run([f"table_add ingress.routes ingress.forward {p.ip}/32 => {p.port}"
-             for p in places.values()])  # fmt: skip
+    ways = [
+        Row("ingress.routes", [(int(IPv4Address(p.ip)), 32)], "ingress.forward", [p.port])
+        for p in places.values()
+    ]
     listener = lab[at].socket()
     listener.bind((lab[at].ip, 0))
     listener.listen(64)
-    jobs = Jobs(run, Place(0, SWITCH_MAC, SWITCH_IP), values=VALUES)
+    own = Place(0, SWITCH_MAC, SWITCH_IP)
+    jobs = Jobs(CommandChip(run), own, values=VALUES, fixed=ways if routes else ())
     with Controller(jobs, places, listener, secrets, most_slots) as made:
         yield made
 

@@ -173,6 +173,12 @@ void bind_tuner(py::module_& m) {
         .def_readwrite("per_byte", &EdgeCost::per_byte)
         .def_readwrite("uses_processor", &EdgeCost::uses_processor)
         .def_readwrite("eager_bytes", &EdgeCost::eager_bytes);
+    py::class_<SwitchCost>(m, "SwitchCost")
+        .def(py::init<>())
+        .def_readwrite("slots", &SwitchCost::slots)
+        .def_readwrite("values", &SwitchCost::values)
+        .def_readwrite("round_trip", &SwitchCost::round_trip)
+        .def_readwrite("per_packet", &SwitchCost::per_packet);
     py::class_<CostModel>(m, "CostModel")
         .def(py::init<>())
         .def_readwrite("local", &CostModel::local)
@@ -181,6 +187,7 @@ void bind_tuner(py::module_& m) {
         .def_readwrite("copy_per_byte", &CostModel::copy_per_byte)
         .def_readwrite("reduce_per_byte", &CostModel::reduce_per_byte)
         .def_readwrite("context_switch", &CostModel::context_switch)
+        .def_readwrite("innet", &CostModel::innet)
         .def_readwrite("processors", &CostModel::processors);
     m.def("host_costs", [] {
         CostModel model;

@@ -4,6 +4,9 @@ The slot protocol itself is native (`native/innet`): groups of processes use it 
 `weft.collectives` and torch (docs/innet.md), and `Worker` here puts it on a modelled wire.
 """
 
+from weft.p4.aggregation.chip import CommandChip as CommandChip
+from weft.p4.aggregation.chip import Row as Row
+from weft.p4.aggregation.chip import RuntimeChip as RuntimeChip
 from weft.p4.aggregation.control import AggregationSwitch as AggregationSwitch
 from weft.p4.aggregation.controller import Controller as Controller
 from weft.p4.aggregation.jobs import Jobs as Jobs

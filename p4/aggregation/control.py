@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from weft.p4.aggregation import wire
+from weft.p4.aggregation.chip import CommandChip
 from weft.p4.aggregation.jobs import CELLS, PROGRAM, Jobs, Place
 from weft.p4.aggregation.worker import Membership
 from weft.p4.switch import Output, Switch
@@ -24,7 +25,7 @@ class AggregationSwitch:
         self.switch = Switch.load(PROGRAM, defines=defines, seed=seed)
         self._line = CommandLine(self.switch)
         own = place(0, wire.SWITCH_HOST)
-        self.jobs = Jobs(self._run, own, values=values, seed=seed)
+        self.jobs = Jobs(CommandChip(self._run), own, values=values, seed=seed)
 
     def _run(self, commands: Sequence[str]) -> list[str]:
         return [text for command in commands for text in self._line.run(command)]

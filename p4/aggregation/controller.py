@@ -23,10 +23,8 @@ from weft.p4.aggregation.jobs import Jobs, NoRoom, Place
 LONGEST_LINE = 4096
 PATIENCE = 5.0
 """Seconds in which a caller must have said what it wants."""
-_REQUEST = re.compile(
-    rb"(weft-innet (\d{1,5}) slots=(\d{1,5}) workers=([0-9.:,]+) nonce=([0-9a-f]{16}))"
-    rb" proof=([0-9a-f]{16})\n"
-)
+_PROVED = re.compile(rb"(weft-innet .* nonce=([0-9a-f]{16})) proof=([0-9a-f]{16})\n")
+_REQUEST = re.compile(r"weft-innet (\d{1,5}) slots=(\d{1,5}) workers=([0-9.:,]+) nonce=.*")
 _WORKER = re.compile(r"([0-9.]{7,15}):([0-9]{1,5})")
 
 
@@ -39,34 +37,45 @@ class RefusedRequest(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a group wants, and that it knows one of the secrets."""
+class Caller:
+    """Who has proved to know one of the secrets, and the line that it said."""
 
     secret: str
     nonce: int
-    slots: int
-    workers: Mapping[int, tuple[str, int]]
-    """By number: IPv4 address and UDP port."""
+    line: str
 
     @classmethod
-    def parse(cls, line: bytes, nonce: int, secrets: Sequence[str]) -> Request:
-        """A caller's line, end and all; `nonce` is what it was told. Raises `RefusedRequest`."""
+    def prove(cls, line: bytes, nonce: int, secrets: Sequence[str]) -> Caller:
+        """Of a whole line; `nonce` is what it was told. Raises `RefusedRequest`."""
+        found = _PROVED.fullmatch(line)
+        if found is None or not line.isascii():
+            raise RefusedRequest("malformed", "that is no request for slots")
+        said, theirs = found[1].decode("ascii"), int(found[2], 16)
+        for secret in secrets:
+            if compare_digest(proof(secret, "caller", nonce, theirs, said).encode(), found[3]):
+                return cls(secret, theirs, said)
+        raise RefusedRequest("proof", "the controller knows no such secret")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a group wants. `workers` by number: IPv4 address and UDP port."""
+
+    slots: int
+    workers: Mapping[int, tuple[str, int]]
+
+    @classmethod
+    def parse(cls, line: str) -> Request:
+        """Raises `RefusedRequest`."""
         found = _REQUEST.fullmatch(line)
         if found is None:
             raise RefusedRequest("malformed", "that is no request for slots")
-        theirs = int(found[5], 16)
-        for secret in secrets:
-            own = proof(secret, "caller", nonce, theirs, found[1].decode())
-            if compare_digest(own.encode(), found[6]):
-                break
-        else:
-            raise RefusedRequest("proof", "the controller knows no such secret")
-        if int(found[2]) != wire.VERSION:
+        if int(found[1]) != wire.VERSION:
             raise RefusedRequest(
-                "version", f"version {int(found[2])} is not the switch's, {wire.VERSION}"
+                "version", f"version {int(found[1])} is not the switch's, {wire.VERSION}"
             )
         workers = {}
-        for number, item in enumerate(found[4].decode().split(",")):
+        for number, item in enumerate(found[3].split(",")):
             worker = _WORKER.fullmatch(item)
             if worker is None or not 1 <= int(worker[2]) <= 0xFFFF:
                 raise RefusedRequest("malformed", f"{item} is no address and port")
@@ -75,7 +84,7 @@ class Request:
             raise RefusedRequest(
                 "malformed", f"{len(workers)} workers are more than {wire.MAX_WORKERS}"
             )
-        return cls(secret, theirs, max(int(found[3]), 1), workers)
+        return cls(max(int(found[2]), 1), workers)
 
 
 def proof(secret: str, speaker: str, nonce: int, caller_nonce: int, line: str) -> str:
@@ -176,16 +185,15 @@ class Controller:
         """The job that came of it, if any."""
         nonce = randomness.randbits(64)
         caller.sendall(f"weft-controller nonce={nonce:016x}\n".encode())
-        job, secret, theirs = None, self._secrets[0], 0
+        job, known = None, Caller(self._secrets[0], 0, "")
         try:
-            request = Request.parse(_line(caller), nonce, self._secrets)
-            secret, theirs = request.secret, request.nonce
-            job, answer = self._grant(request, ip)
+            known = Caller.prove(_line(caller), nonce, self._secrets)
+            job, answer = self._grant(Request.parse(known.line), ip)
         except (RefusedRequest, NoRoom) as refusal:
             with self._lock:
                 self.refused[refusal.kind if isinstance(refusal, RefusedRequest) else "room"] += 1
             answer = f"refused {refusal}"
-        proved = f"{answer} proof={proof(secret, 'controller', nonce, theirs, answer)}\n"
+        proved = f"{answer} proof={proof(known.secret, 'controller', nonce, known.nonce, answer)}\n"
         try:
             caller.sendall(proved.encode())
         except OSError:
@@ -217,7 +225,7 @@ class Controller:
 
 
 def _line(caller: socket.socket) -> bytes:
-    """What a caller says, up to the end of its line. Raises `RefusedRequest` if that never comes."""
+    """A caller's line, end and all. Raises `RefusedRequest` if the end never comes."""
     line = b""
     while not line.endswith(b"\n") and len(line) < LONGEST_LINE:
         try:

@@ -50,6 +50,16 @@ def parse_text(
         return parse(classify(tokenize(lines, diagnostics)), diagnostics)
 
 
+def one_text(path: Path, defines: Mapping[str, str] | None = None) -> str:
+    """A program without includes and macros, as a switch elsewhere takes it (P4Runtime's device
+    config); raises `CompileError`."""
+    diagnostics = Diagnostics()
+    macros = {name: Macro(name, body) for name, body in (defines or {}).items()}
+    lines = Preprocessor(diagnostics, (), macros).run(str(path), read(path, diagnostics))
+    diagnostics.raise_if_errors()
+    return "\n".join(line.text for line in lines) + "\n"
+
+
 def read(path: Path, diagnostics: Diagnostics) -> str:
     """The file's text; raises `CompileError` when it cannot be read."""
     try:

@@ -167,7 +167,7 @@ class CommandLine:
         self._switch.multicast(int(group, 0), [])
 
     def _mc_node_create(self, rid: str, *ports: str) -> list[str]:
-        handle = len(self._nodes)
+        handle = max(self._nodes, default=-1) + 1
         self._nodes[handle] = (int(rid, 0), [int(p, 0) for p in ports if p != "|"])
         return [f"node was created with handle {handle}"]
 

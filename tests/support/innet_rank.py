@@ -1,6 +1,9 @@
 """A rank of a group in a lab: all-reduces, each checked against what all ranks' inputs must give.
 
     python innet_rank.py CALLS ELEMENTS [ALGORITHM]
+    python innet_rank.py until-back ELEMENTS
+
+The second form goes on until the switch has added up, failed, and added up again, all ranks alike.
 
 Inputs follow from rank and call alone, so every rank knows the answer. Prints a JSON line for each
 call, and first one that says what the group would choose. Calls alternate between int32 in place
@@ -18,6 +21,9 @@ import numpy as np
 
 from weft.collectives import Communicator
 from weft.transport import Context
+
+MOST_CALLS = 1000
+PAUSE = 0.02
 
 
 def made(rank: int, call: int, count: int) -> np.ndarray:
@@ -38,7 +44,8 @@ def wrong(result: np.ndarray, inputs: list[np.ndarray], average: bool) -> str:
 
 
 def main() -> None:
-    calls, count = int(sys.argv[1]), int(sys.argv[2])
+    until_back = sys.argv[1] == "until-back"
+    calls, count = MOST_CALLS if until_back else int(sys.argv[1]), int(sys.argv[2])
     options = {"algorithm": sys.argv[3]} if len(sys.argv) > 3 else {}
     context = Context()
     group = Communicator.from_environment(context, timeout=60, connect_timeout=60)
@@ -50,13 +57,20 @@ def main() -> None:
         began = time.monotonic()
         output = mine if call % 2 == 0 else np.empty_like(mine)
         group.all_reduce(mine, output, op="avg" if average else "sum", **options)
+        said = group.explain("all_reduce", 4 * count)
         line = {
             "seconds": time.monotonic() - began,
-            "chosen": group.explain("all_reduce", 4 * count)["chosen"],
+            "chosen": said["chosen"],
+            "calls": said.get("innet_calls"),
             "wrong": wrong(output, inputs, average),
             "digest": hashlib.sha256(output.tobytes()).hexdigest(),
         }
         print(json.dumps(line), flush=True)
+        if until_back:
+            came_back = said["innet_calls"]["admissions"] > 1 and said["chosen"] == "innet"
+            if group.all_reduce(np.array([came_back], np.int32), op="min", algorithm="ring")[0]:
+                break
+            time.sleep(PAUSE)  # a step of training
     group.close()
     context.close()
 

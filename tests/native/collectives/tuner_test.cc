@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -160,6 +161,81 @@ TEST_CASE("options override, and bad ones are refused") {
     CHECK_THROWS_AS(estimate(build_schedule(kRing, make_spec(kRing, Collective::kAllReduce, 3)), 8,
                              CostModel{}, apart(2)),
                     Error);
+}
+
+// A switch of 100 us there and back.
+SwitchCost distant(double per_packet) {
+    return {.slots = 64, .values = 256, .round_trip = 100e-6, .per_packet = per_packet};
+}
+
+TEST_CASE("a sum in the switch: two round trips, then what rate or slots allow") {
+    const auto seconds = [](double per_packet, std::size_t elements) {
+        return estimate(distant(per_packet), elements).seconds;
+    };
+    CHECK(seconds(1e-6, 1) == doctest::Approx(300e-6));
+    CHECK(seconds(1e-6, std::size_t{64} * 256) == doctest::Approx(300e-6));
+    CHECK(seconds(1e-6, std::size_t{64} * 256 + 1) == doctest::Approx(400e-6));  // by its slots
+    CHECK(seconds(5e-6, std::size_t{640} * 256) == doctest::Approx(200e-6 + 640 * 5e-6));
+    CHECK(estimate(distant(1e-6), std::size_t{640} * 256).sent_bytes ==
+          (640 + 64 + 1) * std::size_t{24 + 1024});
+    CHECK(what_bounds(distant(1e-6), 1).find("opening") != std::string::npos);
+    CHECK(what_bounds(distant(1e-6), 1 << 20).find("slots") != std::string::npos);
+    CHECK(what_bounds(distant(9e-6), 1 << 20).find("packets") != std::string::npos);
+}
+
+TEST_CASE("what a sum in the switch costs is found from a short one and a long one") {
+    const SwitchCost real = distant(3e-6);
+    SwitchCost found = distant(0);
+    found.measured(estimate(real, 1).seconds, estimate(real, std::size_t{640} * 256).seconds, 640);
+    CHECK(found.round_trip == doctest::Approx(real.round_trip));
+    CHECK(found.per_packet == doctest::Approx(real.per_packet));
+    // Where the slots are the bound, a packet's share of the round trip is all that can be seen.
+    const SwitchCost quick = distant(0.1e-6);
+    found.measured(estimate(quick, 1).seconds, estimate(quick, std::size_t{640} * 256).seconds, 640);
+    CHECK(estimate(found, 1 << 22).seconds == doctest::Approx(estimate(quick, 1 << 22).seconds));
+}
+
+TEST_CASE("sums go to the switch where it is sooner, and the explanation says why, or why not") {
+    CostModel model;
+    const std::size_t bytes = 16 << 20;
+    CHECK_FALSE(Tuner(model, apart(8)).by_switch(bytes, 4));
+    model.innet = SwitchCost{.per_packet = 0.4e-6};
+    const Tuner cheap(model, apart(8));
+    CHECK(cheap.by_switch(bytes, 4));
+    CHECK_FALSE(cheap.by_switch(bytes, 2));  // halves travel as words
+    const auto chosen = cheap.explain(Collective::kAllReduce, bytes);
+    CHECK(chosen.chosen == "innet");
+    CHECK(chosen.candidates.front().algorithm->name == "innet");
+    CHECK(chosen.reason.find("its part once") != std::string::npos);
+    CHECK(chosen.reason.find("bound by its 24576 packets") != std::string::npos);
+    CHECK(find_algorithm(cheap.choose(Collective::kAllReduce, bytes).algorithm,
+                         Collective::kAllReduce)
+              .supports(Collective::kAllReduce));  // what finishes a call without the switch
+    CHECK(cheap.explain(Collective::kAllReduce, bytes, false).chosen != "innet");
+    CHECK(cheap.explain(Collective::kBroadcast, bytes).chosen != "innet");
+
+    model.innet = SwitchCost{.per_packet = 20e-6};
+    const Tuner dear(model, apart(8));
+    CHECK_FALSE(dear.by_switch(bytes, 4));
+    const auto left = dear.explain(Collective::kAllReduce, bytes);
+    CHECK(left.chosen != "innet");
+    CHECK(left.reason.find("innet is bound by its 24576 packets of 256 values, 20.00 us each") !=
+          std::string::npos);
+    CHECK(Tuner(model, apart(8), {}, true).explain(Collective::kAllReduce, bytes).chosen == "innet");
+    const Tuner ring(model, apart(8), {{Collective::kAllReduce, "ring"}});
+    CHECK_FALSE(ring.by_switch(bytes, 4));
+}
+
+TEST_CASE("more workers do not make a sum in the switch slower") {
+    CostModel model;
+    model.innet = SwitchCost{};
+    const auto predicted_for = [&](std::int32_t ranks) {
+        const auto all = Tuner(model, apart(ranks)).explain(Collective::kAllReduce, 1 << 20);
+        return std::ranges::find_if(all.candidates, [](const Candidate& each) {
+                   return each.algorithm->name == "innet";
+               })->estimate.seconds;
+    };
+    CHECK(predicted_for(2) == predicted_for(32));
 }
 
 }  // namespace

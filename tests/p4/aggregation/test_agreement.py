@@ -1,7 +1,7 @@
 """Every state of how a group does without its switch, and comes back to it
 (native/communicator/innet.h, innet_admission.h).
 
-Two ranks and up to three calls, and three ranks and up to two. The switch may die at any moment, its
+Two ranks and up to three calls, and three ranks and one. The switch may die at any moment, its
 answers may be lost, and a rank may lose patience whenever it waits, rightly or not. Rank 0 may come
 by a new grant at any moment once it does without. Reports and words between ranks arrive, in any
 order.
@@ -79,6 +79,24 @@ class System:
                 yield from self.moves(s, me, rank)
             yield from self.answers(s, me, rank)
         yield from self.ring(s)
+
+    def trim(self, s: State) -> State:
+        """The same state without what can have no effect any more."""
+        oldest = min(r.call for r in s.ranks)
+        live = s.alive & {r.grant for r in s.ranks} | {s.offer} & s.alive
+        answered = {(sender, to, about) for to, sender, about, what in s.reports if what == "done"}
+        return replace(
+            s,
+            alive=live,
+            added=frozenset(a for a in s.added if a[0] in live and a[1] >= oldest),
+            committed=frozenset(c for c in s.committed if c[0] in live and c[1] >= oldest),
+            words=frozenset(w for w in s.words if w[0] >= oldest),
+            reports=frozenset(
+                (to, sender, about, what)
+                for to, sender, about, what in s.reports
+                if about >= oldest or (what != "done" and (to, sender, about) not in answered)
+            ),
+        )
 
     def moves(self, s: State, me: int, rank: Rank) -> Iterator[State]:
         call = rank.call
@@ -190,7 +208,7 @@ def search(system: System) -> Found:
         state = frontier.pop()
         if state.wrong:
             return Found(len(seen), wrong=True)
-        for after in system.steps(state):
+        for after in map(system.trim, system.steps(state)):
             before.setdefault(after, []).append(state)
             if after not in seen:
                 seen.add(after)
@@ -216,9 +234,9 @@ def test_all_ranks_end_alike_and_from_every_state_all_can_end(ranks: int, calls:
     assert not found.stuck
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ranks", "calls", "grants", "cadence"),
-    [(2, 3, 1, 1), (2, 3, 2, 1), (2, 3, 1, 2), (3, 2, 1, 1)],
+    ("ranks", "calls", "grants", "cadence"), [(2, 2, 1, 1), (2, 3, 1, 2), (2, 3, 1, 1)]
 )
 def test_all_ranks_come_back_to_the_switch_at_the_same_call(
     ranks: int, calls: int, grants: int, cadence: int
@@ -236,5 +254,5 @@ def test_the_search_finds_what_each_rule_is_for(flaw: str) -> None:
 
 
 def test_the_search_finds_why_ranks_come_back_at_a_call_and_not_when_they_hear() -> None:
-    found = search(System(2, 3, "own pace", grants=1))
+    found = search(System(2, 2, "own pace", grants=1))
     assert found.wrong or found.stuck

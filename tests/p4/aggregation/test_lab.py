@@ -25,6 +25,7 @@ except CompilerError as problem:
     pytest.skip(f"no C compiler: {problem}", allow_module_level=True)
 
 RANK = Path(__file__).parents[2] / "support" / "innet_rank.py"
+JOBS = RANK.with_name("innet_jobs.py")
 RANKS = 4
 SECRET = "what the ranks and the controller know"
 DEADLINE = 150.0
@@ -42,9 +43,11 @@ def star(rate: str = "2Gbit/s", **link: float) -> Topology:
 
 
 class Ranks:
-    """One process of `innet_rank.py` on each of the first hosts; killed at the end."""
+    """One process of `innet_rank.py` (or another) on each of the first hosts; killed at the end."""
 
-    def __init__(self, lab: Lab, controller: Controller, *arguments: object, **env: str) -> None:
+    def __init__(
+        self, lab: Lab, controller: Controller, *arguments: object, program: Path = RANK, **env: str
+    ) -> None:
         self.processes: list[subprocess.Popen[str]] = []
         for rank in range(RANKS):
             environment = {
@@ -53,7 +56,7 @@ class Ranks:
                 "WEFT_INNET": controller.address, "WEFT_COSTS": "default",
                 "WEFT_INNET_TIMEOUT_MS": PATIENCE, "WEFT_ALGORITHMS": "all_reduce=innet", **env,
             }  # fmt: skip
-            command = [sys.executable, str(RANK), *map(str, arguments)]
+            command = [sys.executable, str(program), *map(str, arguments)]
             self.processes.append(
                 lab[f"h{rank}"].popen(
                     command, env=environment, text=True, stdout=subprocess.PIPE,
@@ -97,7 +100,7 @@ def ranks(weft_lab: MakeLab) -> Iterator[Callable[..., tuple[Lab, Controller, Ra
 
         def start(
             *arguments: object, topology: Topology | None = None, slots: int = 128,
-            cells: int | None = None, **env: str,
+            cells: int | None = None, **env: Any,
         ) -> tuple[Lab, Controller, Ranks]:  # fmt: skip
             made = weft_lab(topology or star(), programs=[innet.program("s0")])
             controller = stack.enter_context(
@@ -152,6 +155,25 @@ def test_refused_slots_mean_a_ring(ranks: Any) -> None:
     check(group.rest())
 
 
+def test_several_jobs_have_their_quotas(ranks: Any) -> None:
+    """Everybody, and both halves, for one of which no slots are left: int32, float32 and bfloat16
+    are summed exactly by all of them, at once."""
+    pytest.importorskip("torch", reason="bfloat16 arrays are torch's")
+    _, controller, group = ranks(30_000, slots=100, cells=500, program=JOBS)
+    said = [lines[0] for lines in group.rest()]
+    assert [each["wrong"] for each in said] == [[]] * RANKS
+    assert {each["all"]["innet"] for each in said} == {"100 slots of 256 values"}
+    assert sorted(each["half"]["innet"] for each in said) == (
+        ["100 slots of 256 values"] * 2 + ["refused: 100 slots are wanted, 50 are free"] * 2
+    )
+    for each in said:
+        assert each["all"]["calls"]["by_switch"] == 12
+        served = each["half"]["innet"].startswith("100")
+        assert each["half"]["calls"]["by_switch" if served else "without"] == 12
+    assert controller.refused["room"] >= 1
+    assert sum(controller.jobs.refused().values()) == 0
+
+
 def test_a_restart_in_mid_operation(ranks: Any) -> None:
     """The switch forgets all jobs while sums are under way; what it held is lost."""
     _, controller, group = ranks(6, 1_000_000)
@@ -165,6 +187,28 @@ def test_a_restart_in_mid_operation(ranks: Any) -> None:
     check(lines)
     assert all(rank[-1]["chosen"] != "innet" for rank in lines)
     assert controller.jobs.refused()["member"] > 0  # they did go on asking
+
+
+def test_a_switch_that_reboots_is_used_again(ranks: Any) -> None:
+    """Down, up with empty tables: the ranks go on without it, are admitted anew under another epoch
+    at the same call, and every sum is right all the way."""
+    lab, controller, group = ranks("until-back", 30_000, WEFT_INNET_RETRY_MS="200")
+    assert group.line()["chosen"] == "innet"
+    first = [[group.line(0)]] + [[] for _ in range(RANKS - 1)]
+    lab.switch_down("s0")
+    controller.jobs.restart()
+    lab.switch_up("s0")
+    for rank in range(1, RANKS):
+        group.line(rank)
+    lines = [a + b for a, b in zip(first, group.rest(), strict=True)]
+    check(lines)
+    last = lines[0][-1]["calls"]
+    assert all(rank[-1]["calls"] == last for rank in lines)
+    assert last["admissions"] == 2
+    assert last["finished_without"] == 1
+    assert last["without"] >= 15  # every 16th call may begin anew
+    chosen = [each["chosen"] for each in lines[0]]
+    assert chosen[0] == chosen[-1] == "innet" and set(chosen) > {"innet"}
 
 
 def test_a_killed_switch_in_mid_operation(weft_lab: MakeLab, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weft.p4.aggregation import Jobs, wire
+from weft.p4.aggregation import CommandChip, Jobs, wire
 from weft.p4.aggregation.control import place
 from weft.p4.aggregation.jobs import PROGRAM
 from weft.p4.switch import Switch
@@ -141,7 +141,7 @@ class Program:
             line = CommandLine(switch)
             own = place(0, wire.SWITCH_HOST)
             jobs = Jobs(
-                lambda commands, line=line: [t for c in commands for t in line.run(c)],  # type: ignore[misc]
+                CommandChip(lambda commands, line=line: [t for c in commands for t in line.run(c)]),  # type: ignore[misc]
                 own, values=VALUES, cells=4, seed=1,
             )  # fmt: skip
             hosts = {w: place(1 + w, 1 + w) for w in range(WORKERS)}
