@@ -18,6 +18,9 @@ constexpr int kResetThreshold = 5;
 constexpr int kQueueTrips = 4;
 constexpr Time kLeastQueueing = kMillisecond;
 constexpr Time kMostQueueing = 5 * kMillisecond;
+// A loss counts for at least this share of the window: more paths than so many cross each other.
+constexpr double kLeastShare = 1.0 / 8;
+
 constexpr double kNsPerUs = static_cast<double>(kMicrosecond);
 
 }  // namespace
@@ -95,7 +98,7 @@ void Swift::on_loss(const LossSample& sample, std::span<Path>) {
     if (sample.cause == LossCause::kTimeout && ++timeouts_ >= kResetThreshold) {
         cwnd_ = min_cwnd_;
     } else {
-        decrease(max_decrease_ * sample.share, sample.now);
+        decrease(max_decrease_ * std::max(sample.share, kLeastShare), sample.now);
     }
 }
 
