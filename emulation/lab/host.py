@@ -49,6 +49,17 @@ class Host:
         return self.address.ipv6
 
     @property
+    def where(self) -> str:
+        """The name of the worker that it lives on; empty: here."""
+        there = self.lab.worker(self.number)
+        return "" if there is None else there.worker.name
+
+    def ask(self, request: str, *arguments: Any, **options: Any) -> Any:
+        """A request to the process that holds its namespace: the fabric's, or a worker's."""
+        there = self.lab.worker(self.number)
+        return (self.lab.fabric.ask if there is None else there.ask)(request, *arguments, **options)
+
+    @property
     def machine(self) -> Machine | None:
         """The virtual machine that this host is; None: it is a namespace."""
         return self.lab.machine(self.number)
@@ -156,12 +167,9 @@ class Host:
 
     def read(self, path: str) -> str:
         """A file below /proc/net or /proc/sys/net as this host sees it."""
-        there = self.lab.worker(self.number)
-        ask = self.lab.fabric.ask if there is None else there.ask
-        text: str = ask("read", self.number, path)
+        text: str = self.ask("read", self.number, path)
         return text
 
     def kill(self) -> None:
         """End all processes of this host; a virtual machine is switched off."""
-        there = self.lab.worker(self.number)
-        (self.lab.fabric.ask if there is None else there.ask)("kill", self.number)
+        self.ask("kill", self.number)

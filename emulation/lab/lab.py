@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
-import re
-import socket
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,15 +11,15 @@ from typing import Any
 
 from weft.emulation import events
 from weft.emulation.events import Event
-from weft.emulation.lab import clean
-from weft.emulation.lab import fabric as processes
+from weft.emulation.lab import clean, probes
 from weft.emulation.lab.errors import FabricDied, LabError
+from weft.emulation.lab.evidence import Watch
 from weft.emulation.lab.fabric import Fabric
-from weft.emulation.lab.fidelity import LATE_TOLERANCE, OFFLOADS, Fidelity, kernel_facts
+from weft.emulation.lab.fidelity import LATE_TOLERANCE, Fidelity
 from weft.emulation.lab.host import Host
-from weft.emulation.lab.kernel import HONEST_RATE, routes
+from weft.emulation.lab.kernel import routes
 from weft.emulation.lab.machine import Image, Machine, MachineOptions
-from weft.emulation.lab.spec import LinkParameters, Spec, default_host_queue, plan
+from weft.emulation.lab.spec import Spec, default_host_queue, links_of, plan, programs_of
 from weft.emulation.lab.workers import inventory
 from weft.emulation.lab.workers.inventory import Worker
 from weft.emulation.lab.workers.remote import Remotes, RemoteWorker
@@ -33,9 +28,7 @@ from weft.emulation.programs import Program
 from weft.emulation.programs import check as check_programs
 from weft.emulation.topology import Topology, picoseconds
 
-KERNEL_FABRIC = "kernel: veth, routes, tbf, eBPF (tcx)"
 MTU_RANGE = (576, 9000)
-PINGS_AT_ONCE = 2048
 SPIN = 200e-6
 """Seconds before a departure from which the fabric spins at most; how long it really does follows
 how late this machine's timers are (native/emulator/spin_window.h)."""
@@ -54,8 +47,8 @@ class Lab:
     changes their tables later.
     `workers`: machines on which hosts live (workers/inventory.py); the fabric stays here.
     `tolerance`: seconds of lateness at the 99th percentile above which results are invalid.
-    `fabric`: "weft", our own model by the wall clock, or "kernel": tbf, routes and eBPF, which have
-    no delay and no clock, but need no process of ours.
+    `fabric`: "weft", our own model by the wall clock, or "kernel": tbf, routes, eBPF, and netem for
+    delays where the kernel has it, which have no clock, but need no process of ours.
     `machines`: hosts that are virtual machines with an RDMA device (soft-RoCE) instead of network
     namespaces, made as `machine` says.
 
@@ -129,15 +122,15 @@ class Lab:
                 f"{name}: {self.hosts[both[0]].name} is a virtual machine, and those stay here; "
                 f"take it from worker {self._placed[both[0]].name}"
             )
-        self._spec = self._make_spec(host_queue)
-        if self._kernel and (found := routes.refusals(self._spec)):
+        self.spec = self._make_spec(host_queue)
+        if self._kernel and (found := routes.refusals(self.spec)):
             raise LabError(
                 f"{name}: the kernel fabric cannot do this: {'; '.join(found[:5])}. This needs "
-                'fabric = "weft"; in the kernel, delays would need netem'
+                'fabric = "weft"'
             )
         self._fabric: Fabric | None = None
         self._remotes: Remotes | None = None
-        self._began = (0.0, 0.0, 0.0, 0)
+        self._watch = Watch()
 
     # --- Life
 
@@ -146,7 +139,7 @@ class Lab:
         if self._fabric is not None:
             raise LabError(f"{self.name}: it has been started already")
         image = Image.prepare() if self._machine_hosts else None
-        self._fabric = Fabric(self._spec, self._rootless, self.name)
+        self._fabric = Fabric(self.spec, self._rootless, self.name)
         if image is not None or self._placed:
             try:
                 if image is not None:
@@ -156,8 +149,7 @@ class Lab:
             except BaseException:
                 self.stop()
                 raise
-        idle, total = processes.cpu_times()
-        self._began = (time.monotonic(), idle, total, processes.softnet_drops())
+        self._watch = Watch()
         if self._events:
             self.play(*self._events)
         return self
@@ -215,6 +207,11 @@ class Lab:
             raise FabricDied(f"{self.name}: the fabric process has died; nothing can be reached")
         if self._remotes is not None:
             self._remotes.check()
+
+    @property
+    def remotes(self) -> Remotes | None:
+        """The workers on which hosts live, with their tunnels."""
+        return self._remotes
 
     def worker(self, host: int) -> RemoteWorker | None:
         """The worker on which a host lives; None: here."""
@@ -320,50 +317,18 @@ class Lab:
         IPv4 address."""
         source = a if isinstance(a, Host) else self[a]
         address = b.ip if isinstance(b, Host) else self[b].ip if b in self else b
-        if source.machine is not None:
-            return _ping_inside(source, address, count, interval, timeout)
-        deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
-        asked = [(source.number, address)]
-        there = self.worker(source.number)
-        ask = self.fabric.ask if there is None else there.ask
-        times: list[list[float | None]] = ask(
-            "ping", asked, count, interval, timeout, deadline=deadline
-        )
-        return times[0]
+        return probes.ping(source, address, count, interval, timeout)
 
     def ping_all(self, timeout: float = 1.0) -> dict[tuple[str, str], float | None]:
         """An echo between every pair of hosts in both directions: seconds, None for lost ones."""
-        pairs = []
-        answers: dict[tuple[str, str], float | None] = {}
-        for a, b in itertools.permutations(self.hosts, 2):
-            if a.machine is None:
-                pairs.append((a, b))
-            else:
-                answers[a.name, b.name] = self.ping(a, b, timeout=timeout)[0]
-        pairs.sort(key=lambda pair: ((w := self.worker(pair[0].number)) and w.worker.name) or "")
-        for there, group in itertools.groupby(pairs, lambda pair: self.worker(pair[0].number)):
-            ask = self.fabric.ask if there is None else there.ask
-            for some in _blocks(list(group), PINGS_AT_ONCE):
-                asked = [(a.number, b.ip) for a, b in some]
-                times = ask("ping", asked, 1, 0.0, timeout)
-                answers |= {(a.name, b.name): t[0] for (a, b), t in zip(some, times, strict=True)}
-        return answers
+        return probes.ping_all(self.hosts, timeout)
 
     def iperf(self, a: Host | str, b: Host | str, seconds: float = 2.0) -> float:
         """Bit/s that one TCP stream from `a` to `b` carries; the first tenth of the time does not
         count."""
         source = a if isinstance(a, Host) else self[a]
         sink = b if isinstance(b, Host) else self[b]
-        with sink.socket() as listener:
-            listener.bind((sink.ip, 0))
-            listener.listen()
-            with source.socket() as sender:
-                sender.settimeout(5.0)
-                listener.settimeout(5.0)
-                sender.connect(listener.getsockname())
-                receiver, _ = listener.accept()
-                with receiver:
-                    return _stream(sender, receiver, seconds)
+        return probes.stream(source, sink, seconds)
 
     def pcap(self, path: Path | str, a: str, b: str | None = None, snap: int = 65535) -> None:
         """Record what crosses the links between `a` and `b` (or all of a host's or switch's), both
@@ -393,57 +358,14 @@ class Lab:
 
     def fidelity(self) -> Fidelity:
         """How well the fabric has kept its schedule so far."""
-        counts = self.counts()
-        began, idle_then, total_then, softnet_then = self._began
-        idle, total = processes.cpu_times()
-        kernel, congestion = kernel_facts()
-        return Fidelity(
-            fabric=KERNEL_FABRIC if self._kernel else "weft fabric over AF_PACKET",
-            seed=self.seed,
-            dilation=self.dilation,
-            rootless=self.fabric.rootless,
-            scheduling=self.fabric.facts["scheduling"],
-            segmentation="trains" if self.trains else "exact",
-            offloads=OFFLOADS["trains" if self.trains else "exact"],
-            kernel=kernel,
-            tcp_congestion=congestion,
-            elapsed=time.monotonic() - began,
-            frames=counts["frames_out"],
-            late_p50=counts["late_p50"] * 1e-9,
-            late_p99=counts["late_p99"] * 1e-9,
-            late_max=counts["late_max"] * 1e-9,
-            ring_drops=counts["ring_drops"],
-            softnet_drops=processes.softnet_drops() - softnet_then,
-            refused=counts["refused"],
-            socket_drops=self.fabric.ask("socket_drops"),
-            fabric_cpu=counts["cpu"] * 1e-9,
-            cpu_idle=(idle - idle_then) / max(total - total_then, 1e-9),
-            tolerance=self.tolerance,
-            machines=len(self._machine_hosts),
-            kernel_fabric=self._kernel,
-            hidden_congestion=self._kernel
-            and "elsewhere" not in self.fabric.facts["scheduling"]
-            and max(link.rate for link in self._spec.links) > HONEST_RATE,
-            tunnels={} if self._remotes is None else self._remotes.round_trips(),
-            tunnel_drops=0 if self._remotes is None else self._remotes.drops(),
-        )
+        return self._watch.evidence(self)
 
     def _make_spec(self, host_queue: int | None) -> Spec:
-        links = []
-        for number in range(len(self.topology.ends)):
-            link: Any = self.topology.native.link(number)  # type: ignore[attr-defined]
-            links.append(
-                LinkParameters(
-                    link.a, link.b, link.rate / self.dilation, round(link.delay * self.dilation),
-                    link.loss, link.corruption, link.duplication,
-                    round(link.jitter * self.dilation), link.weight,
-                )
-            )  # fmt: skip
         reroute = self.queues.reroute_after
         return Spec(
             addresses=[host.address for host in self.hosts],
             switches=list(zip(self.topology.switches, self.topology.tiers, strict=True)),
-            links=links,
+            links=links_of(self.topology, self.dilation),
             queue=self.queues.parameters(),
             forwarding=self.queues.forwarding,
             reroute_after=None if reroute is None else picoseconds(reroute * self.dilation),
@@ -454,67 +376,6 @@ class Lab:
             trimmed_bytes=128,
             kernel=self._kernel,
             spin=picoseconds(SPIN),
-            programs=[
-                (
-                    self.topology.node(program.switch),
-                    program.switch,
-                    str(program.source.resolve()),
-                    None if program.commands is None else str(program.commands.resolve()),
-                )
-                for program in self._programs
-            ],
+            programs=programs_of(self.topology, self._programs),
             machines=self._machine_hosts,
         )
-
-
-def _blocks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]
-
-
-def _ping_inside(
-    source: Host, address: str, count: int, interval: float, timeout: float
-) -> list[float | None]:
-    """As Lab.ping, by the program of that name: a virtual machine has a kernel of its own."""
-    line = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", str(timeout), address]
-    deadline = count * (interval + timeout) + processes.ANSWER_DEADLINE
-    said = source.run(line, timeout=deadline, check=False).stdout
-    times: list[float | None] = [None] * count
-    for sequence, milliseconds in re.findall(r"icmp_seq=(\d+) .*time=([\d.]+) ms", said):
-        if int(sequence) <= count:
-            times[int(sequence) - 1] = float(milliseconds) * 1e-3
-    return times
-
-
-def _stream(sender: socket.socket, receiver: socket.socket, seconds: float) -> float:
-    """Bit/s from one socket to the other."""
-    stop = threading.Event()
-
-    def send() -> None:
-        block = bytes(1 << 20)
-        try:
-            while not stop.is_set():
-                sender.send(block)
-        except OSError:
-            pass  # the other end has heard enough
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    receiver.settimeout(seconds + 5.0)
-    buffer = bytearray(1 << 20)
-    began = time.monotonic()
-    warm, counted = began + seconds / 10, 0
-    since = began
-    for _ in itertools.count():
-        got = receiver.recv_into(buffer)
-        now = time.monotonic()
-        if now < warm:
-            since = now
-            continue
-        counted += got
-        if now > began + seconds or not got:
-            break
-    stop.set()
-    receiver.close()
-    thread.join(timeout=6)
-    return counted * 8 / max(now - since, 1e-9)

@@ -30,7 +30,14 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH, ON_LINK = 1, 4, 5, 9, 4
 ANY_GATEWAY = socket.inet_pton(socket.AF_INET6, "fe80::2")
 TCA_KIND, TCA_OPTIONS, TCA_STATS2, STATS_BASIC, STATS_QUEUE = 1, 2, 7, 1, 3
 TBF_PARAMETERS, TBF_RATE64, TBF_BURST = 1, 4, 6
-ROOT, ETHERNET_LAYER = 0xFFFFFFFF, 1
+NETEM_CORRUPT, NETEM_LATENCY64, NETEM_JITTER64, NETEM_SEED = 4, 10, 11, 14
+NETEM_PACKETS = 1_000_000
+"""That may be on their way: more than any link here holds."""
+EVERY = 2**32 - 1
+"""netem's probability of 1."""
+TOP, BELOW = (1 << 16, 0xFFFFFFFF), (2 << 16, 1 << 16 | 1)
+"""Handle and parent of a device's discipline, and of one behind netem."""
+ETHERNET_LAYER = 1
 MAIN_TABLE, BOOT_PROTOCOL, UNICAST, LINK_SCOPE = 254, 3, 1, 253
 AF_INET6_MISSING = (errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 """What the kernel answers to IPv6 where it was left out or switched off."""
@@ -80,26 +87,50 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def queue_counters() -> dict[int, tuple[int, int, int, int]]:
-    """Of tbf at every device of this namespace: bytes, packets, drops, bytes that wait."""
-    found: dict[int, tuple[int, int, int, int]] = {}
+@dataclass(frozen=True)
+class Counters:
+    """Of a queueing discipline."""
+
+    sent: int
+    packets: int
+    drops: int
+    backlog: int
+    """Bytes that wait."""
+
+
+def queue_counters(kind: str) -> dict[int, Counters]:
+    """Of the discipline of this kind at every device of this namespace."""
+    found: dict[int, Counters] = {}
     with open_channel() as channel:
         body = struct.pack("=BxxxiIII", socket.AF_UNSPEC, 0, 0, 0, 0)
         channel.send(struct.pack("=IHHII", 16 + len(body), GETQDISC, REQUEST | DUMP, 0, 0) + body)
         while True:
             data, at = channel.recv(ANSWERS), 0
             while at < len(data):
-                length, kind = struct.unpack_from("=IH", data, at)
-                if kind == DONE:
+                length, what = struct.unpack_from("=IH", data, at)
+                if what == DONE:
                     return found
                 (index,) = struct.unpack_from("=i", data, at + 20)
                 told = attributes(data[at + 36 : at + length])
-                if told.get(TCA_KIND, b"").startswith(b"tbf"):
+                if told.get(TCA_KIND, b"").rstrip(b"\0") == kind.encode():
                     stats = attributes(told[TCA_STATS2])
                     sent, packets = struct.unpack_from("=QI", stats[STATS_BASIC])
                     _, backlog, drops = struct.unpack_from("=III", stats[STATS_QUEUE])
-                    found[index] = sent, packets, drops, backlog
+                    found[index] = Counters(sent, packets, drops, backlog)
                 at += (length + 3) // 4 * 4
+
+
+@dataclass(frozen=True)
+class Impairments:
+    """What netem does to the packets of a port; times in nanoseconds, shares 0 .. 1."""
+
+    delay: int
+    jitter: int
+    """Added to the delay, uniform in 0 .. jitter."""
+    loss: float
+    corruption: float
+    duplication: float
+    seed: int
 
 
 @dataclass
@@ -184,18 +215,37 @@ class Batch:
         pardoned = AF_INET6_MISSING if family == socket.AF_INET6 else ()
         self.add(NEWROUTE, body, f"a route to {address}", CREATE | EXCLUSIVE, pardoned)
 
-    def shape(self, index: int, rate: float, burst: int, limit: int, overhead: int) -> None:
+    def shape(
+        self, index: int, rate: float, burst: int, limit: int, overhead: int, *, below: bool = False
+    ) -> None:
         """tbf at a device: bytes per second, bytes at once, bytes that wait, bytes more a packet.
-        Replaces the one before."""
+        Replaces the one before. `below`: behind netem, which is there already."""
         number = round(rate)
         spec = struct.pack("=BBHhHI", 0, ETHERNET_LAYER, overhead, 0, 0, min(number, 2**32 - 1))
         options = attribute(TBF_PARAMETERS, spec + bytes(12) + struct.pack("=III", limit, 0, 0))
         options += attribute(TBF_BURST, burst)
         if number >= 2**32:
             options += attribute(TBF_RATE64, struct.pack("=Q", number))
-        body = struct.pack("=BxxxiIII", socket.AF_UNSPEC, index, 1 << 16, ROOT, 0)
-        body += attribute(TCA_KIND, "tbf") + attribute(TCA_OPTIONS, options)
-        self.add(NEWQDISC, body, f"tbf at device {index} (sch_tbf)", CREATE | REPLACE)
+        self._queue("tbf", index, BELOW if below else TOP, options)
+
+    def impair(self, index: int, asked: Impairments) -> None:
+        """netem at a device (struct tc_netem_qopt, linux/pkt_sched.h). Replaces the one before."""
+        # netem's jitter goes both ways from the middle.
+        half = asked.jitter // 2
+        shares = (round(share * EVERY) for share in (asked.loss, asked.duplication))
+        loss, duplication = shares
+        options = struct.pack("=6I", 0, NETEM_PACKETS, loss, 0, duplication, 0)
+        options += attribute(NETEM_LATENCY64, struct.pack("=q", asked.delay + half))
+        options += attribute(NETEM_JITTER64, struct.pack("=q", half))
+        corruption = round(asked.corruption * EVERY)
+        options += attribute(NETEM_CORRUPT, struct.pack("=II", corruption, 0))
+        options += attribute(NETEM_SEED, struct.pack("=Q", asked.seed))  # Linux 6.8 heeds it
+        self._queue("netem", index, TOP, options)
+
+    def _queue(self, kind: str, index: int, where: tuple[int, int], options: bytes) -> None:
+        body = struct.pack("=BxxxiIII", socket.AF_UNSPEC, index, *where, 0)
+        body += attribute(TCA_KIND, kind) + attribute(TCA_OPTIONS, options)
+        self.add(NEWQDISC, body, f"{kind} at device {index} (sch_{kind})", CREATE | REPLACE)
 
     def settle(self, index: int) -> None:
         """Wait until a device that has its carrier also sends: until the kernel has looked, what

@@ -22,6 +22,7 @@ from typing import Any
 
 import weft._native._core as _core
 from weft.emulation.lab import echo, reaper
+from weft.emulation.lab.errors import LabError
 from weft.emulation.lab.kernel import fabric as kernel
 from weft.emulation.lab.namespaces import Site, inside
 from weft.emulation.lab.place import Place
@@ -44,6 +45,9 @@ def main() -> int:
         fabric = FabricProcess(connection.recv())
     except (EOFError, SystemExit):
         return 0
+    except LabError as error:
+        connection.send(("error", str(error)))
+        return 1
     except Exception as error:
         connection.send(("error", f"{type(error).__name__}: {error}"))
         return 1
@@ -69,10 +73,11 @@ class FabricProcess:
         self.emulator: Any
         if spec.kernel:
             self.site, self.emulator = kernel.build(spec, place.others)
+            self.kind = self.emulator.kind
             self.scheduling = "softirq" + (", switches elsewhere" if self.site.steered else "")
             place = Place(None, 0, "")
         else:
-            machines = spec.machines
+            machines, self.kind = spec.machines, "weft fabric over AF_PACKET"
             self.site = Site.build(spec.addresses, spec.mtu, spec.trains, place.others, machines)
             self.scheduling = place.text + (", receivers elsewhere" if self.site.steered else "")
             self.emulator = _emulator(spec, self.site)
@@ -100,6 +105,7 @@ class FabricProcess:
     def facts(self) -> dict[str, Any]:
         """What the lab needs to know: file descriptors and inodes of the hosts' namespaces."""
         return {
+            "fabric": self.kind,
             "scheduling": self.scheduling,
             "namespaces": self.site.hosts,
             "inodes": self.site.inodes,

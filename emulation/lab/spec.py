@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from weft.emulation.lab.errors import LabError
+from weft.emulation.programs import Program
+from weft.emulation.topology import Topology
 
 WIRE_OVERHEAD = 24
 """Bytes of preamble, check sequence and gap that a frame takes on the wire beside itself."""
@@ -81,6 +84,36 @@ class LinkParameters:
     duplication: float
     jitter: int
     weight: int
+
+
+def links_of(topology: Topology, dilation: float) -> list[LinkParameters]:
+    """All links, rates and times slowed down."""
+    links = []
+    for number in range(len(topology.ends)):
+        link: Any = topology.native.link(number)  # type: ignore[attr-defined]
+        links.append(
+            LinkParameters(
+                link.a, link.b, link.rate / dilation, round(link.delay * dilation),
+                link.loss, link.corruption, link.duplication, round(link.jitter * dilation),
+                link.weight,
+            )
+        )  # fmt: skip
+    return links
+
+
+def programs_of(
+    topology: Topology, programs: Sequence[Program]
+) -> list[tuple[int, str, str, str | None]]:
+    """As Spec.programs wants them."""
+    return [
+        (
+            topology.node(program.switch),
+            program.switch,
+            str(program.source.resolve()),
+            None if program.commands is None else str(program.commands.resolve()),
+        )
+        for program in programs
+    ]
 
 
 @dataclass(frozen=True)

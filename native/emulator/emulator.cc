@@ -23,6 +23,9 @@ namespace {
 constexpr HostId kNobody = 0xFFFFFFFF;
 constexpr std::int64_t kAnyTime = -1;
 constexpr std::size_t kDrainAtOnce = 256;
+// Between switches, whose links carry what a tunnel adds to the largest frames of hosts: the usual
+// largest MTU of switches.
+constexpr std::size_t kLargestInside = 9216 + kEthernetHeader;
 constexpr unsigned kBefell = fabric::kMarked | fabric::kTrimmed | fabric::kCorrupted;
 
 std::int64_t clock_ns(clockid_t clock) {
@@ -337,7 +340,7 @@ std::span<const std::uint8_t> Emulator::read(const Packet& packet) {
 }
 
 bool Emulator::write(Packet& packet, std::span<const std::uint8_t> bytes, std::uint32_t copies) {
-    if (bytes.size() < kEthernetHeader || bytes.size() > options_.frame_size) return false;
+    if (bytes.size() < kEthernetHeader || bytes.size() > kLargestInside) return false;
     if (copies == 0) {
         frames_[packet.cargo].bytes.assign(bytes.begin(), bytes.end());
     } else {

@@ -23,10 +23,11 @@ def leaf_spine(hosts_per_leaf: int = 2) -> Topology:
 
 
 def up(stack: ExitStack, topology: Topology, **options: Any) -> Lab:
-    """A lab all of whose hosts are machines; skips, or fails where that must not be."""
+    """A lab all of whose hosts (or those of `machines`) are machines; skips, or fails where that
+    must not be."""
     names = [topology.node_name(host) for host in range(topology.hosts)]
     try:
-        return stack.enter_context(Lab(topology, mtu=MTU, machines=names, **options))
+        return stack.enter_context(Lab(topology, **{"mtu": MTU, "machines": names} | options))
     except LabError as error:
         if os.environ.get("CI") or os.environ.get("WEFT_LAB_REQUIRED"):
             raise

@@ -123,7 +123,7 @@ def _kernel_fabric() -> Iterator[Finding]:
     for name, module, what in (
         ("veth", "veth", "links between namespaces, without which there is no lab"),
         ("tbf", "sch_tbf", "rate limits"),
-        ("netem", "sch_netem", "delay and loss in the kernel; Weft's own fabric does without"),
+        ("netem", "sch_netem", "delays in a kernel fabric; Weft's own fabric does without"),
         ("vrf", "vrf", "routing tables per link; Weft's own fabric does without"),
         ("openvswitch", "openvswitch", "Open vSwitch datapath; Weft's own fabric does without"),
     ):

@@ -1,9 +1,11 @@
 """A fabric made of kernel parts only: switches are namespaces that route, links are veth pairs.
 
 tbf gives each end its rate, a tcx program (port.py) loss, marks, trimming and full queues, and the
-kernel's own multipath hash, with a seed per switch, spreads flows. There is no delay and no clock
-of ours: nothing says when a packet should have left, so that overload shows in an idle time of
-zero only. It has the interface of the native emulator, as far as it goes.
+kernel's own multipath hash, with a seed per switch, spreads flows. Where a link asks for a delay,
+every port gets netem in front of tbf (a constant delay and a rate may change places), and losses
+and failures are netem's, so that they need no program. There is no clock of ours: nothing says when
+a packet should have left, so that overload shows in an idle time of zero only. It has the interface
+of the native emulator, as far as it goes.
 
 Traps that are avoided here: one hash seed for all namespaces polarises every Clos, so each switch
 has its own, and policy 3, since policy 1 takes the hash that a packet brings along from its sender
@@ -15,10 +17,13 @@ keeps a queue in mind.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from weft.emulation.lab import namespaces, netlink
@@ -26,7 +31,7 @@ from weft.emulation.lab.errors import LabError
 from weft.emulation.lab.kernel import bpf, port, routes
 from weft.emulation.lab.kernel.routes import End
 from weft.emulation.lab.namespaces import Site, inside
-from weft.emulation.lab.netlink import Batch
+from weft.emulation.lab.netlink import Batch, Impairments
 from weft.emulation.lab.spec import WIRE_OVERHEAD, Spec
 
 MAC = "02:00:00:00:00:01"
@@ -35,6 +40,9 @@ receiver's, too."""
 FRAME = 14
 FIVE_TUPLE = 0x37
 """Addresses, protocol and ports (FIB_MULTIPATH_HASH_FIELD_*)."""
+EVENTS = ("link_down", "link_up", "link_rate", "link_loss", "switch_down", "switch_up")
+IMPAIRMENTS = ("link_delay", "link_jitter", "link_corruption", "link_duplication")
+"""Events that take netem, in front of tbf from the beginning."""
 BURST = 250e-6
 """Seconds of rate that tbf lets through at once; at least two frames."""
 
@@ -104,27 +112,28 @@ class KernelFabric:
         self.spec = spec
         self._site, self._nodes = site, nodes
         self._ends = {end.port: end for pair in ends for end in pair}
-        self._rates = [link.rate for link in spec.links for _ in range(2)]
-        self._loss = [link.loss for link in spec.links for _ in range(2)]
+        self._links = [link for link in spec.links for _ in range(2)]
+        """Of every port; events change them."""
         self._down: set[int] = set()
+        self._impaired = routes.impairments(spec)
         self._timers: list[threading.Timer] = []
         self._map: bpf.Array | None = None
         self._attached: list[int] = []
         self._stopped = threading.Event()
+
+    @property
+    def kind(self) -> str:
+        """Of what it is made, for the evidence."""
+        programs = ", eBPF (tcx)" if self._map is not None else ""
+        return f"kernel: veth, routes, tbf{', netem' if self._impaired else ''}{programs}"
 
     # --- Building
 
     def raise_links(self) -> None:
         """Rates, programs, addresses, routes; then everything is up."""
         ways = routes.ways(self.spec)
-        try:
-            self._map = bpf.Array(len(self._rates), port.ENTRY)
-        except OSError as error:
-            if wanted := self._needs_programs():
-                raise LabError(
-                    f"the kernel fabric needs CAP_BPF for {wanted} ({error}); run as root, or use "
-                    'fabric = "weft"'
-                ) from None
+        with self._programs_or_none():
+            self._map = bpf.Array(len(self._links), port.ENTRY)
         for node, namespace in enumerate(self._nodes):
             mine = [end for end in self._ends.values() if end.node == node]
             batch = Batch()
@@ -132,12 +141,16 @@ class KernelFabric:
             for end in mine:
                 gso = netlink.attribute(netlink.IFLA_GSO_MAX_SEGS, namespaces.EXACT_SEGMENTS)
                 batch.up(end.index, arp=False, attributes=gso)
-                batch.shape(end.index, *self._shape(end.port))
+                self._queues(batch, end.port)
             self._addresses(batch, node, ways[node])
             with inside(namespace, self._site.home):
-                batch.send()
-                for end in mine:
-                    self._attach(end)
+                try:
+                    batch.send()
+                except FileNotFoundError as error:
+                    raise self._no_netem(error) from None
+                with self._programs_or_none():
+                    for end in mine:
+                        self._attach(end)
         for node, namespace in enumerate(self._nodes):
             batch = Batch()
             for end in self._ends.values():
@@ -146,10 +159,45 @@ class KernelFabric:
             with inside(namespace, self._site.home):
                 batch.send()
 
+    @contextmanager
+    def _programs_or_none(self) -> Iterator[None]:
+        """eBPF, or none of it where the scenario needs none."""
+        try:
+            yield
+        except OSError as error:
+            self._map = None
+            if wanted := self._needs_programs():
+                raise LabError(
+                    f"the kernel fabric needs CAP_BPF for {wanted} ({error}); run as root (Linux "
+                    '6.6 or newer), or use fabric = "weft"'
+                ) from None
+
     def _needs_programs(self) -> str:
-        queue = self.spec.queue
-        wanted = {"losses": any(self._loss), "ECN": queue["ecn_max"], "trimming": queue["trimming"]}
+        queue, losses = self.spec.queue, any(link.loss for link in self._links)
+        wanted = {"losses": losses and not self._impaired, "ECN": queue["ecn_max"],
+                  "trimming": queue["trimming"]}  # fmt: skip
         return ", ".join(name for name, asked in wanted.items() if asked)
+
+    def _no_netem(self, error: OSError) -> LabError:
+        return LabError(
+            f"the kernel fabric cannot do this: {'; '.join(self._impaired)}. That takes netem "
+            f'({error.strerror}; see `weft doctor`); fabric = "weft" does without'
+        )
+
+    def _queues(self, batch: Batch, number: int) -> None:
+        """What a port does to packets besides programs: netem where it is needed, and tbf."""
+        index = self._ends[number].index
+        if self._impaired:
+            link = self._links[number]
+            loss = 1.0 if number in self._down else link.loss
+            batch.impair(
+                index,
+                Impairments(
+                    link.delay // 1000, link.jitter // 1000, loss, link.corruption,
+                    link.duplication, hash_seed(self.spec.seed, number),
+                ),
+            )  # fmt: skip
+        batch.shape(index, *self._shape(number), below=bool(self._impaired))
 
     def _attach(self, end: End) -> None:
         if self._map is None:
@@ -181,7 +229,7 @@ class KernelFabric:
 
     def _shape(self, number: int) -> tuple[float, int, int, int]:
         """Rate (bytes per second), burst and limit (bytes), overhead per packet."""
-        rate = self._rates[number] / 8
+        rate = self._links[number].rate / 8
         burst = max(2 * (self.spec.mtu + FRAME + WIRE_OVERHEAD), round(rate * BURST))
         queue = self.spec.queue
         trimmed = queue["header_capacity"] if queue["trimming"] else 0
@@ -190,14 +238,15 @@ class KernelFabric:
     def _tell(self, number: int) -> None:
         """Put a port's present state where its program finds it."""
         if self._map is None:
-            raise LabError("losses and failures on the kernel fabric need CAP_BPF: run as root")
+            return
         queue, end = self.spec.queue, self._ends[number]
         host = end.node < len(self.spec.addresses)
-        per_byte = 8e9 / self._rates[number]
+        per_byte = 8e9 / self._links[number].rate
         down = number in self._down
+        loss = 0.0 if self._impaired else self._links[number].loss
         self._map.change(
             number,
-            loss=port.EVERY if down else round(self._loss[number] * port.EVERY),
+            loss=port.EVERY if down else round(loss * port.EVERY),
             per_byte=round(per_byte * port.SCALE),
             limit=round(self._capacity(number) * per_byte),
             mark=0 if host else round(queue["ecn_max"] * per_byte),
@@ -230,10 +279,11 @@ class KernelFabric:
     def schedule(self, cues: list[tuple[int, str, int, float, str]]) -> None:
         """Times in picoseconds from now. Raises LabError for what links here cannot do."""
         for at, kind, target, value, side in cues:
-            if kind not in ("link_down", "link_up", "link_rate", "link_loss", "switch_down",
-                            "switch_up"):  # fmt: skip
-                raise LabError(f'the kernel fabric has no {kind}; use fabric = "weft"')
-            if self._map is None and kind != "link_rate":
+            if kind not in (*EVENTS, *(IMPAIRMENTS if self._impaired else ())):
+                raise LabError(
+                    f'the kernel fabric has no {kind}{self._hint(kind)}; use fabric = "weft"'
+                )
+            if self._map is None and not self._impaired and kind != "link_rate":
                 raise LabError("failures on the kernel fabric need CAP_BPF: run as root")
             if at == 0:
                 self._happen(kind, target, value, side)
@@ -256,37 +306,46 @@ class KernelFabric:
                 self._down.add(number)
             elif kind.endswith("_up"):
                 self._down.discard(number)
-            elif kind == "link_loss":
-                self._loss[number] = value
             else:
-                self._rates[number] = value
-                batch = Batch()
-                batch.shape(self._ends[number].index, *self._shape(number))
-                with inside(self._nodes[self._ends[number].node], self._site.home):
-                    batch.send()
-            if self._map is not None:
-                self._tell(number)
+                what = kind.removeprefix("link_")
+                scaled: float = round(value * 1000) if what in ("delay", "jitter") else value
+                changed: Any = {what: scaled}
+                self._links[number] = dataclasses.replace(self._links[number], **changed)
+            batch = Batch()
+            self._queues(batch, number)
+            with inside(self._nodes[self._ends[number].node], self._site.home):
+                batch.send()
+            self._tell(number)
+
+    @staticmethod
+    def _hint(kind: str) -> str:
+        return " on links that began without any impairment" if kind in IMPAIRMENTS else ""
 
     def port_stats(self) -> dict[str, list[int]]:
         """The emulator's columns; peaks are not known. What a cut link swallowed counts as lost."""
-        columns: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(self._rates))
+        columns: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(self._links))
         for node, namespace in enumerate(self._nodes):
             with inside(namespace, self._site.home):
-                counted = netlink.queue_counters()
+                shaped = netlink.queue_counters("tbf")
+                impaired = netlink.queue_counters("netem") if self._impaired else {}
             for end in self._ends.values():
-                if end.node == node and end.index in counted:
-                    sent, packets, drops, backlog = counted[end.index]
-                    columns["bytes"][end.port] = sent + packets * WIRE_OVERHEAD
-                    columns["packets"][end.port] = packets
-                    columns["drops"][end.port] = drops
-                    columns["backlog"][end.port] = backlog
-        for number in range(len(self._rates)):
+                if end.node != node or end.index not in shaped:
+                    continue
+                found = shaped[end.index]
+                columns["bytes"][end.port] = found.sent + found.packets * WIRE_OVERHEAD
+                columns["packets"][end.port] = found.packets
+                columns["drops"][end.port] = found.drops
+                columns["backlog"][end.port] = found.backlog
+                if end.index in impaired:  # counts what tbf behind it refused as well
+                    lost = impaired[end.index].drops - found.drops
+                    columns["lost"][end.port] = max(0, lost)
+        for number in range(len(self._links)):
             if self._map is None:
                 break
             entry = self._map.read(number)
             columns["drops"][number] += entry["dropped"]
             for name, column in (("lost", "lost"), ("marked", "marks"), ("trimmed", "trims")):
-                columns[column][number] = entry[name]
+                columns[column][number] += entry[name]
         return {
             key: columns[key]
             for key in ("bytes", "packets", "marks", "trims", "drops", "lost", "backlog",

@@ -60,27 +60,36 @@ def ways(spec: Spec) -> list[list[list[int]]]:
     return found
 
 
+def impairments(spec: Spec) -> list[str]:
+    """What links ask for that takes netem, each kind with one of its links; empty: nothing."""
+    found: dict[str, str] = {}
+    for link in spec.links:
+        for what, asked in (
+            ("delay", link.delay), ("jitter", link.jitter), ("corruption", link.corruption),
+            ("duplication", link.duplication),
+        ):  # fmt: skip
+            if asked:
+                found.setdefault(what, f"{_where(spec, link)} has a {what}")
+    return list(found.values())
+
+
+def _where(spec: Spec, link: LinkParameters) -> str:
+    hosts = len(spec.addresses)
+    names = [f"h{n}" if n < hosts else spec.switches[n - hosts][0] for n in (link.a, link.b)]
+    return "-".join(names)
+
+
 def refusals(spec: Spec) -> list[str]:
     """What this scenario asks for that kernel-made links cannot do; empty: nothing."""
     hosts, found = len(spec.addresses), []
-
-    def name(node: int) -> str:
-        return f"h{node}" if node < hosts else spec.switches[node - hosts][0]
-
-    def where(link: LinkParameters) -> str:
-        return f"{name(link.a)}-{name(link.b)}"
 
     cables = [0] * hosts
     for link in spec.links:
         for node in (link.a, link.b):
             if node < hosts:
                 cables[node] += 1
-        for what, asked in (
-            ("delay", link.delay), ("jitter", link.jitter), ("corruption", link.corruption),
-            ("duplication", link.duplication), ("weight", link.weight != 1),
-        ):  # fmt: skip
-            if asked:
-                found.append(f"{where(link)} has a {what}")
+        if link.weight != 1:
+            found.append(f"{_where(spec, link)} has a weight")
     found += [f"h{host} has {count} cables" for host, count in enumerate(cables) if count != 1]
     queue = spec.queue
     if queue["ecn_max"] and queue["ecn_min"] != queue["ecn_max"]:

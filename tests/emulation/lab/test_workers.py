@@ -362,6 +362,24 @@ def test_workers_leave_nothing_behind_and_are_missed_when_they_die() -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+def test_jumbo_frames_pass_tunnels_in_pieces() -> None:
+    """The largest MTU of a lab, over a path (here the loopback) of any."""
+    topology = Topology.dumbbell(left=1, right=1)
+    with Lab(topology, workers=[Worker("a", hosts=("h0",))], mtu=9000, tolerance=0.1) as lab:
+        send = """
+            import socket, sys
+            with socket.socket(type=socket.SOCK_DGRAM) as sender:
+                sender.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: no fragments inside
+                sender.sendto(bytes(8972), (sys.argv[1], int(sys.argv[2])))
+        """
+        with lab["h1"].socket(kind=socket.SOCK_DGRAM) as receiver:
+            receiver.bind((lab["h1"].ip, 0))
+            receiver.settimeout(20)
+            address, port = receiver.getsockname()
+            lab["h0"].run([sys.executable, "-c", textwrap.dedent(send), address, str(port)])
+            assert len(receiver.recv(9000)) == 8972
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     topology = Topology.dumbbell(left=1, right=1)
     with pytest.raises(LabError, match=r"h0 is on two workers, a and b"):

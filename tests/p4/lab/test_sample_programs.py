@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,16 +42,20 @@ def route(host: int, port: int) -> list[str]:
 
 
 @pytest.fixture
-def lab_of(tmp_path: Path) -> Callable[[Topology, list[Program]], Lab]:
-    def make(topology: Topology, programs: list[Program]) -> Lab:
+def lab_of(tmp_path: Path) -> Callable[..., Lab]:
+    def make(topology: Topology, programs: list[Program], **options: Any) -> Lab:
         try:
-            return Lab(topology, programs=programs).start()
+            return Lab(topology, programs=programs, **options).start()
         except LabError as problem:
             if "refused" in str(problem) or "unshare" in str(problem):
                 pytest.skip(f"no lab on this machine: {problem}")
             raise
 
     return make
+
+
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
+"""linux/in.h: nothing leaves in fragments."""
 
 
 def reaches(lab: Lab, source: str, target: str) -> bool:
@@ -199,7 +204,8 @@ def test_telemetry(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: P
             assert receiver.recv(256) == b"data"
 
 
-def test_vxlan(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path) -> None:
+@pytest.mark.parametrize("mtu", [1500, 9000])
+def test_vxlan(lab_of: Callable[..., Lab], tmp_path: Path, mtu: int) -> None:
     """Hosts at two tunnel end points are in one network; another network's hosts are not."""
     topology = Topology.dumbbell(left=2, right=2, **FAST)
     networks = {0: 100, 1: 200, 2: 100, 3: 300}
@@ -219,14 +225,22 @@ def test_vxlan(lab_of: Callable[[Topology, list[Program]], Lab], tmp_path: Path)
                 )
             lines.append(f"table_add macs {action}")
         programs.append(Program(switch, PROGRAMS / "vxlan.p4", commands(tmp_path, lines)))
-    with lab_of(topology, programs) as lab:
+    with lab_of(topology, programs, mtu=mtu) as lab:
         for a, b in ((0, 2), (2, 0), (1, 3), (3, 1), (0, 1)):  # no host asks by itself
             lab[f"h{a}"].cmd(
                 f"ip neigh add {lab[f'h{b}'].ip} lladdr 02:00:00:00:00:0{b + 1} dev eth0"
             )
-        for host in lab.hosts:  # what a tunnel adds must fit the wire's 1500 bytes
-            host.cmd("ip link set eth0 mtu 1450")
         assert reaches(lab, "h0", "h2")
+        # What a tunnel adds to the largest packet of a host finds room between the switches.
+        with (
+            lab["h2"].socket(kind=socket.SOCK_DGRAM) as receiver,
+            lab["h0"].socket(kind=socket.SOCK_DGRAM) as sender,
+        ):
+            receiver.bind((lab["h2"].ip, 0))
+            receiver.settimeout(20.0)
+            sender.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+            sender.sendto(bytes(mtu - 28), receiver.getsockname())
+            assert len(receiver.recv(mtu)) == mtu - 28
         assert lab.ping("h1", "h3", timeout=0.5) == [None]
         assert lab.ping("h0", "h1", timeout=0.5) == [None]
         assert lab.iperf("h0", "h2", seconds=1.0) > 10e6
