@@ -43,8 +43,9 @@ def _tables() -> dict[str, pa.Table]:
             "y": rng.integers(0, 9, ROWS // 4),
         }
     )
+    cities = pa.table({"y": np.arange(9), "z": np.arange(9) % 4})
     empty = visits.slice(0, 0)
-    return {"visits": visits, "users": users, "nothing": empty}
+    return {"visits": visits, "users": users, "cities": cities, "nothing": empty}
 
 
 TABLES = _tables()
@@ -69,6 +70,8 @@ QUERIES = {
     "join": "SELECT count(*), sum(y) FROM visits JOIN users ON visits.k = users.k",
     "join by text": "SELECT v.x, u.y FROM visits v, users u WHERE v.agent = u.name AND v.x < 3",
     "join by two": "SELECT count(*) FROM visits v JOIN users u ON v.k = u.k AND v.agent = u.name",
+    "join of three": "SELECT count(*), sum(x) FROM visits v, users u, cities c "
+    "WHERE v.agent = u.name AND u.y = c.y AND c.z = 3",
     "left join": "SELECT v.k, u.y FROM visits v LEFT JOIN users u ON v.k = u.k WHERE v.x > 90",
     "right join": "SELECT u.k, sum(x) FROM visits v RIGHT JOIN users u ON v.k = u.k GROUP BY u.k",
     "anti join": "SELECT v.k FROM visits v LEFT JOIN users u ON v.k = u.k WHERE u.y IS NULL",

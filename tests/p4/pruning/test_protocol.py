@@ -279,6 +279,8 @@ def test_a_shelf_survives_any_request(text: bytes) -> None:
         ({"how": "survivors"}, pa.table({"id": [3]}), "rows 0..2"),
         ({"how": "survivors"}, pa.table({"id": [-1]}), "rows 0..2"),
         ({"how": "survivors"}, pa.table({"id": ["x"]}), "one column of integers"),
+        ({"how": "restrict"}, pa.table({"id": [3]}), "rows 0..2"),
+        ({"how": "restrict"}, pa.table({"id": [1]}), "run 1 asked nothing"),
         ({"how": "keyed"}, pa.table({"z": [1]}), "no keys"),
     ],
 )

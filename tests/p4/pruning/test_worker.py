@@ -1,0 +1,115 @@
+"""What a worker sends of its rows, and which rows a survivor stands for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from weft.p4.pruning import fetch, wire
+from weft.p4.pruning.encoders import Encoder, JoinKeys, Keys
+from weft.p4.pruning.execute import Pass
+from weft.p4.pruning.worker import Worker
+
+
+def the_pass(encode: Encoder, *, consume: bool = False, keep_rest: bool = False) -> Pass:
+    return Pass(0, "t", encode, 1, 1.0, 8.0, consume=consume, keep_rest=keep_rest)
+
+
+def sent(worker: Worker, one: Pass) -> list[int]:
+    """Numbers of the rows that are in packets."""
+    bodies, found = worker.pack(1, one).bodies, []
+    for present, body in bodies:
+        ids = np.frombuffer(body, ">u4").reshape(-1, 4)[:, 0]
+        assert len(ids) == present.bit_count()
+        found += ids.tolist()
+    return sorted(found)
+
+
+def made(seed: int, rows: int = 5000, keys: int = 700) -> tuple[Worker, np.ndarray, np.ndarray]:
+    """A worker whose run sees about half of the rows; its keys, -1 for NULL, and those rows."""
+    rng = np.random.default_rng(seed)
+    key = np.minimum(rng.zipf(1.3, rows), keys) * rng.integers(0, 2, rows) - rng.integers(0, 2)
+    there = rng.random(rows) > 0.05
+    table = pa.table({"k": pa.array(key, mask=~there), "x": rng.integers(0, 10, rows)})
+    worker = Worker({"t": table})
+    worker.choose(1, "t", "x < 5")
+    chosen = np.flatnonzero(table["x"].to_numpy() < 5)
+    return worker, np.where(there, key, -(10**6)), chosen
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_row_goes_for_all_of_its_key(seed: int) -> None:
+    worker, key, chosen = made(seed)
+    ids = sent(worker, the_pass(JoinKeys(("k",), 0)))
+    whole = chosen[key[chosen] > -(10**6)]
+    assert len(ids) == len(set(ids)) < len(whole)
+    assert set(ids) <= set(whole) and set(key[ids]) == set(key[whole])
+    # Any of the keys survive, by whichever rows were sent for them.
+    rng = np.random.default_rng(seed)
+    kept = set(rng.choice(np.unique(key[whole]), 30, replace=False))
+    survivors = np.array([i for i in ids if key[i] in kept])
+    assert worker.rows(1, "t", survivors).tolist() == [i for i in whole if key[i] in kept]
+    assert worker.rows(1, "t", survivors[:0]).tolist() == []
+
+
+def test_a_restricted_run_goes_on_with_what_survived() -> None:
+    worker, key, chosen = made(9)
+    by_key = the_pass(JoinKeys(("k",), 0))
+    ids = sent(worker, by_key)
+    survivors = np.array([i for i in ids if key[i] % 3 == 0])
+    left = worker.rows(1, "t", survivors)
+    worker.restrict(1, "t", survivors)
+    # The next pass, by another column, builds only: what survived the first stays what it was.
+    building = sent(worker, the_pass(JoinKeys(("x",), 0), consume=True))
+    assert set(building) <= set(left) and len(building) <= 5
+    assert worker.rows(1, "t", survivors).tolist() == left.tolist()
+    # One that asks leaves some of these.
+    again = sent(worker, by_key)
+    assert set(again) <= set(left)
+    assert worker.rows(1, "t", np.array(again[:1])).tolist() == [
+        i for i in left if key[i] == key[again[0]]
+    ]
+    # All of the run's rows are still known, for a table that is taken whole.
+    assert worker.rows(1, "t", None).tolist() == chosen.tolist()
+
+
+def test_packets_of_a_pass_are_made_once() -> None:
+    worker, _, chosen = made(3)
+    join = JoinKeys(("k",), 0)
+    first = worker.pack(1, the_pass(join, consume=True))
+    second = worker.pack(1, the_pass(join))
+    assert (first.made, second.made) == (len(chosen), 0)
+    assert second.bodies is first.bodies
+    assert worker.pack(1, the_pass(Keys(("k",), 0))).made == len(chosen)
+
+
+def test_rows_without_a_code_are_kept_or_dropped_as_the_operator_has_it() -> None:
+    worker, key, chosen = made(4)
+    missing = [i for i in chosen if key[i] == -(10**6)]
+    none = np.zeros(0, np.int64)
+    worker.pack(1, the_pass(Keys(("k",), 0), keep_rest=True))
+    assert worker.rows(1, "t", none).tolist() == missing
+    worker.pack(1, the_pass(JoinKeys(("k",), 0)))
+    assert worker.rows(1, "t", none).tolist() == []
+
+
+def test_the_master_restricts_over_the_shelf() -> None:
+    worker, key, _ = made(5)
+    ids = sent(worker, the_pass(JoinKeys(("k",), 0)))
+    request = fetch.Request("secret", 1, "t", (), "restrict")
+    given = pa.table({"id": pa.array(ids[:3], pa.int64())})
+    assert len(fetch.answer(worker, "secret", request.encode(), given)) == 0
+    left = sent(worker, the_pass(JoinKeys(("k",), 0)))
+    assert set(key[left]) == set(key[ids[:3]])
+
+
+def test_lanes_of_a_packet_hold_rows_of_their_keys() -> None:
+    """Equal keys share a lane, whatever else is beside them."""
+    worker, key, _ = made(6)
+    lane_of: dict[int, int] = {}
+    for present, body in worker.pack(1, the_pass(Keys(("k",), 0))).bodies:
+        lanes = [n for n in range(wire.LANES) if present >> n & 1]
+        for lane, row in zip(lanes, np.frombuffer(body, ">u4").reshape(-1, 4)[:, 0], strict=True):
+            assert lane_of.setdefault(int(key[row]), lane) == lane
+    assert len(set(lane_of.values())) == wire.LANES
