@@ -90,7 +90,8 @@ void CostFile::parse(std::string_view text) {
             values.push_back(value);
         }
         if (figures(item) == 0 || figures(item) != values.size()) {
-            refuse("\"" + line + "\" is none of: shm, udp, innet with 2 figures, copy, reduce with 1");
+            refuse("\"" + line +
+                   "\" is none of: shm, udp, innet with 2 figures, copy, reduce with 1");
         }
         values_[item] = std::move(values);
     }

@@ -3,8 +3,8 @@
 // and the file decides from then on.
 //
 // One item a line: "shm LATENCY PER_BYTE", "udp LATENCY PER_BYTE" (seconds; seconds per byte),
-// "copy PER_BYTE", "reduce PER_BYTE", "innet ROUND_TRIP PER_PACKET" (of a switch that adds up), under
-// the title line "weft costs 1".
+// "copy PER_BYTE", "reduce PER_BYTE", "innet ROUND_TRIP PER_PACKET" (of a switch that adds up),
+// under the title line "weft costs 1".
 #pragma once
 
 #include <map>

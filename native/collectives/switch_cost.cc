@@ -26,16 +26,14 @@ double by_slots(const SwitchCost& cost, std::size_t count) noexcept {
 
 void SwitchCost::measured(double brief, double lengthy, std::size_t packets) noexcept {
     round_trip = std::max(brief / 3, 1e-9);
-    per_packet =
-        std::max((lengthy - 2 * round_trip) / static_cast<double>(std::max<std::size_t>(packets, 1)),
-                 1e-12);
+    per_packet = std::max(
+        (lengthy - 2 * round_trip) / static_cast<double>(std::max<std::size_t>(packets, 1)), 1e-12);
 }
 
 Estimate estimate(const SwitchCost& cost, std::size_t elements) noexcept {
     const std::size_t data = packets(cost, elements);
     const std::size_t sent = data + std::min<std::size_t>(data, cost.slots) + 1;
-    return {.seconds =
-                2 * cost.round_trip + std::max(by_rate(cost, data), by_slots(cost, data)),
+    return {.seconds = 2 * cost.round_trip + std::max(by_rate(cost, data), by_slots(cost, data)),
             .messages = sent,
             .sent_bytes = sent * (kHeader + std::size_t{4} * cost.values)};
 }

@@ -201,9 +201,9 @@ Explanation Tuner::explain(Collective collective, std::size_t bytes, bool switch
     const std::size_t elements = middle_of_row(bytes) / 4;
     if (innet) {
         const Candidate summed{&kInnet, 1, estimate(*model_.innet, elements)};
-        const auto later = std::ranges::upper_bound(
-            candidates, summed.estimate.seconds, {},
-            [](const Candidate& each) { return each.estimate.seconds; });
+        const auto later =
+            std::ranges::upper_bound(candidates, summed.estimate.seconds, {},
+                                     [](const Candidate& each) { return each.estimate.seconds; });
         candidates.insert(later, summed);
         if (by_switch(bytes, 4)) chosen = summed;
     }

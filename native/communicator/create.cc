@@ -18,8 +18,8 @@ namespace {
 
 using engine::Time;
 
-constexpr int kSumsMeasured = 3;             // the least of their times counts: noise only adds
-constexpr std::size_t kRoundsMeasured = 4;   // of all slots, in a long one
+constexpr int kSumsMeasured = 3;            // the least of their times counts: noise only adds
+constexpr std::size_t kRoundsMeasured = 4;  // of all slots, in a long one
 
 std::uint64_t fingerprint(const std::string& text) {
     return wire::siphash({}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
@@ -143,8 +143,8 @@ void Communicator::join_switch(Time deadline) {
 void Communicator::begin_aggregation(const InnetController& controller,
                                      std::vector<InnetPlace> places, InnetSocket socket,
                                      const OperationOptions& patience) {
-    auto made = std::make_unique<Aggregation>(*this, controller, std::move(places),
-                                              std::move(socket));
+    auto made =
+        std::make_unique<Aggregation>(*this, controller, std::move(places), std::move(socket));
     InnetAdmission& admission = made->admission();
     InnetGrant grant;
     if (rank_ == 0) {

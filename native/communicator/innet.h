@@ -141,7 +141,7 @@ class Aggregation final : public engine::Poller {
     bool polling_ = false;
     Counts counts_;
     std::vector<std::unique_ptr<Drain>> drains_;
-    std::vector<std::uint8_t> buffer_;  // kBatch datagrams
+    std::vector<std::uint8_t> buffer_;               // kBatch datagrams
     std::size_t unsent_first_ = 0, unsent_end_ = 0;  // of those in it
 };
 

@@ -23,8 +23,8 @@ InnetAsk::InnetAsk(std::shared_ptr<Communicator> group, engine::Time deadline,
     grant_.refuse("no controller answers at " + controller_.host + ":" +
                   std::to_string(controller_.port));
     const auto address = controller_.resolve();
-    if (!address || connect(lease_.get(), reinterpret_cast<const sockaddr*>(&*address),
-                            sizeof *address) != 0) {
+    if (!address ||
+        connect(lease_.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
         if (!address || errno != EINPROGRESS) {
             lease_ = InnetSocket();
         }
@@ -89,8 +89,8 @@ bool InnetAsk::connected() {
         getsockopt(lease_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
         sockaddr_in peer{};
         length = sizeof peer;
-        connected_ = error != 0 || getpeername(lease_.get(), reinterpret_cast<sockaddr*>(&peer),
-                                               &length) == 0;
+        connected_ = error != 0 ||
+                     getpeername(lease_.get(), reinterpret_cast<sockaddr*>(&peer), &length) == 0;
     }
     return connected_;
 }

@@ -55,8 +55,7 @@ Time Swift::target_delay() const {
 // chunks. Such a window runs dry again and again.
 Time Swift::automatic_target() const {
     const bool both_measured = full_measured_ && brief_rtt_ != 0;
-    const Time on_the_wire =
-        both_measured ? std::max<Time>(minimum_rtt_ - brief_rtt_, 0) : Time{0};
+    const Time on_the_wire = both_measured ? std::max<Time>(minimum_rtt_ - brief_rtt_, 0) : Time{0};
     return std::max({kDefaultTarget, minimum_rtt_ + minimum_rtt_ / 2,
                      minimum_rtt_ + kQueuedChunks * on_the_wire});
 }

@@ -8,10 +8,11 @@
 
 namespace weft::transport {
 
-// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the most of 500 us, one and a half
-// times the shortest delay of a full chunk, so that a network longer than that is not strangled, and
-// room for the chunks between two acknowledgements on both ways of a slow link (but whoever never
-// saw the network empty aims too high: give a target where fairness counts); `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
+// Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the most of 500 us, one and a
+// half times the shortest delay of a full chunk, so that a network longer than that is not
+// strangled, and room for the chunks between two acknowledgements on both ways of a slow link (but
+// whoever never saw the network empty aims too high: give a target where fairness counts);
+// `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
 // section 3.1; `initial_window` (32), `min_window` (0.1), `max_window` (the sequence window),
 // chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1), `flow_scaling_max` (100),
 // section 3.5: the target rises by up to that much as the window falls from max to min, so that
