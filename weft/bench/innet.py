@@ -59,6 +59,8 @@ def _measure(
                     "RANK": str(rank), "WORLD_SIZE": str(count), "WEFT_SECRET": "bench",
                     "WEFT_RENDEZVOUS": f"{lab['h0'].ip}:29500", "WEFT_DATAPATHS": "udp",
                     "WEFT_INNET": controller.address, "WEFT_INNET_TIMEOUT_MS": "5000",
+                    # More ranks than cores: one may have to wait long for its turn.
+                    "WEFT_PEER_TIMEOUT_MS": "20000",
                     "WEFT_COSTS": "default",
                 }  # fmt: skip
                 command = [sys.executable, "-m", "weft.bench.innet_rank", str(kilobytes * 256)]

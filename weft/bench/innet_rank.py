@@ -2,8 +2,8 @@
 
     python -m weft.bench.innet_rank ELEMENTS ROUNDS ALGORITHM...
 
-Rank 0 prints one JSON object: seconds of every round, by algorithm; how many sums the switch missed,
-and why.
+Rank 0 prints one JSON object: seconds of every round, by algorithm; how many sums the switch
+missed, and why.
 """
 
 from __future__ import annotations
