@@ -19,7 +19,8 @@ double by_rate(const SwitchCost& cost, std::size_t count) noexcept {
 }
 
 double by_slots(const SwitchCost& cost, std::size_t count) noexcept {
-    return static_cast<double>((count + cost.slots - 1) / cost.slots) * cost.round_trip;
+    const std::size_t sets = (count + cost.slots - 1) / cost.slots;
+    return static_cast<double>(sets) * cost.round_trip;
 }
 
 }  // namespace

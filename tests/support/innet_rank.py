@@ -3,7 +3,8 @@
     python innet_rank.py CALLS ELEMENTS [ALGORITHM]
     python innet_rank.py until-back ELEMENTS
 
-The second form goes on until the switch has added up, failed, and added up again, all ranks alike.
+The second form goes on until the switch has added up, failed, and added up again (or, if it refused
+the group at first, until it has added up), all ranks alike.
 
 Inputs follow from rank and call alone, so every rank knows the answer. Prints a JSON line for each
 call, and first one that says what the group would choose. Calls alternate between int32 in place
@@ -49,7 +50,8 @@ def main() -> None:
     options = {"algorithm": sys.argv[3]} if len(sys.argv) > 3 else {}
     context = Context()
     group = Communicator.from_environment(context, timeout=60, connect_timeout=60)
-    print(json.dumps(group.explain("all_reduce", 4 * count)), flush=True)
+    first = group.explain("all_reduce", 4 * count)
+    print(json.dumps(first), flush=True)
     for call in range(calls):
         inputs = [made(rank, call, count) for rank in range(group.size)]
         average = call == calls - 1 and call % 2 == 1
@@ -67,7 +69,8 @@ def main() -> None:
         }
         print(json.dumps(line), flush=True)
         if until_back:
-            came_back = said["innet_calls"]["admissions"] > 1 and said["chosen"] == "innet"
+            more = said["innet_calls"]["admissions"] > first["innet_calls"]["admissions"]
+            came_back = more and said["chosen"] == "innet"
             if group.all_reduce(np.array([came_back], np.int32), op="min", algorithm="ring")[0]:
                 break
             time.sleep(PAUSE)  # a step of training

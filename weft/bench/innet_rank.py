@@ -2,7 +2,8 @@
 
     python -m weft.bench.innet_rank ELEMENTS ROUNDS ALGORITHM...
 
-Rank 0 prints one JSON object: seconds of every round, by algorithm.
+Rank 0 prints one JSON object: seconds of every round, by algorithm; how many sums the switch
+missed, and why.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ def main() -> None:
                     seconds[name].append(took)
         if not (result == group.size).all():
             raise SystemExit(f"wrong sum: {result[:4]}")
-        chosen = group.explain("all_reduce", 4 * count)["chosen"]
+        told = group.explain("all_reduce", 4 * count)
+        missed = rounds + 1 - told["innet_calls"]["by_switch"] if "innet" in names else 0
         if group.rank == 0:
-            print(json.dumps({"seconds": seconds, "chosen": chosen}), flush=True)
+            said = {"seconds": seconds, "missed": missed, "innet": told["innet"]}
+            print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

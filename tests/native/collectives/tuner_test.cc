@@ -191,7 +191,8 @@ TEST_CASE("what a sum in the switch costs is found from a short one and a long o
     CHECK(found.per_packet == doctest::Approx(real.per_packet));
     // Where the slots are the bound, a packet's share of the round trip is all that can be seen.
     const SwitchCost quick = distant(0.1e-6);
-    found.measured(estimate(quick, 1).seconds, estimate(quick, std::size_t{640} * 256).seconds, 640);
+    found.measured(estimate(quick, 1).seconds, estimate(quick, std::size_t{640} * 256).seconds,
+                   640);
     CHECK(estimate(found, 1 << 22).seconds == doctest::Approx(estimate(quick, 1 << 22).seconds));
 }
 
@@ -221,7 +222,8 @@ TEST_CASE("sums go to the switch where it is sooner, and the explanation says wh
     CHECK(left.chosen != "innet");
     CHECK(left.reason.find("innet is bound by its 24576 packets of 256 values, 20.00 us each") !=
           std::string::npos);
-    CHECK(Tuner(model, apart(8), {}, true).explain(Collective::kAllReduce, bytes).chosen == "innet");
+    CHECK(Tuner(model, apart(8), {}, true).explain(Collective::kAllReduce, bytes).chosen ==
+          "innet");
     const Tuner ring(model, apart(8), {{Collective::kAllReduce, "ring"}});
     CHECK_FALSE(ring.by_switch(bytes, 4));
 }
@@ -231,9 +233,10 @@ TEST_CASE("more workers do not make a sum in the switch slower") {
     model.innet = SwitchCost{};
     const auto predicted_for = [&](std::int32_t ranks) {
         const auto all = Tuner(model, apart(ranks)).explain(Collective::kAllReduce, 1 << 20);
-        return std::ranges::find_if(all.candidates, [](const Candidate& each) {
-                   return each.algorithm->name == "innet";
-               })->estimate.seconds;
+        return std::ranges::find_if(
+                   all.candidates,
+                   [](const Candidate& each) { return each.algorithm->name == "innet"; })
+            ->estimate.seconds;
     };
     CHECK(predicted_for(2) == predicted_for(32));
 }

@@ -16,6 +16,7 @@ from weft.emulation import LinkSpec, Topology
 from weft.emulation.lab import Lab, innet
 from weft.emulation.programs import Program
 from weft.p4.aggregation import Controller, wire
+from weft.p4.aggregation.jobs import CELLS
 from weft.p4.switch import build
 from weft.p4.switch.build import CompilerError
 
@@ -153,6 +154,21 @@ def test_refused_slots_mean_a_ring(ranks: Any) -> None:
     for rank in range(1, RANKS):
         group.line(rank)
     check(group.rest())
+
+
+def test_refused_slots_are_asked_for_again(ranks: Any) -> None:
+    """Another job ends, and the group that found no room at first has its sums in the switch."""
+    _, controller, group = ranks("until-back", 20_000, cells=16, WEFT_INNET_RETRY_MS="200")
+    assert group.line()["innet"] == "refused: 128 slots are wanted, 8 are free"
+    controller.jobs.cells = CELLS
+    for rank in range(1, RANKS):
+        group.line(rank)
+    lines = group.rest()
+    check(lines)
+    last = lines[0][-1]["calls"]
+    assert all(rank[-1]["calls"] == last for rank in lines)
+    assert last["admissions"] == 1 and last["finished_without"] == 0 and last["by_switch"] >= 1
+    assert [rank[-1]["chosen"] for rank in lines] == ["innet"] * RANKS
 
 
 def test_several_jobs_have_their_quotas(ranks: Any) -> None:
