@@ -1,6 +1,6 @@
-// What all edges of the process share: the carrier of their datagrams, the table by which datagrams
-// find their edge, and the loop that drives it all. Bounded work per round: some datagrams from
-// the carrier, some packets from some edges.
+// What all edges of the process share: the carrier of their datagrams, their table, and the loop
+// that drives it all. Bounded work per round: some datagrams from the carrier, some packets from
+// some edges.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "datapath/channel.h"
 #include "datapath/clock.h"
 #include "datapath/edge/channel.h"
+#include "datapath/edge/edge_table.h"
 #include "datapath/policies.h"
 #include "datapath/random_words.h"
 #include "datapath/udp/address.h"
@@ -62,9 +63,7 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     bool flush(Time now);
     bool closed() const noexcept { return closed_; }
     std::uint64_t random() { return random_.next(); }
-    void mark_dirty(Edge& edge);
-    void sweep_soon() noexcept { sweep_due_ = true; }
-    void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
+    EdgeTable<Edge>& edges() noexcept { return edges_; }
     void send_now(const Way& way, std::span<const std::uint8_t> bytes) {
         carrier_->send_now(*way.socket, way.to, bytes);
     }
@@ -80,11 +79,7 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     struct Counters {
         std::uint64_t malformed = 0;           // no packet of ours at all
         std::uint64_t unknown_connection = 0;  // well formed, for nobody here
-        std::uint64_t rejected_version = 0, rejected_epoch = 0, rejected_proof = 0,
-                      rejected_options = 0;
-        std::uint64_t refused_calls = 0;       // the owner did not want them, or too many at once
         std::uint64_t misdirected_checks = 0;  // path checks for another peer
-        std::uint64_t calls_made = 0, calls_taken = 0;
     };
 
     bool receive(Time now);
@@ -93,13 +88,6 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     void on_hello(Time now, Socket& socket, const Arrived& datagram);
     void on_note(Time now, Socket& socket, const Arrived& datagram, const Note& note);
     bool pump(Time now);
-    void wake_later(Edge& edge) noexcept;
-    void run_timers(Time now);
-    void sweep();
-    Edge& add(std::unique_ptr<Edge> edge);
-    Edge* find(std::uint64_t connection) noexcept;
-    Edge* find_opening(PeerId peer, bool calls) noexcept;
-    std::size_t half_open() const noexcept;
 
     const Identity identity_;
     transport::Key key_;
@@ -114,16 +102,8 @@ class Core final : public std::enable_shared_from_this<Core>, private Sink {
     Counters counters_;
     RandomWords random_;
 
-    std::vector<std::unique_ptr<Edge>> edges_;
-    std::unordered_map<std::uint64_t, Edge*> by_connection_;
-    std::unordered_map<std::uint64_t, Edge*>
-        by_hello_;  // called edges by the caller's connection id
-    std::vector<Edge*> dirty_;
-    std::vector<Edge*> pumping_;
-    TimingWheel wheel_{clock_now()};
-    Time earliest_wake_ = kNever;  // no timer on the wheel is due before
-    Time next_look_ = 0;           // at the sockets, while there is no edge
-    bool sweep_due_ = false;
+    EdgeTable<Edge> edges_;
+    Time next_look_ = 0;  // at the sockets, while there is no edge
 };
 
 }  // namespace weft::datapath::udp

@@ -66,7 +66,7 @@ void take_choices(const UdpOptions& options, transport::Config& config) {
 
 Core::Core(const Identity& identity, Acceptor& acceptor, UdpOptions options,
            const MakeCarrier& make_carrier)
-    : identity_(identity), options_(std::move(options)), acceptor_(&acceptor) {
+    : identity_(identity), options_(std::move(options)), acceptor_(&acceptor), edges_(identity.id) {
     check_ranges(options_);
     std::copy(std::begin(identity.key), std::end(identity.key), key_.begin());
     config_.peer_id = identity_.id;

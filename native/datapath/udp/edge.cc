@@ -36,14 +36,14 @@ Edge::Edge(Core& core, const wire::Packet& hello, const Way& way)
     eager_limit_ = config.eager_limit;
     connection_ =
         transport::Connection::server(config, [&core] { return core.random(); }, now, hello);
-    core.register_edge(connection_->id(), *this);
+    core.edges().name(connection_->id(), *this);
     wake_at_ = connection_->next_timeout();
 }
 
 Edge::~Edge() = default;
 
 void Edge::touch() {
-    core_.mark_dirty(*this);
+    core_.edges().mark_dirty(*this);
 }
 
 void Edge::update_wake(Time now) {
@@ -113,7 +113,7 @@ void Edge::begin_connection(Time now) {
         std::clamp<Time>(deadline_ - now, transport::kMillisecond, 3600 * transport::kSecond);
     config.handshake_interval = std::min(config.handshake_interval, config.handshake_timeout);
     connection_ = transport::Connection::client(config, [this] { return core_.random(); }, now);
-    core_.register_edge(connection_->id(), *this);
+    core_.edges().name(connection_->id(), *this);
     phase_ = Phase::kConnecting;
     connection_->expect(now, watchers_ > 0);
     start_early_sends();
@@ -237,7 +237,7 @@ Time Edge::peer_timeout() const {
 }
 
 void Edge::sweep_soon() {
-    core_.sweep_soon();
+    core_.edges().sweep_soon();
 }
 
 // No packet may wait in the batch that points at the message's bytes.

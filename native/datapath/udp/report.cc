@@ -40,19 +40,10 @@ std::string Edge::stats_json() const {
 }
 
 std::string Core::stats_json() const {
-    std::string json = "{";
+    std::string json = "{" + edges_.stats_json();
     const auto number = [&json](const char* key, std::uint64_t value) {
-        json +=
-            (json.back() == '{' ? "\"" : ",\"") + std::string(key) + "\":" + std::to_string(value);
+        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
     };
-    number("edges", edges_.size());
-    number("calls_made", counters_.calls_made);
-    number("calls_taken", counters_.calls_taken);
-    number("refused_calls", counters_.refused_calls);
-    number("rejected_version", counters_.rejected_version);
-    number("rejected_epoch", counters_.rejected_epoch);
-    number("rejected_proof", counters_.rejected_proof);
-    number("rejected_options", counters_.rejected_options);
     number("malformed", counters_.malformed);
     number("unknown_connection", counters_.unknown_connection);
     number("misdirected_checks", counters_.misdirected_checks);

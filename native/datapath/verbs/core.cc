@@ -13,11 +13,8 @@
 namespace weft::datapath::verbs {
 namespace {
 
-constexpr std::size_t kPolls = 64;           // completions of one rail in one round
-constexpr std::size_t kMostHalfOpen = 1024;  // calls taken and not yet proved
-constexpr Time kLatestTimer = 10'000'000;    // how late timers may be while completions wait
-constexpr Time kDeviceLook = 10'000'000;     // between looks at the devices' events
-constexpr Time kLongestGoodbye = 500'000'000;
+constexpr std::size_t kPolls = 64;        // completions of one rail in one round
+constexpr Time kDeviceLook = 10'000'000;  // between looks at the devices' events
 
 }  // namespace
 
@@ -33,39 +30,8 @@ bool Core::reaches(std::string_view peer_address) const {
 
 std::unique_ptr<Channel> Core::connect(PeerId peer, std::string_view peer_address,
                                        ChannelOwner& owner, Time deadline) {
-    if (Edge* theirs = find_opening(peer, false); theirs != nullptr && identity_.id < peer) {
-        theirs->overrule();  // both call: ours stands, for our id is the lower one
-    }
-    Edge& edge =
-        add(std::make_unique<Edge>(*this, peer, decode_card(peer_address), owner, deadline));
-    ++counters_.calls_made;
-    mark_dirty(edge);
-    earliest_wake_ = 0;
-    return make_channel(edge);
-}
-
-Edge& Core::add(std::unique_ptr<Edge> edge) {
-    edges_.push_back(std::move(edge));
-    return *edges_.back();
-}
-
-Edge* Core::find(std::uint64_t connection) noexcept {
-    const auto it = by_connection_.find(connection);
-    return it == by_connection_.end() ? nullptr : it->second;
-}
-
-Edge* Core::find_opening(PeerId peer, bool calls) noexcept {
-    for (const auto& edge : edges_) {
-        if (edge->peer() == peer && edge->calls() == calls && edge->opening()) {
-            return edge.get();
-        }
-    }
-    return nullptr;
-}
-
-std::size_t Core::half_open() const noexcept {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(edges_, [](const auto& e) { return !e->calls() && e->opening(); }));
+    return make_channel(edges_.call(
+        std::make_unique<Edge>(*this, peer, decode_card(peer_address), owner, deadline)));
 }
 
 void Core::on_hello(Time now, std::size_t rail, std::span<const std::uint8_t> bytes,
@@ -77,34 +43,20 @@ void Core::on_hello(Time now, std::size_t rail, std::span<const std::uint8_t> by
         ++counters_.malformed;
         return;
     }
-    if (const auto known = by_hello_.find(hello.handshake.source_connection);
-        known != by_hello_.end()) {
-        known->second->on_control(now, bytes, {.rail = prefix.rail});
+    if (Edge* known = edges_.called(hello)) {
+        known->on_control(now, bytes, {.rail = prefix.rail});
         return;
     }
-    const transport::Config config = this->config(identity_.id, 0);
-    if (const auto reason = transport::check_hello(config, hello)) {
-        using transport::RejectReason;
-        ++(*reason == RejectReason::kVersion ? counters_.rejected_version
-           : *reason == RejectReason::kEpoch ? counters_.rejected_epoch
-           : *reason == RejectReason::kProof ? counters_.rejected_proof
-                                             : counters_.rejected_options);
+    if (const auto reason = edges_.rejected(config(identity_.id, 0), hello)) {
         const wire::Packet reject = transport::make_reject(hello, *reason);
         answer(rail, card.rails[prefix.rail],
                [&](std::span<std::uint8_t> room) { return wire::encode(reject, room); });
         return;
     }
-    const PeerId peer = hello.handshake.peer_id;
-    const bool ours_stands = identity_.id < peer && find_opening(peer, true) != nullptr;
-    if (ours_stands || acceptor_ == nullptr || half_open() >= kMostHalfOpen ||
-        card.kind != card_.kind || acceptor_->owner_for(peer) == nullptr) {
-        ++counters_.refused_calls;
-        return;
+    const bool same_kind = card.kind == card_.kind;
+    if (edges_.takes_call(hello.handshake.peer_id, same_kind ? acceptor_ : nullptr)) {
+        edges_.take(hello, std::make_unique<Edge>(*this, hello, card, rail, prefix.rail));
     }
-    Edge& edge = add(std::make_unique<Edge>(*this, hello, card, rail, prefix.rail));
-    by_hello_[hello.handshake.source_connection] = &edge;
-    ++counters_.calls_taken;
-    mark_dirty(edge);
 }
 
 void Core::on_note(Time now, std::size_t rail, const Note& note, const Card* card) {
@@ -138,7 +90,7 @@ void Core::on_note(Time now, std::size_t rail, const Note& note, const Card* car
         case NoteKind::kMarker:
         case NoteKind::kKnock:
         case NoteKind::kHeard:
-            if (Edge* edge = find(note.id)) {
+            if (Edge* edge = edges_.find(note.id)) {
                 edge->on_note(now, note);
             } else {
                 ++counters_.unknown_connection;
@@ -158,12 +110,10 @@ bool Core::progress(Time now) {
     if (now >= next_device_look_) {
         look_at_devices(now);
     }
-    if (now >= earliest_wake_ && (!moved || now - earliest_wake_ > kLatestTimer)) {
-        run_timers(now);
-    }
+    edges_.run_timers(now, moved);
     moved = pump(moved ? clock_now() : now) || moved;
-    if (sweep_due_) {
-        sweep();
+    if (edges_.sweep()) {
+        registry_->trim();
     }
     return moved;
 }
@@ -182,9 +132,9 @@ bool Core::receive(Time now) {
         rails_[i]->post_recycled();
         counters_.completions += count;
     }
-    for (std::size_t i = 0; room && i < edges_.size(); ++i) {
-        if (edges_[i]->stalled()) {
-            mark_dirty(*edges_[i]);
+    for (const auto& edge : edges_) {
+        if (room && edge->stalled()) {
+            edges_.mark_dirty(*edge);
         }
     }
     return any;
@@ -265,7 +215,7 @@ void Core::on_control(Time now, std::size_t rail, std::span<const std::uint8_t> 
         } else {
             ++counters_.malformed;
         }
-    } else if (Edge* edge = find(route->connection)) {
+    } else if (Edge* edge = edges_.find(route->connection)) {
         edge->on_control(now, bytes, *prefix);
     } else {
         ++counters_.unknown_connection;
@@ -294,43 +244,18 @@ void Core::look_at_devices(Time now) {
     }
 }
 
-void Core::mark_dirty(Edge& edge) {
-    if (!edge.dirty) {
-        edge.dirty = true;
-        dirty_.push_back(&edge);
-    }
-}
-
 bool Core::pump(Time now) {
-    bool moved = false;
-    pumping_.swap(dirty_);
-    for (Edge* edge : pumping_) {
-        edge->dirty = false;
-        moved = edge->pump(now) || moved;
-        wake_later(*edge);
-    }
-    pumping_.clear();
+    const bool moved = edges_.pump(now);
     ring();
     return moved;
 }
 
-void Core::wake_later(Edge& edge) noexcept {
-    wheel_.set(edge.wake_up, edge.wake_at());
-    earliest_wake_ = std::min(earliest_wake_, edge.wake_at());
-}
-
-void Core::run_timers(Time now) {
-    // Each becomes dirty, and its next time is known when it was pumped.
-    wheel_.run(now, [&](Timer& timer) { static_cast<WakeUp<Edge>&>(timer).owner.on_time(now); });
-    earliest_wake_ = wheel_.next();
-}
-
 Time Core::next_wakeup() const noexcept {
-    return closed_ ? kNever : dirty_.empty() && to_ring_.empty() ? earliest_wake_ : 0;
+    return closed_ ? kNever : edges_.dirty() || !to_ring_.empty() ? 0 : edges_.earliest();
 }
 
 bool Core::arm() {
-    if (closed_ || !dirty_.empty() || !to_ring_.empty()) {
+    if (closed_ || edges_.dirty() || !to_ring_.empty()) {
         return closed_;
     }
     for (const auto& rail : rails_) {
@@ -338,21 +263,7 @@ bool Core::arm() {
         rail->completions().arm();
     }
     // What came before the queues were armed gives no sign.
-    return !receive(clock_now()) && dirty_.empty();
-}
-
-// Deletes edges that nobody needs. Those that still have something to say wait for another round.
-void Core::sweep() {
-    sweep_due_ = std::ranges::any_of(edges_, [](const auto& e) { return e->over() && e->dirty; });
-    const auto gone = [](const Edge* edge) { return edge->over() && !edge->dirty; };
-    std::erase_if(by_connection_, [&](const auto& entry) { return gone(entry.second); });
-    std::erase_if(by_hello_, [&](const auto& entry) { return gone(entry.second); });
-    std::erase_if(edges_, [&](const auto& edge) {
-        if (!gone(edge.get())) return false;
-        wheel_.set(edge->wake_up, kNever);
-        return true;
-    });
-    registry_->trim();
+    return !receive(clock_now()) && !edges_.dirty();
 }
 
 // ---------------------------------------------------------------- doorbells
@@ -409,23 +320,13 @@ void Core::shut_down() {
         return;
     }
     acceptor_ = nullptr;
-    for (const auto& edge : edges_) {
-        edge->depart();
-    }
-    const Time until = clock_now() + kLongestGoodbye;
-    for (Time now = clock_now(); now < until; now = clock_now()) {
-        if (!progress(now)) {
-            if (std::ranges::none_of(edges_,
-                                     [](const auto& e) { return e->lingers() || e->dirty; })) {
-                break;
-            }
-            const Time wait = std::clamp<Time>(std::min(next_wakeup(), until) - now, 0, 2'000'000);
-            if (arm()) {
-                pollfd ready{poll_fd_, POLLIN, 0};
-                ::poll(&ready, 1, static_cast<int>((wait + 999'999) / 1'000'000));
-            }
-        }
-    }
+    edges_.depart([this](Time now) { return progress(now); }, [this] { return next_wakeup(); },
+                  [this](Time wait) {
+                      if (arm()) {
+                          pollfd ready{poll_fd_, POLLIN, 0};
+                          ::poll(&ready, 1, static_cast<int>((wait + 999'999) / 1'000'000));
+                      }
+                  });
     close();
 }
 
@@ -441,9 +342,7 @@ void Core::abandon() noexcept {
 void Core::close() noexcept {
     closed_ = true;
     acceptor_ = nullptr;
-    for (const auto& edge : edges_) {
-        edge->drop();
-    }
+    edges_.drop();
     to_ring_.clear();
     if (poll_fd_ >= 0) {
         ::close(poll_fd_);

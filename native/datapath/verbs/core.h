@@ -1,5 +1,5 @@
-// What all edges of the process share: the rails, the tables by which completions and packets find
-// their edge, the registrations, and the loop that drives it all. Bounded work per round.
+// What all edges of the process share: the rails, the table by which completions find their edge,
+// the registrations, and the loop that drives it all. Bounded work per round.
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@
 #include "datapath/channel.h"
 #include "datapath/clock.h"
 #include "datapath/edge/channel.h"
+#include "datapath/edge/edge_table.h"
 #include "datapath/policies.h"
 #include "datapath/random_words.h"
 #include "datapath/verbs/edge.h"
@@ -57,9 +58,7 @@ class Core : public std::enable_shared_from_this<Core> {
     Rail& rail(std::size_t index) noexcept { return *rails_[index]; }
     Acceptor* acceptor() noexcept { return acceptor_; }
     std::uint64_t random() { return random_.next(); }
-    void mark_dirty(Edge& edge);
-    void sweep_soon() noexcept { sweep_due_ = true; }
-    void register_edge(std::uint64_t connection, Edge& edge) { by_connection_[connection] = &edge; }
+    EdgeTable<Edge>& edges() noexcept { return edges_; }
     void register_pair(std::size_t rail, std::uint32_t pair, Edge& edge, std::size_t lane) {
         by_pair_[std::uint64_t{rail} << 32 | pair] = {&edge, lane, false};
     }
@@ -104,9 +103,6 @@ class Core : public std::enable_shared_from_this<Core> {
     };
     struct Counters {
         std::uint64_t malformed = 0, unknown_connection = 0, misdirected_checks = 0;
-        std::uint64_t rejected_version = 0, rejected_epoch = 0, rejected_proof = 0,
-                      rejected_options = 0, refused_calls = 0;
-        std::uint64_t calls_made = 0, calls_taken = 0;
         std::uint64_t doorbells = 0, works = 0, completions = 0, failed_works = 0;
         std::uint64_t stale_completions = 0, control_failures = 0, port_events = 0;
     };
@@ -124,13 +120,6 @@ class Core : public std::enable_shared_from_this<Core> {
     void answer(std::size_t rail, const RailCard& to, F&& write);
     void look_at_devices(Time now);
     bool pump(Time now);
-    void wake_later(Edge& edge) noexcept;
-    void run_timers(Time now);
-    void sweep();
-    Edge& add(std::unique_ptr<Edge> edge);
-    Edge* find(std::uint64_t connection) noexcept;
-    Edge* find_opening(PeerId peer, bool calls) noexcept;
-    std::size_t half_open() const noexcept;
 
     const Identity identity_;
     transport::Key key_;
@@ -152,15 +141,8 @@ class Core : public std::enable_shared_from_this<Core> {
     Counters counters_;
     RandomWords random_;
 
-    std::vector<std::unique_ptr<Edge>> edges_;
-    std::unordered_map<std::uint64_t, Edge*> by_connection_;
-    std::unordered_map<std::uint64_t, Edge*> by_hello_;
+    EdgeTable<Edge> edges_;
     std::unordered_map<std::uint64_t, PairOwner> by_pair_;
-    std::vector<Edge*> dirty_;
-    std::vector<Edge*> pumping_;
-    TimingWheel wheel_{clock_now()};
-    Time earliest_wake_ = kNever;  // no timer on the wheel is due before
-    bool sweep_due_ = false;
 };
 
 template <typename F>

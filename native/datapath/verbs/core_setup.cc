@@ -162,7 +162,8 @@ Core::Core(const Identity& identity, Acceptor& acceptor, VerbsOptions options,
     : identity_(identity),
       options_(std::move(options)),
       acceptor_(&acceptor),
-      provider_(provider ? std::move(provider) : load_libibverbs()) {
+      provider_(provider ? std::move(provider) : load_libibverbs()),
+      edges_(identity.id) {
     std::copy(std::begin(identity.key), std::end(identity.key), key_.begin());
     config_.peer_id = identity_.id;
     config_.key = key_;
@@ -244,18 +245,11 @@ transport::Config Core::config(PeerId called, std::uint32_t mtu) const {
 }
 
 std::string Core::stats_json() const {
-    std::string json = "{\"mode\":\"" + std::string(to_string(card_.kind)) + "\"";
+    std::string json =
+        "{\"mode\":\"" + std::string(to_string(card_.kind)) + "\"," + edges_.stats_json();
     const auto number = [&json](const char* key, std::uint64_t value) {
         json += ",\"" + std::string(key) + "\":" + std::to_string(value);
     };
-    number("edges", edges_.size());
-    number("calls_made", counters_.calls_made);
-    number("calls_taken", counters_.calls_taken);
-    number("refused_calls", counters_.refused_calls);
-    number("rejected_version", counters_.rejected_version);
-    number("rejected_epoch", counters_.rejected_epoch);
-    number("rejected_proof", counters_.rejected_proof);
-    number("rejected_options", counters_.rejected_options);
     number("malformed", counters_.malformed);
     number("unknown_connection", counters_.unknown_connection);
     number("misdirected_checks", counters_.misdirected_checks);

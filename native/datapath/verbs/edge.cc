@@ -59,7 +59,7 @@ Edge::Edge(Core& core, const wire::Packet& hello, Card remote, std::size_t local
     epoch_ = config.epoch;
     connection_ =
         transport::Connection::server(config, [&core] { return core.random(); }, now, hello);
-    core.register_edge(connection_->id(), *this);
+    core.edges().name(connection_->id(), *this);
     add_ways(rails_.front());
     for (std::uint8_t slot = kSlots; slot > 0; --slot) {
         free_slots_.push_back(static_cast<std::uint8_t>(slot - 1));
@@ -80,11 +80,11 @@ std::uint16_t Edge::paths() const noexcept {
 }
 
 void Edge::touch() {
-    core_.mark_dirty(*this);
+    core_.edges().mark_dirty(*this);
 }
 
 void Edge::sweep_soon() {
-    core_.sweep_soon();
+    core_.edges().sweep_soon();
 }
 
 Time Edge::peer_timeout() const {
@@ -226,7 +226,7 @@ void Edge::begin_connection(Time now) {
         std::clamp<Time>(deadline_ - now, transport::kMillisecond, 3600 * transport::kSecond);
     config.handshake_interval = std::min(config.handshake_interval, config.handshake_timeout);
     connection_ = transport::Connection::client(config, [this] { return core_.random(); }, now);
-    core_.register_edge(connection_->id(), *this);
+    core_.edges().name(connection_->id(), *this);
     phase_ = Phase::kConnecting;
 }
 

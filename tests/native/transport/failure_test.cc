@@ -187,6 +187,67 @@ TEST_CASE("a path that dies is left, and used again when it is back") {
     up.check_bytes();
 }
 
+TEST_CASE("a path that its datapath renews is probed at once, however long it was dead") {
+    PairOptions options = options_with(4);
+    for (Config* config : {&options.client, &options.server}) {
+        config->rto_min = kMillisecond;
+        config->rto_initial = 5 * kMillisecond;
+        config->probe_interval = 100 * kMillisecond;
+    }
+    options.link.rate = 5e6;
+    Pair pair(options);
+    REQUIRE(pair.connect(pair.now() + kSecond));
+    Traffic up(pair, Side::kClient, 1);
+    up.add(200000000, true);
+    const auto set_path = [&](bool down) {
+        pair.network().link(Side::kClient, 2).down = down;
+        pair.network().link(Side::kServer, 2).down = down;
+    };
+    const auto health = [&] { return pair.client().connection().stats().paths[2].health; };
+    set_path(true);
+    pair.run([] { return false; }, pair.now() + 4 * kSecond);  // probes are 1.6 s apart by now
+    REQUIRE(health() == PathHealth::kSuspect);
+    set_path(false);
+    pair.client().connection().renew_path(pair.now(), 2);
+    CHECK(pair.run([&] { return health() == PathHealth::kGood; }, pair.now() + 20 * kMillisecond));
+}
+
+TEST_CASE("while chunks are held the peer is answered, and nothing is lost or counted as tried") {
+    Pair pair(options_with(2));
+    REQUIRE(pair.connect(pair.now() + kSecond));
+    Connection& held = pair.client().connection();
+    held.hold_chunks(true);
+    Traffic up(pair, Side::kClient, 1);
+    up.add(100000, true);
+    pair.server()->connection().expect(pair.now(), true);
+    CHECK_FALSE(pair.run([&] { return failed(*pair.server()) || failed(pair.client()); },
+                         pair.now() + 10 * kSecond));
+    CHECK(pair.server()->connection().stats().probes_sent > 0);
+    CHECK(held.stats().chunks_sent == 0);
+    CHECK(held.next_timeout() > pair.now());
+    held.hold_chunks(false);
+    up.add(100, true);
+    CHECK(pair.run([&] { return up.complete(); }, pair.now() + kSecond));
+    CHECK(held.stats().retransmitted == 0);
+    up.check_bytes();
+}
+
+TEST_CASE("a peer that the datapath hears is alive, and silent from its last word on") {
+    Pair pair(options_with(2));
+    REQUIRE(pair.connect(pair.now() + kSecond));
+    Connection& client = pair.client().connection();
+    client.expect(pair.now(), true);
+    set_all_links(pair, 2, true);
+    for (int i = 0; i < 50; ++i) {
+        CHECK_FALSE(
+            pair.run([&] { return failed(pair.client()); }, pair.now() + 100 * kMillisecond));
+        client.hear(pair.now());
+    }
+    const Time last = pair.now();
+    CHECK(pair.run([&] { return failed(pair.client()); }, last + 10 * kSecond));
+    CHECK(pair.now() - last == 1500 * kMillisecond);
+}
+
 TEST_CASE("when every path is silent one of them stays in use") {
     PairOptions options = options_with(8);
     options.link.rate = 10e6;

@@ -43,14 +43,14 @@ class Child {
         if (pid_ == 0) {
             close(ends[0]);
             Node node(id);
-            const std::string address = node.udp->address();
+            const std::string address = node.datapath->address();
             const auto size = static_cast<std::uint16_t>(address.size());
             if (write(ends[1], &size, sizeof size) < 0 ||
                 write(ends[1], address.data(), size) < 0) {
                 _exit(1);
             }
             for (;;) {
-                node.udp->progress(now());
+                node.datapath->progress(now());
                 if (getppid() == 1) {
                     _exit(0);
                 }
@@ -94,7 +94,7 @@ TEST_CASE("nobody there: unreachable at the deadline, with the addresses that we
     std::string address;
     {
         Node gone(2);
-        address = gone.udp->address();
+        address = gone.datapath->address();
     }
     Node a(1);
     a.connect(2, address, kSecond / 5);
@@ -113,7 +113,7 @@ TEST_CASE("nobody there: unreachable at the deadline, with the addresses that we
 
 TEST_CASE("another process at the peer's old port is not taken for the peer") {
     Node a(1), b(2);
-    a.connect(3, b.udp->address(), kSecond / 5);
+    a.connect(3, b.datapath->address(), kSecond / 5);
     REQUIRE(run_until({&a, &b}, [&] { return a.failures == 1; }));
     CHECK(a.failure->status == WEFT_ERR_UNREACHABLE);
     CHECK(b.stat("misdirected_checks") > 0);
@@ -122,8 +122,8 @@ TEST_CASE("another process at the peer's old port is not taken for the peer") {
 
 TEST_CASE("addresses of another world are unreachable, and reaches() knows") {
     Node a(1, loopback("127.0.0.1")), b(2, loopback("::1"));
-    CHECK_FALSE(a.udp->reaches(b.udp->address()));
-    CHECK_FALSE(b.udp->reaches(a.udp->address()));
+    CHECK_FALSE(a.datapath->reaches(b.datapath->address()));
+    CHECK_FALSE(b.datapath->reaches(a.datapath->address()));
     a.connect(b);
     REQUIRE(run_until({&a}, [&] { return a.failures == 1; }, kSecond));
     CHECK(a.failure->status == WEFT_ERR_UNREACHABLE);
@@ -173,12 +173,12 @@ TEST_CASE("an idle edge wants no attention") {
     pair.exchange(1'000'000);
     REQUIRE(run_until({&pair.a, &pair.b}, [&] {
         const Time soon = now() + 10 * kSecond;
-        return pair.a.udp->arm() && pair.b.udp->arm() && pair.a.udp->next_wakeup() > soon &&
-               pair.b.udp->next_wakeup() > soon;
+        return pair.a.datapath->arm() && pair.b.datapath->arm() &&
+               pair.a.datapath->next_wakeup() > soon && pair.b.datapath->next_wakeup() > soon;
     }));
     const auto calls = pair.a.stat("send_calls");
     for (int i = 0; i < 1000; ++i) {
-        CHECK_FALSE(pair.a.udp->progress(now()));
+        CHECK_FALSE(pair.a.datapath->progress(now()));
     }
     CHECK(pair.a.stat("send_calls") == calls);
 }
@@ -187,7 +187,7 @@ TEST_CASE("a port in use is named") {
     UdpOptions options = loopback();
     options.sockets = 1;
     Node a(1, options);
-    options.port = first_endpoint(a.udp->address()).port();
+    options.port = first_endpoint(a.datapath->address()).port();
     Acceptor* const nobody = &a;
     try {
         UdpDatapath b(Identity{.id = 2}, *nobody, options);
@@ -203,15 +203,15 @@ TEST_CASE(
     "nothing") {
     Pair pair;
     const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const udp::Endpoint target = first_endpoint(pair.b.udp->address());
+    const udp::Endpoint target = first_endpoint(pair.b.datapath->address());
     std::mt19937_64 random(7);
     std::size_t sent_bytes = 0;
     std::size_t answered_bytes = 0;
     const auto throw_at = [&](std::span<const std::uint8_t> bytes) {
         REQUIRE(sendto(fd, bytes.data(), bytes.size(), 0, target.data(), target.size()) >= 0);
         sent_bytes += bytes.size();
-        pair.b.udp->progress(now());
-        pair.a.udp->progress(now());
+        pair.b.datapath->progress(now());
+        pair.a.datapath->progress(now());
         std::uint8_t answer[65536];
         for (ssize_t got = 0; (got = recv(fd, answer, sizeof answer, 0)) >= 0;) {
             answered_bytes += static_cast<std::size_t>(got);
@@ -311,7 +311,7 @@ TEST_CASE("the destructor waits for what was sent, and gives everything back") {
         Op out({1, 1}, random_bytes(1000, 1));
         a.channel().send(out.transfer);
         CHECK(out.done());
-        a.udp.reset();  // before its channel
+        a.datapath.reset();  // before its channel
         CHECK(a.channel().state() == Channel::State::kClosed);
         Op late({1, 2}, blank(1)), in({1, 3}, blank(1));
         a.channel().send(late.transfer);
@@ -343,7 +343,8 @@ TEST_CASE("channels may be destroyed from inside callbacks") {
         REQUIRE(run_until({&pair.a, &pair.b},
                           [&] { return b.channels.empty() && pair.a.failures == 1; }));
         REQUIRE(run_until({&pair.a, &pair.b}, [&] { return b.stat("edges") == 0; }));
-        b.channels.push_back(b.udp->connect(1, pair.a.udp->address(), b, now() + kSecond));
+        b.channels.push_back(
+            b.datapath->connect(1, pair.a.datapath->address(), b, now() + kSecond));
     }
 }
 
@@ -392,7 +393,7 @@ TEST_CASE("when both call at once, the lower id's call stands") {
         Node* nodes[] = {&low.node, &high.node};
         low.node.connect(high.node);
         for (std::uint64_t rounds = random() % 30; rounds > 0; --rounds) {
-            nodes[random() % 2]->udp->progress(now());
+            nodes[random() % 2]->datapath->progress(now());
         }
         if (high.node.channels.empty()) {
             high.node.connect(low.node);
@@ -428,13 +429,14 @@ TEST_CASE("a forked child that abandons the datapath leaves the parent's edge al
                       [&] { return pair.b.channel_stat("bytes_received") > 100'000; }));
     const pid_t pid = fork();
     if (pid == 0) {
-        pair.a.udp->abandon();
-        pair.b.udp->abandon();
+        pair.a.datapath->abandon();
+        pair.b.datapath->abandon();
         Op late({1, 2}, blank(1));
         pair.a.channel().send(late.transfer);
-        const bool quiet = !pair.a.udp->progress(now()) && late.failed() && pair.a.failures == 0;
+        const bool quiet =
+            !pair.a.datapath->progress(now()) && late.failed() && pair.a.failures == 0;
         pair.a.channels.clear();
-        pair.a.udp.reset();
+        pair.a.datapath.reset();
         _exit(quiet ? 0 : 1);
     }
     int status = 0;

@@ -1,5 +1,6 @@
 // Messages between two datapaths in one process: sizes, order of posting, matching, reductions,
 // taking back.
+#include <deque>
 #include <map>
 #include <set>
 
@@ -332,8 +333,8 @@ TEST_CASE("unmatched messages are held back, and let go when receives come") {
     }
     REQUIRE(run_until({&pair.a, &pair.b}, [&] { return pair.b.unmatched == kCount; }));
     for (int round = 0; round < 2000; ++round) {
-        pair.a.udp->progress(now());
-        pair.b.udp->progress(now());
+        pair.a.datapath->progress(now());
+        pair.b.datapath->progress(now());
     }
     CHECK(pair.b.channel_stat("bytes_received") <= 4 << 20);
     for (std::size_t i = kCount; i-- > 0;) {
@@ -360,12 +361,12 @@ TEST_CASE("many peers share the sockets of one process") {
     const auto all = [&](auto condition) {
         return run_until({&hub}, [&] {
             for (Node& peer : peers) {
-                peer.udp->progress(now());
+                peer.datapath->progress(now());
             }
             return condition();
         });
     };
-    const std::string before = hub.udp->stats_json();
+    const std::string before = hub.datapath->stats_json();
     REQUIRE(all([&] {
         return hub.opened == kPeers &&
                std::ranges::all_of(peers, [](const Node& p) { return p.opened == 1; });
@@ -391,7 +392,7 @@ TEST_CASE("many peers share the sockets of one process") {
     const auto sockets = [](const std::string& json) {
         return json.substr(json.find("\"sockets\""));
     };
-    CHECK(sockets(hub.udp->stats_json()) == sockets(before));
+    CHECK(sockets(hub.datapath->stats_json()) == sockets(before));
     for (Node& peer : peers) {
         peer.channel().close();
     }
@@ -451,7 +452,7 @@ TEST_CASE("random traffic obeys the model") {
                 nodes[1 - i % 2]->channel().recv(m.in->transfer);
             }
             for (std::uint64_t rounds = random() % 4; rounds > 0; --rounds) {
-                nodes[random() % 2]->udp->progress(now());
+                nodes[random() % 2]->datapath->progress(now());
             }
         }
         REQUIRE(run_until({&pair.a, &pair.b}, [&] {

@@ -39,7 +39,7 @@ void live(int line, bool calls) {
     Host::hear(line);  // the links are there
     UdpOptions options;
     Node node(calls ? 1 : 2, options);
-    Host::say(line, node.udp->address());
+    Host::say(line, node.datapath->address());
     const std::string other = Host::hear(line);
     if (calls) {
         node.connect(2, other);

@@ -1,6 +1,7 @@
 // The socket layer by itself: trains, what the kernel refuses, and what it has no room for.
 #include <poll.h>
 
+#include <deque>
 #include <map>
 
 #include "datapath/error.h"

@@ -10,7 +10,7 @@ struct Link {
     Link(Weather weather, std::uint64_t seed, UdpOptions options, Time peer_timeout = 5 * kSecond)
         : a(1, options, "secret", peer_timeout),
           b(2, options, "secret", peer_timeout),
-          relay(b.udp->address(), weather, seed) {
+          relay(b.datapath->address(), weather, seed) {
         a.connect(2, relay.address());
         REQUIRE(run([&] { return (a.opened == 1 && b.opened == 1) || a.failures > 0; }));
         REQUIRE(a.failures == 0);
@@ -99,9 +99,9 @@ TEST_CASE("every byte arrives once through loss, duplication, disorder and corru
         } else {
             sender.channel().send(out[i].transfer);
             for (int round = 0; round < 20; ++round) {
-                sender.udp->progress(now());
+                sender.datapath->progress(now());
                 link.relay.pump();
-                receiver.udp->progress(now());
+                receiver.datapath->progress(now());
             }
             receiver.channel().recv(in[i].transfer);
         }

@@ -124,7 +124,7 @@ TEST_CASE("a peer that is gone is an error that names it, in bounded time") {
         Op send({1, 2}, random_bytes(1 << 20, 1));
         a.channel().recv(receive.transfer);
         a.channel().send(send.transfer);
-        b->verbs->progress(clock_now());
+        b->datapath->progress(clock_now());
         a.channel().watch(true);
         fabric.devices.at("h2_0")->up = false;  // as if its host had lost power
         const Time from = clock_now();
@@ -195,9 +195,9 @@ TEST_CASE("nobody there, and another secret") {
     std::string address;
     {
         Node gone(fabric, 4);
-        address = gone.verbs->address();
+        address = gone.datapath->address();
     }
-    a.channels.push_back(a.verbs->connect(4, address, a, clock_now() + kSecond / 5));
+    a.channels.push_back(a.datapath->connect(4, address, a, clock_now() + kSecond / 5));
     REQUIRE(run_until({&a}, [&] { return a.failures == 2; }));
     CHECK(a.failure->status == WEFT_ERR_UNREACHABLE);
     CHECK(a.failure->message.find("10.0.0.4") != std::string::npos);
@@ -217,12 +217,12 @@ TEST_CASE("the datapath may go in the middle of everything") {
         b.channel().recv(ops.back()->transfer);
     }
     REQUIRE(run_until({&a, &b}, [&] { return a.channel_stat("written_chunks") > 30; }));
-    a.verbs.reset();
+    a.datapath.reset();
     for (std::size_t i = 0; i < ops.size(); i += 2) {
         CHECK(ops[i]->transfer.state != Transfer::State::kPending);
     }
     const Time from = clock_now();
-    b.verbs.reset();
+    b.datapath.reset();
     CHECK(clock_now() - from < 10 * kSecond);
     CHECK(b.channel().state() != Channel::State::kOpen);
 }
@@ -249,8 +249,8 @@ TEST_CASE("immediates that mean nothing change nothing") {
     for (int i = 0; i < 2000 && receive.ended == 0; ++i) {
         pair.fabric.inject_immediate(static_cast<std::uint32_t>(random() >> 32) & 0xFFFF03FF,
                                      static_cast<std::size_t>(random()));
-        pair.a.verbs->progress(clock_now());
-        pair.b.verbs->progress(clock_now());
+        pair.a.datapath->progress(clock_now());
+        pair.b.datapath->progress(clock_now());
     }
     REQUIRE(run_until({&pair.a, &pair.b}, [&] {
         return (receive.ended == 1 && send.ended == 1) || pair.a.failures + pair.b.failures > 0;
@@ -276,8 +276,8 @@ TEST_CASE("hostile datagrams are counted, and change nothing") {
         }
         pair.fabric.inject_datagram(bytes);
         if (i % 50 == 0) {
-            pair.a.verbs->progress(clock_now());
-            pair.b.verbs->progress(clock_now());
+            pair.a.datapath->progress(clock_now());
+            pair.b.datapath->progress(clock_now());
         }
     }
     pair.exchange(1 << 20, 3);

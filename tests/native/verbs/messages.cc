@@ -49,8 +49,8 @@ void crowd(Pair& pair, std::size_t count, std::size_t most, std::uint64_t seed) 
     for (std::size_t i = 0; i < count; ++i) {
         source(i).send(sends[i]->transfer);
         if (i % 3 == 0) {  // some come before anybody waits for them
-            pair.a.verbs->progress(clock_now());
-            pair.b.verbs->progress(clock_now());
+            pair.a.datapath->progress(clock_now());
+            pair.b.datapath->progress(clock_now());
         }
     }
     for (const std::size_t i : order) {
@@ -90,7 +90,7 @@ TEST_CASE("the mode follows what devices offer") {
     const auto chosen = [](Weather weather) {
         Pair pair(weather);
         pair.exchange(300'000);
-        const std::string stats = pair.a.verbs->stats_json();
+        const std::string stats = pair.a.datapath->stats_json();
         return stats.substr(stats.find("\"mode\":\"") + 8, 2);
     };
     CHECK(chosen({.uc = true, .rc = true}) == "uc");

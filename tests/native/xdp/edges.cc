@@ -80,7 +80,7 @@ TEST_CASE("every mode that veth offers carries messages, and the one it lacks is
         Ends ends(wire.a, options, wire.b, options);
         ends.exchange_all();
         const char* const expected = mode == Mode::kGeneric ? "\"generic\"" : "\"copy\"";
-        CHECK(ends.a->udp->stats_json().find(expected) != std::string::npos);
+        CHECK(ends.a->datapath->stats_json().find(expected) != std::string::npos);
         CHECK(ends.b->stat("ring_received") > 1000);
     }
     XdpOptions options = over();

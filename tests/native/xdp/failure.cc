@@ -98,7 +98,7 @@ TEST_CASE("a killed peer is found dead in time, and leaves no program and no soc
         Node node = wire.a.inside([] { return Node(1, over(), "secret", kSecond / 2); });
         Child child(wire.b, [](int line) {
             Node other(2, over());
-            Child::say(line, other.udp->address());
+            Child::say(line, other.datapath->address());
             run_until({&other}, [] { return false; }, 60 * kSecond);
         });
         node.connect(2, child.hear());
@@ -181,8 +181,8 @@ TEST_CASE("a link that goes down and comes back carries on") {
     a.channel().send(out.transfer);
     REQUIRE(wire.a.run("ip link set wire down"));
     for (const Time until = now() + kSecond / 5; now() < until;) {
-        a.udp->progress(now());
-        b.udp->progress(now());
+        a.datapath->progress(now());
+        b.datapath->progress(now());
     }
     REQUIRE(wire.a.run("ip link set wire up"));
     REQUIRE(run_until({&a, &b}, [&] { return in.ended + out.ended == 2; }, 30 * kSecond));
@@ -211,7 +211,7 @@ TEST_CASE("a device that is taken away ends its edges, and does not keep the sle
     a.channel().send(out.transfer);
     REQUIRE(run_until({&a, &b}, [&] { return out.failed(); }));
     CHECK(a.failure->status == WEFT_ERR_PEER_DEAD);
-    pollfd sleeper{a.udp->wait_fds().front(), POLLIN, 0};
+    pollfd sleeper{a.datapath->wait_fds().front(), POLLIN, 0};
     CHECK(run_until({&a, &b}, [&] { return poll(&sleeper, 1, 0) == 0; }));
 }
 
@@ -226,7 +226,7 @@ TEST_CASE("a forked child that abandons the datapath leaves the parent's edge al
     REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
     {
         const Child child(wire.a, [&](int line) {
-            a.udp->abandon();
+            a.datapath->abandon();
             Child::say(line, "abandoned");
         });
         CHECK(child.hear() == "abandoned");
