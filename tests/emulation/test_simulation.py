@@ -24,6 +24,7 @@ from weft.emulation import (
 from weft.emulation import workload as patterns
 from weft.emulation.events import cues
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
 CALM = Transport(congestion=Policy("swift", {"initial_window": 48, "base_target_us": 20}))
 
 
@@ -348,3 +349,13 @@ def test_no_run_ends_before_its_bound(seed: int) -> None:
         assert not result.unfinished
         slack = 1.0 if mode == "packet" else 0.99  # flows that end together end a little early
         assert result.end >= slack * result.ideal_bound
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_defaults_of_sockets_fill_four_links_both_ways(seed: int) -> None:
+    """Nine tenths of the links' sum, of which headers take one in a hundred."""
+    scenario = Scenario.load(EXAMPLES / "links.toml")
+    result = simulate(replace(scenario, seed=seed))
+    assert 1.0 <= result.slowdown < 1 / 0.9
+    taking_turns = replace(scenario.transport, spread_bursts=False)
+    assert simulate(replace(scenario, seed=seed, transport=taking_turns)).end > result.end
