@@ -39,6 +39,9 @@ class Transport:
     """Packets in flight or out of order, 64 .. 4096."""
     burst: int = 4096
     """Bytes that follow one decision of the path scheduler."""
+    spread_bursts: bool = False
+    """Whether a burst is also held to half of its path's share of the window, as by default on UDP:
+    a small window is then spread over all paths."""
     scheduler: Policy = Policy("round_robin")
     congestion: Policy = Policy("swift", {"initial_window": 64, "base_target_us": 40})
     recovery: Policy = Policy("selective_repeat")
@@ -90,6 +93,7 @@ class Transport:
         config.chunk_size = self.chunk_size
         config.window = self.window
         config.max_burst = max(self.burst, self.chunk_size)
+        config.spread_bursts = self.spread_bursts
         config.scheduler = self.scheduler.native()
         config.congestion = self.congestion.native()
         config.recovery = self.recovery.native()

@@ -268,6 +268,7 @@ def _transport(table: Table) -> Transport:
         "chunk_size": table.bytes("chunk_size", plain.chunk_size),
         "window": table.integer("window", plain.window, 64, 4096),
         "burst": table.bytes("burst", plain.burst),
+        "spread_bursts": table.flag("spread_bursts", plain.spread_bursts),
         "scheduler": _policy(table, "scheduler", plain.scheduler, known.path_schedulers()),
         "congestion": _policy(table, "congestion", plain.congestion, known.congestion_controls()),
         "recovery": _policy(table, "recovery", plain.recovery, known.loss_recoveries()),

@@ -77,7 +77,7 @@ def _on_sockets(scenario: Scenario) -> Transport:
         asked,
         paths=min(asked.paths, MOST_PATHS),
         chunk_size=chunk,
-        burst=min(max(asked.burst, chunk), train),
+        burst=train if asked.spread_bursts else min(max(asked.burst, chunk), train),
         ack_every=min(asked.ack_every, asked.window // 2),
         attempts=min(asked.attempts, 255),
         overhead=ETHERNET + IPV4_UDP,
@@ -94,13 +94,14 @@ def socket_options(scenario: Scenario) -> dict[str, Any]:
     options: dict[str, Any] = {
         "paths": transport.paths,
         "port": FIRST_PORT,
-        "burst": transport.burst,
         "window": transport.window,
         "ack_every": transport.ack_every,
         "attempts": transport.attempts,
         "path_timeouts": transport.path_timeouts,
         "link_gbit": _host_rate(scenario) / slower / 1e9,
     }
+    if not transport.spread_bursts:  # else it is automatic
+        options["burst"] = transport.burst
     for name in LONGEST:
         if name != "peer_timeout":
             options[f"{name}_us"] = max(1, round(getattr(transport, name) * slower * 1e6))

@@ -24,6 +24,7 @@ from weft.emulation import (
 from weft.emulation import workload as patterns
 from weft.emulation.events import cues
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
 CALM = Transport(congestion=Policy("swift", {"initial_window": 48, "base_target_us": 20}))
 
 
@@ -109,6 +110,36 @@ def test_training_patterns_keep_their_order() -> None:
     result = simulate(Scenario(fabric(), experts, CALM))
     assert result.unfinished == 0
     assert result.end >= result.ideal_bound >= 2e-4
+
+
+def test_a_transformers_step_moves_what_its_groups_reduce() -> None:
+    """2 x 2 x 4 hosts: sums over all groups by the formula of the all_reduce, and what stages hand
+    over; and no rank begins its last reduction before its stage's computations are done."""
+    tensor, stages, replicas, layers, microbatches = 2, 2, 4, 3, 2
+    activations, gradients, forward = 40_000, 160_000, 1e-5
+    step = Workload()
+    patterns.transformer(
+        step, range(16), tensor=tensor, pipeline=stages, layers=layers, activations=activations,
+        gradients=gradients, forward=forward, microbatches=microbatches, algorithm="ring",
+    )  # fmt: skip
+
+    def reduced(ranks: int, size: int) -> float:
+        return ranks * 2 * (ranks - 1) / ranks * size
+
+    tensor_groups = stages * replicas * microbatches * layers * 4
+    handed = (stages - 1) * replicas * microbatches * 2 * tensor * activations
+    expected = tensor_groups * reduced(tensor, activations) + handed
+    expected += stages * tensor * layers * reduced(replicas, gradients)
+    assert sum(step.size) == pytest.approx(expected, rel=1e-3)
+    result = simulate(Scenario(fabric(), step, CALM))
+    assert result.unfinished == 0
+    # GPipe's fill and drain: a stage's layers for each microbatch and one more, forward and back.
+    assert result.end > (microbatches + stages - 1) * layers * 3 * forward
+    with pytest.raises(ValueError, match="16 hosts are no whole number of replicas of 3 x 2"):
+        patterns.transformer(
+            step, range(16), tensor=3, pipeline=2, layers=1, activations=1, gradients=1,
+            forward=0.0, microbatches=1, algorithm="ring",
+        )  # fmt: skip
 
 
 def test_a_dead_link_is_survived_and_seen() -> None:
@@ -318,3 +349,13 @@ def test_no_run_ends_before_its_bound(seed: int) -> None:
         assert not result.unfinished
         slack = 1.0 if mode == "packet" else 0.99  # flows that end together end a little early
         assert result.end >= slack * result.ideal_bound
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_defaults_of_sockets_fill_four_links_both_ways(seed: int) -> None:
+    """Nine tenths of the links' sum, of which headers take one in a hundred."""
+    scenario = Scenario.load(EXAMPLES / "links.toml")
+    result = simulate(replace(scenario, seed=seed))
+    assert 1.0 <= result.slowdown < 1 / 0.9
+    taking_turns = replace(scenario.transport, spread_bursts=False)
+    assert simulate(replace(scenario, seed=seed, transport=taking_turns)).end > result.end

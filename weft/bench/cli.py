@@ -213,8 +213,8 @@ def multipath(
     seconds: Annotated[float, typer.Option(help="Of measuring per line.", min=0.2)] = 4,
     loss: Annotated[float, typer.Option(help="Of a packet on the lossy link.", max=0.5)] = 0.01,
     transport: Annotated[
-        str | None, typer.Option(help="Options of the UDP datapath: key=value,...")
-    ] = None,
+        str, typer.Option(help="Options of the UDP datapath, for other than its defaults.")
+    ] = "",
     deadline: Annotated[float, typer.Option(help="Seconds for one start of the ranks.")] = 60,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
@@ -227,9 +227,7 @@ def multipath(
     from weft.bench import multipath as paths
 
     plan, where = paths.Plan(links, rate * 1e6, size, seconds, loss), machine.describe()
-    plan = replace(plan, deadline=deadline)
-    if transport is not None:
-        plan = replace(plan, transport=transport)
+    plan = replace(plan, deadline=deadline, transport=transport)
     bar = _progress()
     try:
         with bar:
@@ -246,7 +244,7 @@ def multipath(
         _console().print(report.table(*found))
     if record:
         title, command = "Several links", ["weft", "bench", *_arguments("multipath")]
-        notes = [f"options of the transport: {plan.transport}"]
+        notes = [f"options of the transport: {plan.transport or 'its defaults'}"]
         section = report.markdown(title, shlex.join(command), where, [found], notes)
         report.write_section(RESULTS, title, section)
     if not all(row.holds for row in rows):

@@ -26,11 +26,6 @@ from weft.bench.network import check_machine, inside, ip, tcp_stream
 from weft.bench.processes import Launch, MeasurementError, run_ranks
 
 PORT = 29401
-TRANSPORT = (
-    "congestion.base_target_us=6000,congestion.max_decrease=0.03,congestion.additive_increase=2"
-)
-"""Swift for links with 10 ms of buffer: a target below that, and, since a loss on one of several
-paths says nothing of the others, a decrease by a small part of the window instead of a half."""
 SETTLE = 1.0
 """Seconds after a link's death from which on the speed counts."""
 
@@ -46,8 +41,8 @@ class Plan:
     loss: float = 0.01
     mtu: int = 9000
     deadline: float = 60.0
-    transport: str = TRANSPORT
-    """Further options of the UDP datapath, beside the number of paths."""
+    transport: str = ""
+    """Further options of the UDP datapath, beside the number of paths: its defaults must do."""
 
 
 @dataclass(frozen=True)

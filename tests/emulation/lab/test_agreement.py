@@ -106,6 +106,9 @@ def test_both_clocks_get_the_transport_that_was_asked_for() -> None:
     assert options["peer_timeout"] == 20
     assert not same.queues.control_first and same.transport.host_queue == 1000 * 1538
     assert options["link_gbit"] == pytest.approx(0.005 * 1344 / 1490)
+    spread = scenario(PAIR.replace("burst = 16384", "spread_bursts = true"))
+    assert "burst" not in socket_options(spread)
+    assert as_on_sockets(spread).transport.burst == 64_000 // 1424 * 1344
 
 
 @pytest.mark.parametrize("mtu", [1500, 4000, 9000])
