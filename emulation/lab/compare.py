@@ -21,6 +21,10 @@ from weft.emulation.units import show_time
 
 COMPARED = ("end", "mean", "p50", "p99", "slowdown", "retransmitted", "dropped")
 TIMES = ("end", "mean", "p50", "p99")
+ONE_WAY = (
+    "of this carrier the simulator knows the packets only: a TCP flow's one way through the fabric "
+    "hangs on a port that the kernel draws"
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -88,6 +92,8 @@ def main(
             show = show_time if name in TIMES else "{:.6g}".format
             table.add_row(name, show(a), show(b), f"{100 * difference:+.1f} %")
         console.print(table)
+        if scenario.lab.carrier != "weft":
+            console.print(f"[yellow]doubtful[/yellow]    {ONE_WAY}", highlight=False)
         show_fidelity(both.emulated.fidelity, console)
         for complaint in both.emulated.errors:
             console.print(f"[red]{complaint}[/red]", highlight=False)

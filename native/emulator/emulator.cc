@@ -23,6 +23,7 @@ namespace {
 constexpr HostId kNobody = 0xFFFFFFFF;
 constexpr std::int64_t kAnyTime = -1;
 constexpr std::size_t kDrainAtOnce = 256;
+constexpr std::size_t kDrainBytes = 1 << 20;  // what is due waits while trains are copied
 // Between switches, whose links carry what a tunnel adds to the largest frames of hosts: the usual
 // largest MTU of switches.
 constexpr std::size_t kLargestInside = 9216 + kEthernetHeader;
@@ -198,9 +199,11 @@ void Emulator::sleep(std::int64_t until) {
 // Takes frames from the ring into the model, each at its own time; true if some are left.
 bool Emulator::drain() {
     Received received;
-    for (std::size_t i = 0; i < kDrainAtOnce; ++i) {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < kDrainAtOnce && bytes < kDrainBytes; ++i) {
         if (!socket_.receive(received)) return false;
         accept(received);
+        bytes += received.frame.size();
         socket_.release();
     }
     return socket_.receive(received);
