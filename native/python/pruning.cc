@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "pruning/keys.h"
+#include "pruning/places.h"
 #include "pruning/rows.h"
 #include "python/areas.h"
 
@@ -58,6 +59,33 @@ Array<std::uint32_t> alike(const Array<std::uint32_t>& codes) {
     return first;
 }
 
+template <typename T>
+Array<std::uint32_t> places(const Array<T>& values, std::uint64_t low, std::uint32_t shift,
+                            std::uint32_t top, bool turned) {
+    if (shift > 63) throw py::value_error("a scale's steps are at most 2^63");
+    const Scale scale{low, shift, top, turned};
+    Array<std::uint32_t> found(values.size());
+    std::ranges::transform(view(values), found.mutable_data(),
+                           [&scale](T value) { return scale.code(value); });
+    return found;
+}
+
+// Keys of 64 bits in a and b, c given.
+Array<std::uint32_t> split(const Array<std::uint64_t>& keys, const Array<std::uint32_t>& values) {
+    if (values.size() != 1 && values.size() != keys.size())
+        throw py::value_error("there is one value for all keys, or one for each");
+    Array<std::uint32_t> codes({keys.size(), py::ssize_t{kWords - 1}});
+    std::uint32_t* out = codes.mutable_data();
+    const std::uint32_t* value = values.data();
+    for (const std::uint64_t key : view(keys)) {
+        *out++ = static_cast<std::uint32_t>(key >> 32);
+        *out++ = static_cast<std::uint32_t>(key);
+        *out++ = *value;
+        if (values.size() != 1) ++value;
+    }
+    return codes;
+}
+
 py::tuple laid_out(const Array<std::uint32_t>& ids, const Array<std::uint32_t>& codes,
                    const Array<std::uint8_t>& lanes) {
     if (codes.ndim() != 2 || codes.shape(1) != kWords - 1 || codes.shape(0) != ids.size() ||
@@ -73,6 +101,12 @@ py::tuple laid_out(const Array<std::uint32_t>& ids, const Array<std::uint32_t>& 
     return py::make_tuple(std::move(rows), std::move(masks));
 }
 
+template <typename T>
+void bind_places(py::module_& module) {
+    module.def("places", &places<T>, py::arg("values").noconvert(), py::arg("low"),
+               py::arg("shift"), py::arg("top"), py::arg("turned"));
+}
+
 }  // namespace
 
 void bind_pruning(py::module_& parent) {
@@ -83,6 +117,10 @@ void bind_pruning(py::module_& parent) {
                py::arg("salt"));
     module.def("mix", &mixed, py::arg("values"));
     module.def("lanes", &lanes_of, py::arg("keys"), py::arg("count"));
+    bind_places<std::int64_t>(module);
+    bind_places<double>(module);
+    bind_places<std::uint64_t>(module);
+    module.def("split", &split, py::arg("keys"), py::arg("values"));
     module.def("first_alike", &alike, py::arg("codes"));
     module.def("lay_out", &laid_out, py::arg("ids"), py::arg("codes"), py::arg("lanes"));
 }

@@ -8,6 +8,7 @@ value" (NULL, NaN, out of the statistics' range); the switch lets such rows pass
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,16 @@ def ordered(column: pa.ChunkedArray) -> tuple[U64, npt.NDArray[np.bool_]]:
         fixed = np.array(prefix.to_pylist(), "S8")  # NumPy pads with zeros
         return fixed.view(">u8").astype(np.uint64), present
     return _integers(column).view(np.uint64) ^ _SIGN, present
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """What native/pruning puts on a scale: doubles, integers, or numbers that are `ordered`; any
+    for NULL."""
+    if pa.types.is_floating(column.type):
+        return np.asarray(column.cast(pa.float64()).fill_null(0.0).to_numpy(), np.float64)
+    if is_text(column.type) or pa.types.is_dictionary(column.type):
+        return ordered(column)[0]
+    return _integers(column)
 
 
 def is_text(type_: pa.DataType) -> bool:
@@ -121,11 +132,9 @@ class Scale:
 
     def codes(self, column: pa.ChunkedArray, descending: bool = False) -> npt.NDArray[np.uint32]:
         """Codes, 0 for no value; `descending` turns the order (for MIN and ascending TOP N)."""
-        numbers, present = ordered(column)
-        steps = (numbers - np.uint64(self.low)) >> np.uint64(self.shift)
-        present &= (numbers >= np.uint64(self.low)) & (steps < np.uint64(self.top))
-        made = np.uint64(self.top) - steps if descending else steps + np.uint64(1)
-        return np.where(present, made, 0).astype(np.uint32)
+        scale = self.low, self.shift, self.top, descending
+        made: npt.NDArray[np.uint32] = _core.pruning.places(_numbers(column), *scale)
+        return np.where(valid(column), made, np.uint32(0)) if column.null_count else made
 
 
 def mix(values: U64) -> U64:
@@ -196,10 +205,10 @@ def key(columns: list[pa.ChunkedArray], salt: int = 0) -> U64:
     return made
 
 
-def split(keys: U64) -> npt.NDArray[np.uint32]:
-    """Three codes per row: a 64 bit key in a and b, zero in c."""
-    made = np.zeros((len(keys), 3), np.uint32)
-    made[:, 0], made[:, 1] = keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)
+def split(keys: U64, values: npt.NDArray[np.uint32] | int = 0) -> npt.NDArray[np.uint32]:
+    """Three codes per row: a 64 bit key in a and b, a value in c."""
+    given = np.ascontiguousarray(np.atleast_1d(values), np.uint32)
+    made: npt.NDArray[np.uint32] = _core.pruning.split(np.ascontiguousarray(keys), given)
     return made
 
 

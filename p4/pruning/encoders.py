@@ -34,8 +34,7 @@ class Encoder(Protocol):
 
 def _split(keys: codes.U64, values: npt.NDArray[np.uint32] | int = 0) -> Encoded:
     """A 64 bit key in a and b, a value in c; equal keys share a lane."""
-    made = codes.split(keys)
-    made[:, 2] = values
+    made = codes.split(keys, values)
     return made, codes.lanes(keys, wire.LANES), keys != 0
 
 

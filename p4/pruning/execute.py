@@ -266,9 +266,7 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
         phases[2 * i] = Phase("join", (*place, 0, 1, 0, 1))
         phases[2 * i + 1] = Phase("join", (*place, 1, 0, 1, 0))
     return Job(
-        f"JOIN, pruning {', '.join(texts)}: register Bloom filters of "
-        f"{', '.join(str((end - first) * wire.LANES) for first, end in itertools.pairwise(bases))} "
-        "words",
+        f"JOIN, pruning {', '.join(texts)}: {cells.size * wire.LANES} words of Bloom filters",
         passes, phases, [cells], {name: left[name] / max(total[name], 1e-9) for name in probed},
         one_pass=False,
     )  # fmt: skip

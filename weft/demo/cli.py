@@ -116,7 +116,7 @@ def pruning(
     rows: Annotated[int, typer.Option(help="Rows of the larger table.", min=1000)] = 100_000,
     gbps: Annotated[float, typer.Option(help="Rate of every link.", min=0.1)] = 10.0,
     tpch: Annotated[
-        Path | None, typer.Option(help="Folder of tpchgen-cli's Parquet files: adds query 3.")
+        Path | None, typer.Option(help="Folder of tpchgen-cli's Parquet files: adds its queries.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the tables.")] = 1,
     out: Out = Path("weft-demo"),

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pruning/keys.h"
+#include "pruning/places.h"
 #include "pruning/rows.h"
 
 using namespace weft::pruning;
@@ -79,6 +80,28 @@ TEST_CASE("edges outside of the octets are refused") {
     CHECK(refused({0, std::numeric_limits<std::int32_t>::min()}));
 }
 
+TEST_CASE("codes keep the order of numbers, and zero says none") {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const std::vector<double> values{-kInfinity, -2.5, -1e-300, 0.0, 1e-300, 1.0, 7.25, kInfinity};
+    for (std::size_t i = 1; i < values.size(); ++i)
+        CHECK(ordered(values[i - 1]) < ordered(values[i]));
+    CHECK(ordered(-0.0) == ordered(0.0));
+    CHECK(ordered(std::int64_t{-1}) < ordered(std::int64_t{0}));
+    CHECK(ordered(std::numeric_limits<std::int64_t>::min()) == 0);
+
+    const Scale scale{ordered(std::int64_t{-10}), 2, 6, false};  // steps of four, to 13
+    const Scale turned{scale.low, scale.shift, scale.top, true};
+    for (std::int64_t value = -20; value < 20; ++value) {
+        const bool inside = value >= -10 && value < 14;
+        const auto step = static_cast<std::uint32_t>((value + 10) / 4);
+        CHECK(scale.code(value) == (inside ? step + 1 : 0));
+        CHECK(turned.code(value) == (inside ? 6 - step : 0));
+    }
+    const Scale all{0, 32, 0xFFFFFFFE, false};
+    CHECK(all.code(std::numeric_limits<double>::quiet_NaN()) == 0);
+    CHECK(all.code(1.0) < all.code(2.0));
+}
+
 TEST_CASE("a row that stands for others is an earlier one of their key") {
     std::mt19937 random(5);
     for (const std::uint32_t keys : {1U, 3U, 1000U, 1U << 20U}) {
@@ -106,7 +129,7 @@ TEST_CASE("a row that stands for others is an earlier one of their key") {
 
 TEST_CASE("the n-th row of a lane lies in packet n, and in its order") {
     std::mt19937 random(3);
-    for (const std::size_t count : {0, 1, 7, 8, 9, 1000}) {
+    for (const std::size_t count : {0UL, 1UL, 7UL, 8UL, 9UL, 1000UL}) {
         std::vector<std::uint32_t> ids(count);
         std::vector<std::uint32_t> codes(count * 3);
         std::vector<std::uint8_t> lanes(count);
