@@ -148,7 +148,8 @@ void Communicator::begin_aggregation(const InnetController& controller,
     InnetAdmission& admission = made->admission();
     InnetGrant grant;
     if (rank_ == 0) {
-        const auto ask = admission.make_ask(shared_from_this());
+        const Time enough = std::min(patience.timeout / 2, InnetAdmission::kPatience);
+        const auto ask = admission.make_ask(shared_from_this(), enough);
         complete(ask);
         admission.asked(ask);
         grant = admission.word(engine::clock_now());

@@ -5,7 +5,6 @@
 namespace weft::communicator {
 namespace {
 
-constexpr engine::Time kPatience = 5 * engine::kSecond;  // with a controller
 constexpr engine::Time kHeld = 8;  // pauses that an admission must last for the next to be short
 
 }  // namespace
@@ -16,9 +15,10 @@ bool InnetAdmission::ask_now() noexcept {
            ask_at_.compare_exchange_strong(at, engine::kNever);
 }
 
-std::shared_ptr<InnetAsk> InnetAdmission::make_ask(std::shared_ptr<Communicator> group) const {
-    return std::make_shared<InnetAsk>(std::move(group), engine::clock_now() + kPatience,
-                                      controller_, members_);
+std::shared_ptr<InnetAsk> InnetAdmission::make_ask(std::shared_ptr<Communicator> group,
+                                                   engine::Time patience) const {
+    return std::make_shared<InnetAsk>(std::move(group), engine::clock_now() + patience, controller_,
+                                      members_);
 }
 
 void InnetAdmission::begin(std::string_view why, engine::Time now) {

@@ -24,7 +24,9 @@ class InnetAdmission {
 
     // Rank 0, from any thread: is it time to ask? Then says so to nobody else.
     bool ask_now() noexcept;
-    std::shared_ptr<InnetAsk> make_ask(std::shared_ptr<Communicator> group) const;
+    static constexpr engine::Time kPatience = 5 * engine::kSecond;  // with a controller, at most
+    std::shared_ptr<InnetAsk> make_ask(std::shared_ptr<Communicator> group,
+                                       engine::Time patience = kPatience) const;
 
     // ---- locked ----
     // Rank 0: an answer that word() will tell.

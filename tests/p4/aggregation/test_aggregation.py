@@ -216,6 +216,19 @@ def test_jobs_have_their_own_slots(switch: AggregationSwitch) -> None:
     assert (all_reduce(switch.send, again, b).results[0] == sum(b)).all()
 
 
+def test_jobs_come_and_go_in_any_order(switch: AggregationSwitch) -> None:
+    """Each sum goes to its own job's workers, whoever had a group of copies before."""
+    values = integers(2, 300)
+    members = {job: switch.add_job(job, {0: 2 * job, 1: 2 * job + 1}, 8) for job in (1, 2, 3)}
+    for gone, new in ((1, 4), (3, 5), (2, 6), (4, 7)):
+        switch.remove_job(gone)
+        del members[gone]
+        members[new] = switch.add_job(new, {0: 2 * new, 1: 2 * new + 1}, 8)
+        for of_job in members.values():
+            outcome = all_reduce(switch.send, of_job, values)
+            assert all((result == sum(values)).all() for result in outcome.results)
+
+
 def packet(body: bytes | None = None, **fields: object) -> bytes:
     header = innet.Header()
     header.kind, header.values = innet.Kind.ADD, WIDTH

@@ -171,6 +171,35 @@ def test_refused_slots_are_asked_for_again(ranks: Any) -> None:
     assert [rank[-1]["chosen"] for rank in lines] == ["innet"] * RANKS
 
 
+def test_what_the_switch_costs_is_measured_once_and_decides(ranks: Any, tmp_path: Path) -> None:
+    costs = tmp_path / "costs"
+    edges = "weft costs 1\ncopy 1e-10\nreduce 1e-10\nudp 1e-4 1e-8\n"
+    costs.write_text(edges)
+    chosen = {}
+    for figures in ("measured", "innet 1e-6 1e-9\n", "innet 1 1\n"):
+        if figures != "measured":
+            costs.write_text(edges + figures)
+        _, _, group = ranks(2, 50_000, WEFT_COSTS=str(costs), WEFT_ALGORITHMS="")
+        told = [group.line(rank) for rank in range(RANKS)]
+        assert all(each == told[0] for each in told)
+        assert "innet" in {each["algorithm"] for each in told[0]["candidates"]}
+        assert "innet is bound by" in told[0]["reason"] or told[0]["chosen"] == "innet"
+        lines = group.rest()
+        check(lines)
+        served = lines[0][-1]["calls"]["by_switch"] - told[0]["innet_calls"]["by_switch"]
+        assert served == (2 if told[0]["chosen"] == "innet" else 0)
+        chosen[figures] = told[0]["chosen"]
+        (kept,) = [line for line in costs.read_text().splitlines() if line.startswith("innet")]
+        round_trip, per_packet = map(float, kept.split()[1:])
+        if figures == "measured":
+            assert 40e-6 < round_trip < 1  # the way of the model's links, at least
+            assert 0 < per_packet < 0.1
+        else:  # nothing was measured again
+            assert [round_trip, per_packet] == [float(word) for word in figures.split()[1:]]
+    assert chosen["innet 1e-6 1e-9\n"] == "innet"
+    assert chosen["innet 1 1\n"] != "innet"
+
+
 def test_several_jobs_have_their_quotas(ranks: Any) -> None:
     """Everybody, and both halves, for one of which no slots are left: int32, float32 and bfloat16
     are summed exactly by all of them, at once."""
