@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "fabric/packet.h"
 #include "fabric/time.h"
@@ -21,6 +22,7 @@ struct Endpoint {
     std::uint32_t next[2] = {0, 0};
     bool waiting[2] = {false, false};
     bool failed = false;
+    std::vector<std::uint32_t> early;  // messages that wait for the caller's hello
 };
 
 // The client's and the server's connection, with the handshake done outside the fabric: as if it

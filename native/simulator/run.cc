@@ -1,6 +1,7 @@
 #include "simulator/run.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fabric/ecmp.h"
 #include "fabric/paths.h"
@@ -135,6 +136,16 @@ void Run::start_message(std::uint32_t index) {
         return;
     }
     const std::uint32_t at = endpoint_for(message.source, message.destination);
+    if (endpoints_[at].connection == nullptr) {  // who was called, and has not heard it yet
+        endpoints_[at].early.push_back(index);
+        return;
+    }
+    send(at, index);
+    pump(message.source);
+}
+
+void Run::send(std::uint32_t at, std::uint32_t index) {
+    const Message& message = workload_.messages[index];
     transport::SendRequest request;
     request.tag.message = index;
     request.size = message.size;
@@ -147,7 +158,6 @@ void Run::start_message(std::uint32_t index) {
         return;
     }
     line_up(at, kNormal);
-    pump(message.source);
 }
 
 void Run::end_message(std::uint32_t index, bool at_sender) {
@@ -426,6 +436,7 @@ void Run::deliver(fabric::HostId host, const fabric::Packet& packet, fabric::Tim
         for (std::size_t t = 0; t < tracers_.size(); ++t) {
             if (t == at) endpoint.connection->set_trace(tracers_[t].get());
         }
+        for (const std::uint32_t message : std::exchange(endpoint.early, {})) send(at, message);
     } else {
         const transport::Arrival arrival{(packet.flags & fabric::kMarked) != 0,
                                          (packet.flags & fabric::kTrimmed) != 0};

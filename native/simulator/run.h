@@ -63,6 +63,7 @@ class Run final : public fabric::Edge {
 
     void begin_message(std::uint32_t message);
     void start_message(std::uint32_t message);
+    void send(std::uint32_t at, std::uint32_t message);
     void end_message(std::uint32_t message, bool at_sender);
     void count_down(std::uint32_t message);
     void lose(std::uint32_t message);

@@ -103,6 +103,18 @@ TEST_CASE("a cold connection pays for its handshake") {
     CHECK(cold.messages[0].received <= warm + 20 * kMicrosecond);
 }
 
+TEST_CASE("who is called over a cold connection sends once it has heard the call") {
+    SimulationOptions options = options_for();
+    options.warm = false;
+    Workload workload;
+    workload.messages = {{.source = 0, .destination = 1, .size = 1000},
+                         {.source = 1, .destination = 0, .size = 1000}};
+    const Results both = simulate(pair_of_hosts(), workload, options);
+    REQUIRE(both.unfinished == 0);
+    CHECK(both.messages[1].started == 0);
+    CHECK(both.messages[1].received > both.messages[1].started + 6 * kMicrosecond);
+}
+
 TEST_CASE("what waits starts when its host knows, and computations only take time") {
     // 0 -> 1, then a computation of 50 us at 1, then 1 -> 0; and 0 -> 1 again once the first is
     // acknowledged.
