@@ -74,7 +74,9 @@ class Host:
         """Start a program; `options` are those of subprocess.Popen. A string is split as a shell
         would, but no shell runs it. `env` is added to our own environment.
 
-        WEFT_LAB_HOST tells the program where it is. What still runs when the lab ends is killed.
+        WEFT_LAB_HOST tells the program where it is. WEFT_COSTS is `default`, where neither `env`
+        nor our own environment has it: what the lab's links cost must not be kept as this
+        machine's. What still runs when the lab ends is killed.
         """
         words = shlex.split(command) if isinstance(command, str) else list(command)
         if not words:
@@ -83,12 +85,13 @@ class Host:
         if (there := self.lab.worker(self.number)) is not None:
             if options.get("pass_fds"):
                 raise LabError(f"{self.name}: no file descriptor can pass to {there.worker.name}")
-            added = {"WEFT_LAB_HOST": self.name, **(env or {})}
+            added = {"WEFT_LAB_HOST": self.name, "WEFT_COSTS": "default", **(env or {})}
             remote: subprocess.Popen[Any] = subprocess.Popen(
                 there.command(self.number, words, added), **options
             )
             return remote
         environment = {
+            "WEFT_COSTS": "default",
             **os.environ,
             "WEFT_LAB_HOST": self.name,
             clean.MARK: self.lab.fabric.mark,

@@ -62,9 +62,9 @@ def ip(*arguments: str, tool: str = "ip") -> None:
 
 
 def inside(name: str, launch: Launch, **environment: str) -> Launch:
-    """The same process in a network namespace."""
+    """The same process in a network namespace, whose links' costs are not kept as this machine's."""
     command = ["ip", "netns", "exec", name, *launch.command]
-    return Launch(command, {**launch.environment, **environment})
+    return Launch(command, {"WEFT_COSTS": "default", **launch.environment, **environment})
 
 
 def measure(
