@@ -30,7 +30,7 @@ struct Node final : Process {
 
 // Two nodes with an open edge between them; `a` has called.
 struct Pair {
-    explicit Pair(UdpOptions options = loopback(), Time peer_timeout = 1'500'000'000)
+    explicit Pair(const UdpOptions& options = loopback(), Time peer_timeout = 1'500'000'000)
         : a(1, options, "secret", peer_timeout), b(2, options, "secret", peer_timeout) {
         a.connect(b);
         REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));

@@ -21,7 +21,7 @@ struct Node final : Process {
 
 // Two hosts with an open edge between them; `a` has called.
 struct Pair {
-    explicit Pair(Weather weather = {}, VerbsOptions options = {}, std::uint64_t seed = 1,
+    explicit Pair(Weather weather = {}, const VerbsOptions& options = {}, std::uint64_t seed = 1,
                   int rails = 1)
         : fabric(seeded(seed), weather),
           a(fabric, 1, options, rails),
