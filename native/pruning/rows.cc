@@ -42,14 +42,17 @@ LaneCounts count_lanes(std::span<const std::uint8_t> lanes) {
 
 void lay_out(std::span<const std::uint32_t> ids, std::span<const std::uint32_t> codes,
              std::span<const std::uint8_t> lanes, const LaneCounts& counts,
-             std::span<std::uint32_t> rows, std::span<std::uint8_t> masks) {
+             std::span<std::uint32_t> rows, std::span<std::uint8_t> masks, std::size_t stride) {
     LaneCounts next{};  // the next packet of each lane
-    for (std::size_t i = 0; i < ids.size(); ++i) {
+    std::size_t i = 0;
+    for (std::size_t visited = 0; visited < ids.size(); ++visited) {
         const std::size_t lane = lanes[i];
         std::uint32_t* row = &rows[((next[lane]++ * kLanes) + lane) * kWords];
         row[0] = big_endian(ids[i]);
         for (std::size_t word = 1; word < kWords; ++word)
             row[word] = big_endian(codes[(i * (kWords - 1)) + word - 1]);
+        i += stride;
+        if (i >= ids.size()) i -= ids.size();
     }
     std::ranges::fill(masks, std::uint8_t{0});
     for (std::size_t lane = 0; lane < kLanes; ++lane)

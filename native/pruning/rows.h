@@ -24,9 +24,10 @@ LaneCounts count_lanes(std::span<const std::uint8_t> lanes);
 
 // Row i is (ids[i], three codes), and the n-th row of a lane lies in packet n, in its lane's place:
 // rows[packet][lane][word]. Places that no row takes are left as they are. `masks` has one octet
-// per packet, of the lanes that have a row.
+// per packet, of the lanes that have a row. Rows are visited `stride` apart, around their end: all
+// of them if it has no divisor with their number.
 void lay_out(std::span<const std::uint32_t> ids, std::span<const std::uint32_t> codes,
              std::span<const std::uint8_t> lanes, const LaneCounts& counts,
-             std::span<std::uint32_t> rows, std::span<std::uint8_t> masks);
+             std::span<std::uint32_t> rows, std::span<std::uint8_t> masks, std::size_t stride = 1);
 
 }  // namespace weft::pruning

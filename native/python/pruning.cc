@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "pruning/keys.h"
 #include "pruning/places.h"
@@ -87,7 +88,10 @@ Array<std::uint32_t> split(const Array<std::uint64_t>& keys, const Array<std::ui
 }
 
 py::tuple laid_out(const Array<std::uint32_t>& ids, const Array<std::uint32_t>& codes,
-                   const Array<std::uint8_t>& lanes) {
+                   const Array<std::uint8_t>& lanes, std::size_t stride) {
+    const auto count = static_cast<std::size_t>(ids.size());
+    if (count > 0 && (stride >= std::max<std::size_t>(count, 2) || std::gcd(stride, count) != 1))
+        throw py::value_error("a stride is less than the number of rows, and prime to it");
     if (codes.ndim() != 2 || codes.shape(1) != kWords - 1 || codes.shape(0) != ids.size() ||
         lanes.size() != ids.size())
         throw py::value_error("each row has an id, three codes and a lane");
@@ -97,7 +101,7 @@ py::tuple laid_out(const Array<std::uint32_t>& ids, const Array<std::uint32_t>& 
     const auto packets = static_cast<py::ssize_t>(std::ranges::max(counts));
     Array<std::uint32_t> rows({packets, py::ssize_t{kLanes}, py::ssize_t{kWords}});
     Array<std::uint8_t> masks(packets);
-    lay_out(view(ids), view(codes), view(lanes), counts, writable(rows), writable(masks));
+    lay_out(view(ids), view(codes), view(lanes), counts, writable(rows), writable(masks), stride);
     return py::make_tuple(std::move(rows), std::move(masks));
 }
 
@@ -122,7 +126,8 @@ void bind_pruning(py::module_& parent) {
     bind_places<std::uint64_t>(module);
     module.def("split", &split, py::arg("keys"), py::arg("values"));
     module.def("first_alike", &alike, py::arg("codes"));
-    module.def("lay_out", &laid_out, py::arg("ids"), py::arg("codes"), py::arg("lanes"));
+    module.def("lay_out", &laid_out, py::arg("ids"), py::arg("codes"), py::arg("lanes"),
+               py::arg("stride"));
 }
 
 }  // namespace weft::python

@@ -24,6 +24,8 @@ Encoded = tuple[wire.Codes, npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
 class Encoder(Protocol):
     #: Do all rows of a key survive, or none? Then one of them goes for all.
     key_decides: ClassVar[bool]
+    #: Do more rows survive if values come in a rising order? Then they are not to.
+    order_matters: ClassVar[bool]
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ class Keys:
     keys: tuple[str, ...]
     salt: int
     key_decides: ClassVar[bool] = False
+    order_matters: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -68,6 +71,7 @@ class Best:
     turned: bool
     salt: int
     key_decides: ClassVar[bool] = False
+    order_matters: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -89,6 +93,7 @@ class Amounts:
     unit: float
     salt: int
     key_decides: ClassVar[bool] = False
+    order_matters: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -110,6 +115,7 @@ class JoinKeys:
     keys: tuple[str, ...]
     salt: int
     key_decides: ClassVar[bool] = True
+    order_matters: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -128,6 +134,7 @@ class Places:
 
     columns: tuple[tuple[str, codes.Scale, bool], ...]
     key_decides: ClassVar[bool] = False
+    order_matters: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:

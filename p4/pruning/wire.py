@@ -6,6 +6,7 @@ Ethernet, IPv4 (no options) and UDP to port 22352, then a header of 16 bytes and
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,16 +113,28 @@ class Bodies(Sequence[tuple[int, bytes]]):
         return mask, rows[[bool(mask >> lane & 1) for lane in range(LANES)]].tobytes()
 
 
-def lay_out(ids: Ids, codes: Codes, lanes: npt.NDArray[np.integer]) -> Bodies:
-    """Rows as bodies of packets. Rows of a lane keep their order.
+def lay_out(
+    ids: Ids, codes: Codes, lanes: npt.NDArray[np.integer], *, spread: bool = False
+) -> Bodies:
+    """Rows as bodies of packets. Rows of a lane keep their order, unless they are to be spread:
+    then rows that are neighbours here are far apart in the packets.
 
     `ids` (n), `codes` (n, 3) and `lanes` (n, each in 0..LANES-1) belong together.
     """
     rows, masks = _core.pruning.lay_out(
         np.ascontiguousarray(ids, np.uint32), np.ascontiguousarray(codes, np.uint32),
-        np.ascontiguousarray(lanes, np.uint8),
+        np.ascontiguousarray(lanes, np.uint8), _far_apart(len(ids)) if spread else 1,
     )  # fmt: skip
     return Bodies(rows, masks)
+
+
+def _far_apart(count: int) -> int:
+    """A stride that visits all of so many rows, and after any number of steps has been nearly
+    everywhere: by the golden ratio."""
+    stride = max(1, int(count * 0.6180339887498949))
+    while math.gcd(stride, count) > 1:
+        stride -= 1
+    return stride
 
 
 @cache

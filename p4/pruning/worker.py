@@ -99,7 +99,8 @@ class Worker:
             first = codes.first_alike(made)
             own = first == np.arange(len(first))
             sent, made, lanes = asked[own], made[own], lanes[own]
-        bodies = wire.lay_out(sent.astype(np.uint32), made, lanes)
+        spread = one.encode.order_matters
+        bodies = wire.lay_out(sent.astype(np.uint32), made, lanes, spread=spread)
         return _Made(one.encode, bodies, asked, first, unasked)
 
     def rows(self, run: int, table: str, survivors: Rows | None) -> Rows:
