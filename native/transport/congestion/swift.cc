@@ -12,9 +12,9 @@ constexpr int kResetThreshold = 5;
 
 // What the automatic target leaves to queues. The shortest delay on a slow link is mostly the time
 // that one chunk takes to be sent, and a few of them must wait there if it is not to run dry
-// between acknowledgements. No less than a millisecond, for which hosts in software may stop looking
-// (as much as Linux lets a TCP flow keep in its own device's queue), and no more than what CoDel
-// (RFC 8289, section 3.2) bears with.
+// between acknowledgements. No less than a millisecond, for which hosts in software may stop
+// looking (as much as Linux lets a TCP flow keep in its own device's queue), and no more than what
+// CoDel (RFC 8289, section 3.2) bears with.
 constexpr int kQueueTrips = 4;
 constexpr Time kLeastQueueing = kMillisecond;
 constexpr Time kMostQueueing = 5 * kMillisecond;

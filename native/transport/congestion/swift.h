@@ -11,16 +11,16 @@ namespace weft::transport {
 // Parameters (defaults): `base_target_us` (0) delay aimed at; 0 is the shortest delay of a full
 // chunk and four times that for queues, though at least 1 ms and at most 5 ms of these, so that
 // neither a long network nor a slow link is strangled (but whoever never saw the network empty aims
-// too high: give a target where fairness counts); `additive_increase` (1) chunks per round trip; `beta` (0.8) and `max_decrease` (0.5),
-// section 3.1; `initial_window` (32), `min_window` (0.1), `max_window` (the sequence window),
-// chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1), `flow_scaling_max` (100),
-// section 3.5: the target rises by up to that much as the window falls from max to min, so that
-// many flows on one queue find room; `hop_us` (0) and `hops` (0), section 3.5's topology scaling.
-// The delay is the round trip without the time the receiver held the acknowledgement and without
-// what that waited in queues on its way back (the paper's deployment gives acknowledgements a
-// priority instead). A loss speaks of its path: it takes that path's share of the decrease, as of
-// subflows each halves its own window (RFC 6356, section 3); and all decreases of one round trip
-// together take no more than `max_decrease`.
+// too high: give a target where fairness counts); `additive_increase` (1) chunks per round trip;
+// `beta` (0.8) and `max_decrease` (0.5), section 3.1; `initial_window` (32), `min_window` (0.1),
+// `max_window` (the sequence window), chunks; `flow_scaling_us` (0: off), `flow_scaling_min` (0.1),
+// `flow_scaling_max` (100), section 3.5: the target rises by up to that much as the window falls
+// from max to min, so that many flows on one queue find room; `hop_us` (0) and `hops` (0),
+// section 3.5's topology scaling. The delay is the round trip without the time the receiver held
+// the acknowledgement and without what that waited in queues on its way back (the paper's
+// deployment gives acknowledgements a priority instead). A loss speaks of its path: it takes that
+// path's share of the decrease, as of subflows each halves its own window (RFC 6356, section 3);
+// and all decreases of one round trip together take no more than `max_decrease`.
 class Swift final : public CongestionControl {
   public:
     Swift(ParameterReader& parameters, const PolicyContext& context);
@@ -55,7 +55,7 @@ class Swift final : public CongestionControl {
     Time last_decrease_;          // because of delay
     Time round_began_;            // with the first decrease for whatever reason
     double floor_ = 0;            // the least window of that round trip
-    int timeouts_ = 0;  // in a row
+    int timeouts_ = 0;            // in a row
 };
 
 }  // namespace weft::transport
