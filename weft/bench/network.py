@@ -62,7 +62,7 @@ def ip(*arguments: str, tool: str = "ip") -> None:
 
 
 def inside(name: str, launch: Launch, **environment: str) -> Launch:
-    """The same process in a network namespace, whose links' costs are not kept as this machine's."""
+    """The same process in a network namespace. What links cost there is not this machine's."""
     command = ["ip", "netns", "exec", name, *launch.command]
     return Launch(command, {"WEFT_COSTS": "default", **launch.environment, **environment})
 
