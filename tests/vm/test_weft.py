@@ -111,14 +111,14 @@ def test_a_dead_spine_costs_a_path_and_not_the_group(
     ],
     ids=["rc", "uc", "ud"],
 )
-def test_one_spine_of_four_is_enough(lab: Lab, seed: int, options: dict[str, Any]) -> None:
+def test_half_of_the_spines_is_enough(lab: Lab, seed: int, options: dict[str, Any]) -> None:
     """What is dead is replaced until it has a way: lanes by both ends, control pairs by one."""
-    order = spec(seed, [10_000], **options) | {"timeout": 150.0}  # for machines that are shared
+    # For machines that are shared, on which a round trip takes tenths of a second.
+    order = spec(seed, [10_000], **options) | {"timeout": 150.0, "peer_timeout": 20.0}
     with Ranks.start(lab, PAIR, COLLECTIVES, order) as ranks:
         ranks.wait_up()
-        for spine in range(SPINES):
-            if spine != seed % SPINES:
-                lab.switch_down(f"spine{spine}")
+        for spine in range(SPINES // 2):
+            lab.switch_down(f"spine{spine}")
         results = ranks.results()
     check(results)
 

@@ -133,7 +133,7 @@ class Edge final : public MessageEdge {
     SendQueue& queue_of(Way& way);
     Target target_of(const Way& way);
     void knock(Time now);
-    void on_knock(const Note& knock);
+    void on_knock(Time now, const Note& knock);
     void on_heard(Time now, const Note& answer);
     void renew(Time now, Way& way);
     void drop_own(Way& way) noexcept;
@@ -165,7 +165,7 @@ class Edge final : public MessageEdge {
     std::deque<Way> ways_;
     std::size_t turn_ = 0;       // of the ways
     std::uint64_t knocks_ = 0;   // numbered
-    bool spoke_ = false;         // since ways were looked at last
+    Time used_until_ = 0;        // so long its ways are knocked on
     std::size_t greetings_ = 0;  // packets of the handshake, sent
     Time check_at_ = 0;
     Time first_answer_ = kNever;

@@ -243,7 +243,7 @@ void Edge::on_note(Time now, const Note& note) {
         return;
     }
     if (note.kind == NoteKind::kKnock) {
-        on_knock(note);
+        on_knock(now, note);
         return;
     }
     if (note.kind == NoteKind::kHeard) {

@@ -50,10 +50,10 @@ bool Edge::transmit(Time now) {
     return bytes > 0;
 }
 
-bool Edge::put(Time, const transport::Transmit& next) {
+bool Edge::put(Time now, const transport::Transmit& next) {
     const wire::Packet& packet = next.packet;
     remote_connection_ = packet.connection != 0 ? packet.connection : remote_connection_;
-    spoke_ = true;
+    used_until_ = now + peer_timeout();
     const bool data = packet.kind == wire::PacketKind::kData;
     if (!data && packet.kind != wire::PacketKind::kProbe) {
         return put_control(next);

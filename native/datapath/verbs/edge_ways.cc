@@ -76,8 +76,7 @@ Target Edge::target_of(const Way& way) {
 // ---------------------------------------------------------------- do they answer?
 
 void Edge::knock(Time now) {
-    const bool active = std::exchange(spoke_, false) || connection_->waits();
-    if (!active) {
+    if (now >= used_until_ && !connection_->waits()) {
         return;
     }
     const Time patience = std::clamp(4 * connection_->stats().rtt.smoothed(), kLeastPatience,
@@ -105,8 +104,9 @@ void Edge::knock(Time now) {
     }
 }
 
-// Who knocks for the second time may not have heard the first answer.
-void Edge::on_knock(const Note& knock) {
+// Who knocks for the second time may not have heard the first answer, and needs our ways, too: we
+// look for those that work although we may have nothing to say ourselves.
+void Edge::on_knock(Time now, const Note& knock) {
     const Note answer{.kind = NoteKind::kHeard,
                       .index = knock.index,
                       .count = knock.count,
@@ -116,6 +116,7 @@ void Edge::on_knock(const Note& knock) {
         send_note(answer, way_in_turn());
         return;
     }
+    used_until_ = now + peer_timeout();
     for (Way& way : ways_) {
         send_note(answer, way);
     }

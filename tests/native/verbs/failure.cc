@@ -76,23 +76,25 @@ TEST_CASE("a queue pair through which nothing comes any more is replaced") {
 }
 
 TEST_CASE("an edge lives as long as one way through the network does") {
-    // Half of the runs fail queue pairs as well, those of control datagrams among them.
+    // A third of the runs fails queue pairs as well, those of control datagrams among them. Ways
+    // are looked for at random: within a peer time-out of 1.5 s one transition in some hundred
+    // finds none, within one of 20 s none in any number that matters.
+    std::uint64_t seed = 0;
     for (const char* name : {"uc", "rc", "ud"}) {
-        for (std::uint64_t seed = 1; seed <= 2; ++seed) {
-            CAPTURE(name);
-            CAPTURE(seeded(seed));
-            VerbsOptions options;
-            options.mode = name;
-            Pair pair({.pair_failure = seed == 1 ? 0.0 : 0.003, .spines = 4}, options, seed);
-            pair.exchange(1 << 20, 1);
-            for (std::uint32_t dead = 0; dead < 4; ++dead) {  // all but one, then all but another
-                pair.fabric.dead_spines = {0, 1, 2, 3};
-                pair.fabric.dead_spines.erase((dead + seed) % 4);
-                pair.exchange(200'000, 10 + dead);
-            }
-            CHECK(pair.a.failures + pair.b.failures == 0);
-            CHECK(pair.a.channel_stat("renewed_ways") + pair.b.channel_stat("renewed_ways") > 0);
+        CAPTURE(name);
+        CAPTURE(seeded(++seed));
+        VerbsOptions options;
+        options.mode = name;
+        Pair pair({.pair_failure = seed == 2 ? 0.003 : 0.0, .spines = 4}, options, seed, 1,
+                  20 * kSecond);
+        pair.exchange(1 << 20, 1);
+        for (std::uint32_t living = 0; living < 2; ++living) {  // one, then another
+            pair.fabric.dead_spines = {0, 1, 2, 3};
+            pair.fabric.dead_spines.erase((living + seed) % 4);
+            pair.exchange(200'000, 10 + living);
         }
+        CHECK(pair.a.failures + pair.b.failures == 0);
+        CHECK(pair.a.channel_stat("renewed_ways") + pair.b.channel_stat("renewed_ways") > 0);
     }
 }
 

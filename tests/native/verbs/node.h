@@ -22,10 +22,10 @@ struct Node final : Process {
 // Two hosts with an open edge between them; `a` has called.
 struct Pair {
     explicit Pair(Weather weather = {}, const VerbsOptions& options = {}, std::uint64_t seed = 1,
-                  int rails = 1)
+                  int rails = 1, Time peer_timeout = kSecond * 3 / 2)
         : fabric(seeded(seed), weather),
-          a(fabric, 1, options, rails),
-          b(fabric, 2, options, rails) {
+          a(fabric, 1, options, rails, "secret", peer_timeout),
+          b(fabric, 2, options, rails, "secret", peer_timeout) {
         INFO("seed " << seeded(seed));
         a.connect(b);
         REQUIRE(run_until({&a, &b}, [&] { return a.opened == 1 && b.opened == 1; }));
