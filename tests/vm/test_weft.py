@@ -170,8 +170,8 @@ def test_speed_beside_perftest(lab: Lab, capsys: pytest.CaptureFixture[str]) -> 
     }  # fmt: skip
     with Ranks.start(lab, PAIR, PROGRAMS / "stream.py", order) as ranks:
         ours = ranks.results()[1]["rate"]
-    # 2 MB are under way, which takes longer here than the usual time-out of 67 ms; soft-RoCE does not
-    # always get over packets that were sent again without need. 18: a second.
+    # 2 MB are under way, which takes longer here than the usual time-out of 67 ms; soft-RoCE does
+    # not always get over packets that were sent again without need. 18: a second.
     options = ("-q", "4", "-s", "65536", "-n", "100", "-t", "8", "-m", "4096", "-u", "18")
     theirs = rate(perftest(lab, "ib_write_bw", "h2", "h0", *options)) * 1.048576
     with capsys.disabled():
