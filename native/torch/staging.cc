@@ -3,8 +3,6 @@
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 
-#include <algorithm>
-
 #include "torch/completion.h"
 #include "torch/errors.h"
 #include "torch/interrupt.h"
@@ -16,21 +14,6 @@ namespace {
 // collectives.
 constexpr uint64_t kStagingSalt = 0x9e37'79b9'7f4a'7c15;
 constexpr auto kInterruptPeriod = std::chrono::milliseconds(100);
-
-// Waits on the host without burning a core, which is what drivers do in Event::synchronize: what
-// comes before the copy may be a long computation. False if the event does not come in time.
-bool arrives(const c10::Event& event, std::chrono::milliseconds timeout) {
-    constexpr auto kLongest = std::chrono::microseconds(200);
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
-    for (auto pause = std::chrono::microseconds(10); !event.query();
-         pause = std::min(pause * 2, kLongest)) {
-        if (std::chrono::steady_clock::now() >= deadline) {
-            return false;
-        }
-        std::this_thread::sleep_for(pause);
-    }
-    return true;
-}
 
 void record_on(const c10::Stream& stream, const at::Tensor& tensor) {
     if (!tensor.is_cpu()) {

@@ -3,6 +3,7 @@
 #include <c10/core/StreamGuard.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -48,6 +49,19 @@ at::Tensor pinned_word() {
 
 }  // namespace
 
+bool arrives(const c10::Event& event, std::chrono::milliseconds timeout) {
+    constexpr auto kLongest = std::chrono::microseconds(200);
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    for (auto pause = std::chrono::microseconds(10); !event.query();
+         pause = std::min(pause * 2, kLongest)) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            return false;
+        }
+        std::this_thread::sleep_for(pause);
+    }
+    return true;
+}
+
 void offer_stream_wait(c10::DeviceType type, StreamWait wait) {
     Offers& all = offers();
     const std::lock_guard lock(all.mutex);
@@ -74,13 +88,8 @@ StreamGate::~StreamGate() {
     try {
         c10::Event read(stream_.device_type());
         read.record(stream_);
-        const auto deadline = std::chrono::steady_clock::now() + kPatience;
-        while (!read.query()) {
-            if (std::chrono::steady_clock::now() >= deadline) {
-                static_cast<void>(word_.unsafeReleaseIntrusivePtr().release());
-                return;
-            }
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (!arrives(read, kPatience)) {
+            static_cast<void>(word_.unsafeReleaseIntrusivePtr().release());
         }
     } catch (const std::exception&) {  // a device that fails reads nothing any more
     }

@@ -1,12 +1,14 @@
-// Lets a stream of an accelerator wait for the host: what torch's device-generic streams lack. The
-// driver's stream memory operations do it (CUDA Driver API, "Stream Memory Operations",
-// cuStreamWaitValue32 of the second version, which every platform offers by default): the stream
-// reads a word of pinned host memory until it has come far enough. No kernel runs meanwhile.
+// Host and accelerator wait for each other: the host by an event, a stream by what torch's
+// device-generic streams lack. The driver's stream memory operations do it (CUDA Driver API,
+// "Stream Memory Operations", cuStreamWaitValue32 of the second version, which every platform
+// offers by default): the stream reads a word of pinned host memory until it has come far enough.
+// No kernel runs meanwhile.
 #pragma once
 
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,6 +17,10 @@
 #include "torch/torch_api.h"
 
 namespace weft::torch_backend {
+
+// Waits on the host without burning a core, which is what drivers do in Event::synchronize: what
+// comes before the event may be a long computation. False if it does not come in time.
+bool arrives(const c10::Event& event, std::chrono::milliseconds timeout);
 
 // Enqueues on `stream` (the device's native handle) a wait until the word at `address`, less
 // `value`, is at least 0 as a signed number. Returns 0 on success. With `flags` 0 this is
