@@ -30,6 +30,7 @@ MOST = 1 << 16
 """Bytes of one frame."""
 CONNECT_DEADLINE = 20.0
 KEY_DEADLINE = 10.0
+GOODBYE_DEADLINE = 10.0
 NOT_RUN = 255
 """Exit code when the door is shut, as ssh's."""
 
@@ -75,6 +76,8 @@ class Door:
         try:
             # `listening` ends before the program does only when the caller is gone.
             await asyncio.wait([listening, ending], return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():  # Closing on input that is unread would take back what was said.
+                await asyncio.wait([listening], timeout=GOODBYE_DEADLINE)
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
@@ -128,26 +131,34 @@ async def _feed(reader: asyncio.StreamReader, stdin: asyncio.StreamWriter) -> No
 
 def main() -> int:
     address, port, key, line = sys.argv[1:]
+    shown = Path(key).read_bytes()
     try:
-        door = socket.create_connection((address, int(port)), CONNECT_DEADLINE)
-    except OSError as error:
-        print(f"door {address}:{port}: {error.strerror}", file=sys.stderr)
-        return NOT_RUN
-    door.settimeout(None)
-    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    words = line.encode()
-    door.sendall(Path(key).read_bytes() + HEADER.pack(LINE, len(words)) + words)
+        with socket.create_connection((address, int(port)), CONNECT_DEADLINE) as door:
+            door.settimeout(None)
+            door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _call(door, shown, line.encode())
+    except EOFError:
+        reason = "it was closed"
+    except OSError as error:  # a stranger's input is not read, so that its connection is reset
+        reason = error.strerror or str(error)
+    print(f"door {address}:{port}: {reason}", file=sys.stderr)
+    return NOT_RUN
+
+
+def _call(door: socket.socket, key: bytes, line: bytes) -> int:
+    """The exit code of the line. EOFError where the door is closed before there is one."""
+    door.sendall(key + HEADER.pack(LINE, len(line)) + line)
     threading.Thread(target=_send_input, args=(door,), daemon=True).start()
     with door.makefile("rb") as frames:
-        while header := frames.read(HEADER.size):
+        while len(header := frames.read(HEADER.size)) == HEADER.size:
             kind, size = HEADER.unpack(header)
-            data = frames.read(size)
+            if len(data := frames.read(size)) < size:
+                break
             if kind == EXIT:
                 code = int(struct.unpack("!i", data)[0])
                 return code if code >= 0 else 128 - code
             _put(1 if kind == STDOUT else 2, data)
-    print(f"door {address}:{port}: it was closed", file=sys.stderr)
-    return NOT_RUN
+    raise EOFError
 
 
 def _put(file: int, data: bytes) -> None:

@@ -37,6 +37,14 @@ def words(tmp_path: Path) -> Iterator[Words]:
     loop.close()
 
 
+def shut(stranger: socket.socket) -> bool:
+    """Whether the other end closes: with a reset, where it has not read all that was said."""
+    try:
+        return stranger.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def run(words: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, input=given, capture_output=True, timeout=60, check=False)
 
@@ -59,7 +67,7 @@ def test_strangers_are_shown_out(words: Words, tmp_path: Path) -> None:
     with socket.create_connection((command[4], int(command[5])), 20) as stranger:
         stranger.settimeout(20)
         stranger.sendall(KEY.encode() + door.HEADER.pack(door.LINE, 2**32 - 1))
-        assert stranger.recv(1) == b""  # no line is so long
+        assert shut(stranger)  # no line is so long
     (tmp_path / "key").write_text(KEY)
     assert run(command).returncode == 0 and made.exists()
 
