@@ -19,7 +19,7 @@ from weft.bench.cli import app
 from weft.bench.processes import Launch, MeasurementError, run_ranks
 
 
-@pytest.mark.parametrize("name", ["collectives", "udp", "datapaths"])
+@pytest.mark.parametrize("name", ["collectives", "udp", "datapaths", "simulator"])
 def test_help(name: str) -> None:
     assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 
@@ -158,3 +158,21 @@ def test_datapaths_are_measured_beside_udp() -> None:
 
 def test_a_datapath_that_is_not_there_is_wrong_usage() -> None:
     assert CliRunner().invoke(app, ["datapaths", "--datapaths", "pigeon"]).exit_code == 2
+
+
+def test_the_simulator_is_measured() -> None:
+    options = ["--hosts", "128", "--rounds", "1"]
+    done = CliRunner().invoke(app, ["simulator", *options, "--json"])
+    measured = json.loads(done.stdout.splitlines()[-1])
+    [row] = measured["results"]
+    # 2 MB in packets of at most 4,096 B; hardly one again where every host has a whole link.
+    assert row["hosts"] == 128
+    assert 1 <= row["packets"] / (128 * -(-2_000_000 // 4096)) < 1.01
+    # No sooner than a host's link of 100 Gbit/s can carry it.
+    assert row["end"] > 2e6 * 8 / 100e9 and row["memory"] > 0 and row["seconds"] > 0
+    ns3 = Path("/usr/include/ns3/core-module.h").exists()
+    assert (measured["ns3"] is not None) == ns3
+
+
+def test_hosts_come_in_pods() -> None:
+    assert CliRunner().invoke(app, ["simulator", "--hosts", "100"]).exit_code == 2

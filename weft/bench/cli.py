@@ -6,10 +6,11 @@ import json as encoder
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,6 +26,8 @@ app = typer.Typer(
 )
 QUICK_SIZES = "8,4096,65536,1048576,16777216"
 RESULTS = SOURCES.parent / "RESULTS.md"
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Record = Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")]
 
 
 @app.callback()
@@ -57,7 +60,7 @@ def collectives(
     json: Annotated[
         Path | None, typer.Option(help="Write nccl-tests' JSON to a file (- : print).")
     ] = None,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    record: Record = False,
 ) -> None:
     """Collectives on this host through torch (weft, gloo) and through C (weft, Open MPI, MPICH), in
     turn, with nccl-tests' columns, ratios, and what an idle group costs.
@@ -80,10 +83,8 @@ def collectives(
     if min(plan.ranks) < 2 or min(plan.sizes) < 4:
         raise typer.BadParameter("at least 2 ranks and 4 bytes")
     where = machine.describe()
-    bar = _progress()
-    with bar:
-        task = bar.add_task("compiling", total=plan.steps)
-        results = sweep(plan, lambda what: bar.update(task, advance=1, description=what))
+    with _progress("collectives", plan.steps) as tell:
+        results = sweep(plan, tell)
     command = ["weft", "bench", *_arguments("collectives")]
     measured = report.record(plan, results, command, where)
     if json == Path("-"):
@@ -93,10 +94,8 @@ def collectives(
         if json is not None:
             json.write_text(encoder.dumps(measured, indent=1) + "\n", encoding="utf-8")
     if record:
-        title = "Collectives on one host"
         tables, notes = report.comparisons(plan, results), report.remarks(results)
-        section = report.markdown(title, shlex.join(command), where, tables, notes)
-        report.write_section(RESULTS, title, section)
+        _record("Collectives on one host", "collectives", where, tables, notes)
     if results.failures or results.wrong or not results.rows:
         raise typer.Exit(1)
 
@@ -108,8 +107,8 @@ def udp(
     milliseconds: Annotated[float, typer.Option(help="Of measuring per size.", min=1)] = 300,
     mtu: Annotated[int, typer.Option(help="Of the veth pair.", min=1280, max=65535)] = 9000,
     deadline: Annotated[float, typer.Option(help="Seconds for one start of a library.")] = 60,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    json: Json = False,
+    record: Record = False,
 ) -> None:
     """Weft over UDP against gloo and one TCP stream, in two namespaces joined by veth (as root).
 
@@ -118,32 +117,12 @@ def udp(
     from weft.bench import network
 
     numbers, where = _numbers("sizes", sizes), machine.describe()
-    bar = _progress()
-    try:
-        with bar:
-            task = bar.add_task("compiling", total=rounds * 5)
-            rows, streams = network.measure(
-                numbers,
-                rounds,
-                milliseconds,
-                mtu,
-                deadline,
-                lambda what: bar.update(task, advance=1, description=what),
-            )
-    except (Unavailable, MeasurementError) as error:
-        typer.echo(f"weft bench udp: {error}", err=True)
-        raise typer.Exit(1) from None
-    tables = report.network_tables(rows, streams)
-    if json:
-        measured = {"devices": where, "results": rows, "streams": streams}
-        typer.echo(encoder.dumps(measured))
-    else:
-        for title, columns, cells in tables:
-            _console().print(report.table(title, columns, cells))
-    if record:
-        title, command = "UDP between two namespaces", ["weft", "bench", *_arguments("udp")]
-        section = report.markdown(title, shlex.join(command), where, tables, [f"MTU {mtu}"])
-        report.write_section(RESULTS, title, section)
+    with _progress("udp", rounds * 5) as tell:
+        rows, streams = network.measure(numbers, rounds, milliseconds, mtu, deadline, tell)
+    _publish(
+        "UDP between two namespaces", "udp", where, report.network_tables(rows, streams),
+        [f"MTU {mtu}"], {"results": rows, "streams": streams}, json, record,
+    )  # fmt: skip
     if any(row["nwrong"] for row in rows):
         raise typer.Exit(1)
 
@@ -157,8 +136,8 @@ def datapaths(
     small: Annotated[int, typer.Option(help="Bytes, of the small message.", min=1)] = 8,
     mtu: Annotated[int, typer.Option(help="Of the veth pair.", min=1280, max=9000)] = 9000,
     deadline: Annotated[float, typer.Option(help="Seconds for one start of two ranks.")] = 60,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    json: Json = False,
+    record: Record = False,
 ) -> None:
     """Every datapath beside UDP: one stream of messages and the latency of a small one, between two
     processes, over a veth pair where a network is needed (as root).
@@ -177,30 +156,15 @@ def datapaths(
         mtu=mtu,
         deadline=deadline,
     )
-    where, bar = machine.describe(), _progress()
-    try:
-        with bar:
-            task = bar.add_task("compiling", total=plan.steps)
-            results = paths.measure(
-                plan, lambda what: bar.update(task, advance=1, description=what)
-            )
-    except (Unavailable, MeasurementError) as error:
-        typer.echo(f"weft bench datapaths: {error}", err=True)
-        raise typer.Exit(1) from None
-    found = paths.table(plan, results)
-    remarks = [f"{name} was not measured: {why}" for name, why in results.skipped.items()]
-    if json:
-        rows = [asdict(row) for row in results.rows]
-        measured = {"devices": where, "results": rows, "skipped": results.skipped}
-        typer.echo(encoder.dumps(measured))
-    else:
-        _console().print(report.table(*found))
-        for remark in remarks:
-            _console().print(remark, markup=False)
-    if record:
-        title, command = "Datapaths", ["weft", "bench", *_arguments("datapaths")]
-        section = report.markdown(title, shlex.join(command), where, [found], remarks)
-        report.write_section(RESULTS, title, section)
+    where = machine.describe()
+    with _progress("datapaths", plan.steps) as tell:
+        results = paths.measure(plan, tell)
+    _publish(
+        "Datapaths", "datapaths", where, [paths.table(plan, results)],
+        [f"{name} was not measured: {why}" for name, why in results.skipped.items()],
+        {"results": [asdict(row) for row in results.rows], "skipped": results.skipped},
+        json, record,
+    )  # fmt: skip
     if any(row.nwrong for row in results.rows) or not results.rows:
         raise typer.Exit(1)
 
@@ -216,8 +180,8 @@ def multipath(
         str, typer.Option(help="Options of the UDP datapath, for other than its defaults.")
     ] = "",
     deadline: Annotated[float, typer.Option(help="Seconds for one start of the ranks.")] = 60,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    json: Json = False,
+    record: Record = False,
 ) -> None:
     """Weft over several links of limited rate between two namespaces, against one link and kernel
     TCP; with a link that dies in mid-run, and one that loses packets (as root).
@@ -228,25 +192,14 @@ def multipath(
 
     plan, where = paths.Plan(links, rate * 1e6, size, seconds, loss), machine.describe()
     plan = replace(plan, deadline=deadline, transport=transport)
-    bar = _progress()
-    try:
-        with bar:
-            task = bar.add_task("", total=7)
-            rows = paths.measure(plan, lambda what: bar.update(task, advance=1, description=what))
-    except (Unavailable, MeasurementError) as error:
-        typer.echo(f"weft bench multipath: {error}", err=True)
-        raise typer.Exit(1) from None
-    found = paths.table(plan, rows)
-    if json:
-        lines = [{**asdict(row), "holds": row.holds} for row in rows]
-        typer.echo(encoder.dumps({"devices": where, "plan": asdict(plan), "results": lines}))
-    else:
-        _console().print(report.table(*found))
-    if record:
-        title, command = "Several links", ["weft", "bench", *_arguments("multipath")]
-        notes = [f"options of the transport: {plan.transport or 'its defaults'}"]
-        section = report.markdown(title, shlex.join(command), where, [found], notes)
-        report.write_section(RESULTS, title, section)
+    with _progress("multipath", 7) as tell:
+        rows = paths.measure(plan, tell)
+    lines = [{**asdict(row), "holds": row.holds} for row in rows]
+    _publish(
+        "Several links", "multipath", where, [paths.table(plan, rows)],
+        [f"options of the transport: {plan.transport or 'its defaults'}"],
+        {"plan": asdict(plan), "results": lines}, json, record,
+    )  # fmt: skip
     if not all(row.holds for row in rows):
         raise typer.Exit(1)
 
@@ -256,8 +209,8 @@ def p4(
     sizes: Annotated[str, typer.Option(help="Bytes of the packets.")] = "64,128,256",
     rounds: Annotated[int, typer.Option(help="The best of so many counts.", min=1)] = 5,
     seconds: Annotated[float, typer.Option(help="Of one round.", min=0.01)] = 0.2,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    json: Json = False,
+    record: Record = False,
 ) -> None:
     """P4 programs as compiled switches: packets per second in process, and how long it takes from
     source to the first packet.
@@ -267,27 +220,43 @@ def p4(
     from weft.bench import p4 as switches
     from weft.p4.switch import CompilerError
 
-    numbers, where, bar = _numbers("sizes", sizes), machine.describe(), _progress()
-    try:
-        with bar:
-            task = bar.add_task("", total=len(switches.programs()))
-            rows = switches.measure(
-                numbers, rounds, seconds, lambda what: bar.update(task, advance=1, description=what)
-            )
-    except CompilerError as error:
-        typer.echo(f"weft bench p4: {error}", err=True)
-        raise typer.Exit(1) from None
-    found = switches.table(rows)
-    if json:
-        lines = [{**asdict(row), "goal": row.goal, "holds": row.holds} for row in rows]
-        typer.echo(encoder.dumps({"devices": where, "results": lines}))
-    else:
-        _console().print(report.table(*found))
-    if record:
-        title, command = "P4 programs", ["weft", "bench", *_arguments("p4")]
-        section = report.markdown(title, shlex.join(command), where, [found], [])
-        report.write_section(RESULTS, title, section)
+    numbers, where = _numbers("sizes", sizes), machine.describe()
+    with _progress("p4", len(switches.programs()), CompilerError) as tell:
+        rows = switches.measure(numbers, rounds, seconds, tell)
+    lines = [{**asdict(row), "goal": row.goal, "holds": row.holds} for row in rows]
+    table = switches.table(rows)
+    _publish("P4 programs", "p4", where, [table], [], {"results": lines}, json, record)
     if not all(row.holds for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulator(
+    hosts: Annotated[str, typer.Option(help="Of the permutations, 64 a pod.")] = "1024,16384",
+    rounds: Annotated[int, typer.Option(help="The quickest of so many counts.", min=1)] = 3,
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """The fabric simulator: permutations over fat-trees held against htsim's figures, and packets
+    per second beside ns-3 (where Debian's libns3-dev is installed), in turn.
+
+    Exit codes: 0 all goals were reached, 1 one was not or something failed, 2 wrong usage.
+    """
+    from weft.bench import simulator as simulators
+
+    numbers, where = _numbers("hosts", hosts), machine.describe()
+    if wrong := [n for n in numbers if n < 128 or n % 64]:
+        raise typer.BadParameter(f"--hosts takes multiples of 64 from 128 on, not {wrong[0]}")
+    with _progress("simulator", rounds * (len(numbers) + 1)) as tell:
+        rows = [simulators.permutation(n, rounds, tell) for n in numbers]
+        peer = simulators.against_ns3(rounds, tell)
+    _publish(
+        "The simulator", "simulator", where, simulators.tables(rows, peer),
+        simulators.remarks(rows, peer),
+        {"results": [asdict(row) for row in rows], "ns3": asdict(peer) if peer else None},
+        json, record,
+    )  # fmt: skip
+    if not all(row.holds for row in (*rows, peer) if row):
         raise typer.Exit(1)
 
 
@@ -295,8 +264,8 @@ def p4(
 def lab(
     rounds: Annotated[int, typer.Option(help="How often each takes its turn.", min=1)] = 2,
     seconds: Annotated[float, typer.Option(help="Of sending per trial.", min=0.1)] = 0.4,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    json: Json = False,
+    record: Record = False,
 ) -> None:
     """The lab: start-up, packets per second as root, rootless and in trains beside Mininet's data
     paths (Linux bridge with tbf, Open vSwitch in user space), and how true rates, delays and losses
@@ -307,30 +276,13 @@ def lab(
     from weft.bench import lab as labs
     from weft.emulation.lab import LabError
 
-    where, bar = machine.describe(), _progress()
-    try:
-        with bar:
-            task = bar.add_task("", total=11 + 6 * rounds)
-            rows, remarks = labs.measure_all(
-                rounds, seconds, lambda what: bar.update(task, advance=1, description=what)
-            )
-    except (Unavailable, MeasurementError, LabError, RuntimeError) as error:
-        typer.echo(f"weft bench lab: {error}", err=True)
-        raise typer.Exit(1) from None
-    found = labs.tables(rows)
+    where = machine.describe()
+    with _progress("lab", 11 + 6 * rounds, LabError, RuntimeError) as tell:
+        rows, remarks = labs.measure_all(rounds, seconds, tell)
     remarks += [f"{row.name}: {row.note}" for row in rows if row.note]
-    if json:
-        lines = [asdict(row) for row in rows]
-        typer.echo(encoder.dumps({"devices": where, "results": lines, "remarks": remarks}))
-    else:
-        for title, columns, cells in found:
-            _console().print(report.table(title, columns, cells))
-        for remark in remarks:
-            _console().print(remark, highlight=False)
-    if record:
-        title, command = "The lab", ["weft", "bench", *_arguments("lab")]
-        section = report.markdown(title, shlex.join(command), where, found, remarks)
-        report.write_section(RESULTS, title, section)
+    lines = [asdict(row) for row in rows]
+    measured = {"results": lines, "remarks": remarks}
+    _publish("The lab", "lab", where, labs.tables(rows), remarks, measured, json, record)
     if any(row.holds is False for row in rows):
         raise typer.Exit(1)
 
@@ -343,8 +295,8 @@ def innet(
     delay: Annotated[str, typer.Option(help="Of every link.")] = "50us",
     rounds: Annotated[int, typer.Option(help="Counted; one more warms up.", min=1)] = 5,
     deadline: Annotated[float, typer.Option(help="Seconds for one number of ranks.")] = 300,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    record: Annotated[bool, typer.Option(help="Write it to benchmarks/RESULTS.md.")] = False,
+    json: Json = False,
+    record: Record = False,
 ) -> None:
     """Sums in a P4 switch of a lab, beside ring and halving-doubling over the same star.
 
@@ -353,27 +305,62 @@ def innet(
     from weft.bench import innet as sums
 
     numbers, where = _numbers("workers", workers), machine.describe()
-    try:
-        rows = sums.measure(numbers, kilobytes, rate, delay, rounds, deadline)
-    except (Unavailable, MeasurementError) as error:
-        typer.echo(f"weft bench innet: {error}", err=True)
-        raise typer.Exit(1) from None
-    found = sums.table(rows, kilobytes, rate)
-    if json:
-        typer.echo(encoder.dumps({"devices": where, "results": [asdict(row) for row in rows]}))
-    else:
-        _console().print(report.table(*found))
-    if record:
-        title, command = "Sums in the switch", ["weft", "bench", *_arguments("innet")]
-        section = report.markdown(title, shlex.join(command), where, [found], [])
-        report.write_section(RESULTS, title, section)
+    with _progress("innet", len(numbers)) as tell:
+        rows = sums.measure(numbers, kilobytes, rate, delay, rounds, deadline, tell)
+    lines, table = [asdict(row) for row in rows], sums.table(rows, kilobytes, rate)
+    _publish("Sums in the switch", "innet", where, [table], [], {"results": lines}, json, record)
     if all(row.faults for row in rows):
         raise typer.Exit(1)
 
 
-def _progress() -> Progress:
+@contextmanager
+def _progress(
+    command: str, steps: int, *faults: type[Exception]
+) -> Iterator[Callable[[str], None]]:
+    """A bar, and what moves it a step on and says what is measured. What cannot be measured ends
+    the command with a line."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    known: tuple[type[Exception], ...] = (Unavailable, MeasurementError, *faults)
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=steps)
+            yield lambda what: bar.update(task, advance=1, description=what)
+    except known as error:
+        typer.echo(f"weft bench {command}: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _publish(
+    title: str,
+    command: str,
+    where: dict[str, str],
+    tables: Sequence[report.Figures],
+    notes: Sequence[str],
+    measured: dict[str, Any],
+    json: bool,
+    record: bool,
+) -> None:
+    """Shows what was measured as tables or as JSON, and writes it down where that is asked for."""
+    if json:
+        typer.echo(encoder.dumps({"devices": where, **measured}))
+    else:
+        for figures in tables:
+            _console().print(report.table(*figures))
+        for note in notes:
+            _console().print(note, markup=False, highlight=False)
+    if record:
+        _record(title, command, where, tables, notes)
+
+
+def _record(
+    title: str,
+    command: str,
+    where: dict[str, str],
+    tables: Sequence[report.Figures],
+    notes: Sequence[str],
+) -> None:
+    typed = shlex.join(["weft", "bench", *_arguments(command)])
+    report.write_section(RESULTS, title, report.markdown(title, typed, where, tables, notes))
 
 
 def _console() -> Console:

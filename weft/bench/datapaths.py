@@ -24,6 +24,7 @@ from typing import Any
 from weft.bench.libraries import Unavailable, weft_program, weft_rank
 from weft.bench.network import ADDRESSES, PORT, inside, namespaces
 from weft.bench.processes import Launch, MeasurementError, run_ranks
+from weft.bench.report import Figures
 from weft.devices import rdma
 
 REFERENCE = "udp"
@@ -194,7 +195,7 @@ def _row(name: str, mine: list[_Sample], references: list[_Sample]) -> Row:
     )
 
 
-def table(plan: Plan, results: Results) -> tuple[str, list[str], list[list[str]]]:
+def table(plan: Plan, results: Results) -> Figures:
     """Title, columns and cells."""
     title = (
         f"Datapaths: messages of {plan.message >> 20} MiB in a stream, and of {plan.small} bytes, "

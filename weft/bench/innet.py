@@ -10,12 +10,13 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from weft.bench.libraries import Unavailable
 from weft.bench.processes import MeasurementError
+from weft.bench.report import Figures
 
 ALGORITHMS = ("innet", "ring", "halving_doubling")
 
@@ -33,10 +34,20 @@ class Row:
 
 
 def measure(
-    workers: Sequence[int], kilobytes: int, rate: str, delay: str, rounds: int, deadline: float
+    workers: Sequence[int],
+    kilobytes: int,
+    rate: str,
+    delay: str,
+    rounds: int,
+    deadline: float,
+    tell: Callable[[str], None],
 ) -> list[Row]:
     """Raises Unavailable where no lab can be, MeasurementError when a rank fails."""
-    return [_measure(n, kilobytes, rate, delay, rounds, deadline) for n in workers]
+    rows = []
+    for n in workers:
+        tell(f"{n} ranks")
+        rows.append(_measure(n, kilobytes, rate, delay, rounds, deadline))
+    return rows
 
 
 def _measure(
@@ -97,7 +108,7 @@ def _outcome(process: subprocess.Popen[str], rank: int, deadline: float) -> dict
     return dict(json.loads(out)) if out else {}
 
 
-def table(rows: Sequence[Row], kilobytes: int, rate: str) -> tuple[str, list[str], list[list[str]]]:
+def table(rows: Sequence[Row], kilobytes: int, rate: str) -> Figures:
     """Title, columns and cells, as `weft bench` shows and records them."""
     columns = ["ranks", "in the switch, ms", "ring, ms", "halving-doubling, ms", "ring / switch",
                "late p99, us", "valid"]  # fmt: skip

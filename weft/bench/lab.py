@@ -25,6 +25,7 @@ from typing import Any
 from weft.bench import lab_peers
 from weft.bench.libraries import Unavailable, plain_program
 from weft.bench.processes import MeasurementError
+from weft.bench.report import Figures
 from weft.emulation import LinkSpec, Queues, Topology
 from weft.emulation.lab import Lab
 from weft.emulation.lab import calibration as measure
@@ -330,7 +331,7 @@ def _fairness() -> Row:
         return believed(row, lab)
 
 
-def tables(rows: list[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+def tables(rows: list[Row]) -> list[Figures]:
     """As weft.bench.report takes them: one per group."""
     columns = ["", "measured", "ratio", "to", "goal", "reached"]
     verdict = {True: "yes", False: "NO", None: ""}

@@ -24,6 +24,7 @@ from typing import Any
 from weft.bench import packet_loss
 from weft.bench.network import check_machine, inside, ip, tcp_stream
 from weft.bench.processes import Launch, MeasurementError, run_ranks
+from weft.bench.report import Figures
 
 PORT = 29401
 SETTLE = 1.0
@@ -197,7 +198,7 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def table(plan: Plan, rows: list[Row]) -> tuple[str, list[str], list[list[str]]]:
+def table(plan: Plan, rows: list[Row]) -> Figures:
     """Title, columns and cells."""
     title = f"{plan.links} links of {plan.rate / 1e6:g} Mbit/s, MTU {plan.mtu}"
     columns = ["what", "links used", "Mbit/s", "share of the sum", "goal", "times one link"]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import weft.p4
+from weft.bench.report import Figures
 from weft.p4.switch import Switch
 from weft.p4.switch.stf import run_file
 
@@ -104,7 +105,7 @@ def first_packet(program: Path) -> float:
                 os.environ["XDG_CACHE_HOME"] = before
 
 
-def table(rows: Sequence[Row]) -> tuple[str, list[str], list[list[str]]]:
+def table(rows: Sequence[Row]) -> Figures:
     """Title, columns and cells, as `weft bench` shows and records them."""
     sizes = list(rows[0].rates) if rows else []
     columns = [

@@ -13,6 +13,9 @@ from rich.table import Table
 import weft
 from weft.bench.sweep import Plan, Results
 
+Figures = tuple[str, list[str], list[list[str]]]
+"""A table: title, columns, cells."""
+
 # Who is compared with whom: through torch, and through C with the better MPI.
 PEERS = {"weft-torch": ("gloo",), "weft-c": ("openmpi", "mpich")}
 
@@ -62,7 +65,7 @@ def ratios(results: Results, collective: str, ranks: int, size: int) -> dict[str
     return found
 
 
-def comparisons(plan: Plan, results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+def comparisons(plan: Plan, results: Results) -> list[Figures]:
     """Per collective and ranks: a title, the columns, the rows: times in us, ratios, and beside
     all_to_all what every rank's plain copy of as many bytes takes, below which nobody can come."""
     tables = []
@@ -131,7 +134,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
 
 def network_tables(
     rows: list[dict[str, Any]], streams: Mapping[str, Mapping[str, float]]
-) -> list[tuple[str, list[str], list[list[str]]]]:
+) -> list[Figures]:
     """Of `weft bench udp`: all_reduce by size, and the two streams."""
     by = {(row["library"], row["size"]): row for row in rows}
     names = list(dict.fromkeys(row["library"] for row in rows))
@@ -180,8 +183,8 @@ def markdown(
     title: str,
     command: str,
     machine: Mapping[str, str],
-    tables: list[tuple[str, list[str], list[list[str]]]],
-    notes: list[str],
+    tables: Sequence[Figures],
+    notes: Sequence[str],
 ) -> str:
     """A section for RESULTS.md, conditions first."""
     lines = [f"Made by `{command}`.", ""]
