@@ -17,6 +17,7 @@
 
 #include "datapath/channel.h"
 #include "datapath/clock.h"
+#include "datapath/json.h"
 #include "datapath/timing_wheel.h"
 #include "transport/handshake.h"
 
@@ -168,17 +169,15 @@ class EdgeTable {
 
     // Members of a JSON object.
     std::string stats_json() const {
-        std::string json = "\"edges\":" + std::to_string(edges_.size());
-        const auto number = [&json](const char* key, std::uint64_t value) {
-            json += ",\"" + std::string(key) + "\":" + std::to_string(value);
-        };
-        number("calls_made", counters_.calls_made);
-        number("calls_taken", counters_.calls_taken);
-        number("refused_calls", counters_.refused_calls);
-        number("rejected_version", counters_.rejected_version);
-        number("rejected_epoch", counters_.rejected_epoch);
-        number("rejected_proof", counters_.rejected_proof);
-        number("rejected_options", counters_.rejected_options);
+        std::string json;
+        add_number(json, "edges", edges_.size());
+        add_number(json, "calls_made", counters_.calls_made);
+        add_number(json, "calls_taken", counters_.calls_taken);
+        add_number(json, "refused_calls", counters_.refused_calls);
+        add_number(json, "rejected_version", counters_.rejected_version);
+        add_number(json, "rejected_epoch", counters_.rejected_epoch);
+        add_number(json, "rejected_proof", counters_.rejected_proof);
+        add_number(json, "rejected_options", counters_.rejected_options);
         return json;
     }
 

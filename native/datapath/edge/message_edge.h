@@ -180,7 +180,7 @@ class MessageEdge {
     void leave(Time now);
     bool next_event_due(Time now) const noexcept { return now >= farewell_at_; }
 
-    // --- Transfers (transfers.cc)
+    // --- Transfers (transfers.cc, receives.cc)
     void start_send(Transfer& transfer);
     void start_early_sends();
     void drain_events(Time now);
@@ -188,8 +188,8 @@ class MessageEdge {
     void conclude(Incoming& message);
 
     // --- Words (report.cc)
-    // The connection's numbers, each as `,"key":value`.
-    std::string connection_json() const;
+    // The connection's numbers, as further members.
+    void add_connection(std::string& json) const;
     std::string phase_json() const;
     static std::string path_json(const transport::Path& path);
 
@@ -207,6 +207,9 @@ class MessageEdge {
     std::size_t eager_limit_ = 0;  // bytes of a message that may come unasked
 
   private:
+    // What a pending transfer is to us (Transfer::cookie[1]).
+    enum Role : std::uint64_t { kPosted = 1, kMatched, kSending, kWaiting };
+
     void need_open() const;
     void on_peer_closed(Time now);
     void on_failed();

@@ -1,5 +1,6 @@
 // Words for people: the errors in which connections end, and the statistics.
 #include "datapath/edge/message_edge.h"
+#include "datapath/json.h"
 
 namespace weft::datapath {
 
@@ -61,48 +62,44 @@ std::string MessageEdge::phase_json() const {
     return "\"" + std::string(kPhases[static_cast<std::size_t>(phase_)]) + "\"";
 }
 
-std::string MessageEdge::connection_json() const {
-    std::string json;
-    const auto number = [&json](const char* key, auto value) {
-        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("unmatched_messages", unmatched_.size());
-    number("posted_receives", posted_.size());
-    number("mismatches", mismatches_);
+void MessageEdge::add_connection(std::string& json) const {
+    add_number(json, "unmatched_messages", unmatched_.size());
+    add_number(json, "posted_receives", posted_.size());
+    add_number(json, "mismatches", mismatches_);
     if (!connection_) {
-        return json;
+        return;
     }
     const transport::Config& config = connection_->config();
     json += ",\"scheduler\":\"" + config.scheduler.name + "\",\"congestion\":\"" +
             config.congestion.name + "\",\"recovery\":\"" + config.recovery.name + "\"";
     const transport::Stats stats = connection_->stats();
-    number("chunk_size", stats.chunk_size);
-    number("rtt_ns", stats.rtt.smoothed());
-    number("congestion_window", stats.congestion_window);
-    number("in_flight", stats.in_flight);
-    number("messages_sent", stats.messages_sent);
-    number("messages_received", stats.messages_received);
-    number("bytes_sent", stats.bytes_sent);
-    number("bytes_received", stats.bytes_received);
-    number("chunks_sent", stats.chunks_sent);
-    number("chunks_received", stats.chunks_received);
-    number("retransmitted", stats.retransmitted);
-    number("fast_retransmits", stats.fast_retransmits);
-    number("timeouts", stats.timeouts);
-    number("tail_probes", stats.tail_probes);
-    number("trims", stats.trims);
-    number("spurious", stats.spurious);
-    number("acks_sent", stats.acks_sent);
-    number("acks_received", stats.acks_received);
-    number("marks", stats.marks);
-    number("probes_sent", stats.probes_sent);
+    add_number(json, "chunk_size", stats.chunk_size);
+    add_number(json, "rtt_ns", stats.rtt.smoothed());
+    add_number(json, "congestion_window", stats.congestion_window);
+    add_number(json, "in_flight", stats.in_flight);
+    add_number(json, "messages_sent", stats.messages_sent);
+    add_number(json, "messages_received", stats.messages_received);
+    add_number(json, "bytes_sent", stats.bytes_sent);
+    add_number(json, "bytes_received", stats.bytes_received);
+    add_number(json, "chunks_sent", stats.chunks_sent);
+    add_number(json, "chunks_received", stats.chunks_received);
+    add_number(json, "retransmitted", stats.retransmitted);
+    add_number(json, "fast_retransmits", stats.fast_retransmits);
+    add_number(json, "timeouts", stats.timeouts);
+    add_number(json, "tail_probes", stats.tail_probes);
+    add_number(json, "trims", stats.trims);
+    add_number(json, "spurious", stats.spurious);
+    add_number(json, "acks_sent", stats.acks_sent);
+    add_number(json, "acks_received", stats.acks_received);
+    add_number(json, "marks", stats.marks);
+    add_number(json, "probes_sent", stats.probes_sent);
     json += ",\"drops\":{";
     for (std::size_t i = 0; i < stats.drops.size(); ++i) {
         json += (i > 0 ? ",\"" : "\"") +
                 std::string(transport::to_string(static_cast<transport::Drop>(i))) +
                 "\":" + std::to_string(stats.drops[i]);
     }
-    return json + "}";
+    json += "}";
 }
 
 std::string MessageEdge::path_json(const transport::Path& path) {

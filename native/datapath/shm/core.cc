@@ -13,6 +13,7 @@
 #include <fstream>
 #include <utility>
 
+#include "datapath/json.h"
 #include "datapath/shm/doorbell.h"
 
 namespace weft::datapath::shm {
@@ -380,18 +381,16 @@ Edge* Core::open_edge(PeerId peer) const noexcept {
 }
 
 std::string Core::stats_json() const {
-    std::string json = "{\"edges\":" + std::to_string(edges_.size());
-    const auto add = [&](const char* name, std::uint64_t value) {
-        json += std::string(",\"") + name + "\":" + std::to_string(value);
-    };
-    add("handshakes_called", count_.called);
-    add("handshakes_answered", count_.answered);
-    add("auth_failures", count_.auth_failures);
-    add("callers_refused", count_.refused);
-    add("unreachable", count_.unreachable);
-    add("strangers_turned_away", count_.turned_away);
-    add("wakeups", count_.wakeups);
-    add("board_bytes", segment_->boards_in_use());
+    std::string json = "{";
+    add_number(json, "edges", edges_.size());
+    add_number(json, "handshakes_called", count_.called);
+    add_number(json, "handshakes_answered", count_.answered);
+    add_number(json, "auth_failures", count_.auth_failures);
+    add_number(json, "callers_refused", count_.refused);
+    add_number(json, "unreachable", count_.unreachable);
+    add_number(json, "strangers_turned_away", count_.turned_away);
+    add_number(json, "wakeups", count_.wakeups);
+    add_number(json, "board_bytes", segment_->boards_in_use());
     return json + "}";
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "datapath/json.h"
 #include "datapath/shm/doorbell.h"
 
 namespace weft::datapath::shm {
@@ -470,22 +471,19 @@ void Edge::disarm() noexcept {
 std::string Edge::stats_json() const {
     static const char* const kStates[] = {"connecting", "open", "closed", "failed"};
     std::string json = std::string("{\"state\":\"") + kStates[static_cast<int>(state_)] + "\"";
-    const auto add = [&](const char* name, std::uint64_t value) {
-        json += std::string(",\"") + name + "\":" + std::to_string(value);
-    };
     json += std::string(",\"cross_memory_attach\":") + (session_.pid != 0 ? "true" : "false");
-    add("eager_sent", count_.eager_sent);
-    add("eager_received", count_.eager_received);
-    add("offers_sent", count_.offered);
-    add("offers_received", count_.offers_received);
-    add("offers_streamed", count_.streamed);
-    add("streamed_bytes", count_.streamed_bytes);
-    add("pulled_bytes", count_.pulled_bytes);
-    add("kept_unmatched", count_.kept);
-    add("unmatched_now", table_.unmatched_count());
-    add("unmatched_bytes_now", unmatched_bytes_);
-    add("doorbells_rung", count_.doorbells);
-    add("cancelled", count_.cancelled);
+    add_number(json, "eager_sent", count_.eager_sent);
+    add_number(json, "eager_received", count_.eager_received);
+    add_number(json, "offers_sent", count_.offered);
+    add_number(json, "offers_received", count_.offers_received);
+    add_number(json, "offers_streamed", count_.streamed);
+    add_number(json, "streamed_bytes", count_.streamed_bytes);
+    add_number(json, "pulled_bytes", count_.pulled_bytes);
+    add_number(json, "kept_unmatched", count_.kept);
+    add_number(json, "unmatched_now", table_.unmatched_count());
+    add_number(json, "unmatched_bytes_now", unmatched_bytes_);
+    add_number(json, "doorbells_rung", count_.doorbells);
+    add_number(json, "cancelled", count_.cancelled);
     return json + "}";
 }
 

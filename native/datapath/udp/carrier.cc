@@ -11,6 +11,7 @@
 #include <ranges>
 
 #include "datapath/error.h"
+#include "datapath/json.h"
 
 namespace weft::datapath::udp {
 namespace {
@@ -155,32 +156,29 @@ Carrier::Harvest Carrier::receive(std::int64_t, Sink& sink) {
 
 std::string Carrier::stats_json() const {
     std::string json;
-    const auto number = [&json](const char* key, std::uint64_t value) {
-        json += (json.empty() ? "\"" : ",\"") + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("send_calls", io_.send_calls);
-    number("receive_calls", io_.receive_calls);
-    number("empty_receives", io_.empty_receives);
-    number("trains_sent", io_.trains_sent);
-    number("datagrams_sent", io_.datagrams_sent);
-    number("bytes_sent", io_.bytes_sent);
-    number("trains_received", io_.trains_received);
-    number("datagrams_received", io_.datagrams_received);
-    number("bytes_received", io_.bytes_received);
-    number("send_blocked", io_.blocked);
-    number("unreachable", io_.unreachable);
-    number("too_large", io_.too_large);
-    number("forbidden", io_.forbidden);
-    number("send_failed", io_.failed);
-    number("gso_refused", io_.gso_refused);
-    number("truncated", io_.truncated);
+    add_number(json, "send_calls", io_.send_calls);
+    add_number(json, "receive_calls", io_.receive_calls);
+    add_number(json, "empty_receives", io_.empty_receives);
+    add_number(json, "trains_sent", io_.trains_sent);
+    add_number(json, "datagrams_sent", io_.datagrams_sent);
+    add_number(json, "bytes_sent", io_.bytes_sent);
+    add_number(json, "trains_received", io_.trains_received);
+    add_number(json, "datagrams_received", io_.datagrams_received);
+    add_number(json, "bytes_received", io_.bytes_received);
+    add_number(json, "send_blocked", io_.blocked);
+    add_number(json, "unreachable", io_.unreachable);
+    add_number(json, "too_large", io_.too_large);
+    add_number(json, "forbidden", io_.forbidden);
+    add_number(json, "send_failed", io_.failed);
+    add_number(json, "gso_refused", io_.gso_refused);
+    add_number(json, "truncated", io_.truncated);
     json += ",\"sockets\":[";
     for (const auto& socket : sockets_) {
         json += std::string(json.back() == '[' ? "" : ",") + "{\"local\":\"" +
                 socket->local().to_string() + "\",\"gso\":" + (socket->gso() ? "true" : "false") +
                 ",\"gro\":" + (socket->gro() ? "true" : "false");
-        number("send_buffer", socket->send_buffer());
-        number("receive_buffer", socket->receive_buffer());
+        add_number(json, "send_buffer", socket->send_buffer());
+        add_number(json, "receive_buffer", socket->receive_buffer());
         json += "}";
     }
     return json + "]";

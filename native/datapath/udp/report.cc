@@ -1,6 +1,7 @@
 // Words for people: the errors in which connections end, and the statistics.
 #include <algorithm>
 
+#include "datapath/json.h"
 #include "datapath/udp/core.h"
 #include "datapath/udp/edge.h"
 
@@ -23,8 +24,9 @@ std::string Edge::describe_paths(const transport::Failure& failure) const {
 }
 
 std::string Edge::stats_json() const {
-    std::string json = "{\"state\":" + phase_json() + connection_json() +
-                       ",\"refused_bindings\":" + std::to_string(refused_bindings_);
+    std::string json = "{\"state\":" + phase_json();
+    add_connection(json);
+    add_number(json, "refused_bindings", refused_bindings_);
     if (!connection_) {
         return json + "}";
     }
@@ -41,12 +43,9 @@ std::string Edge::stats_json() const {
 
 std::string Core::stats_json() const {
     std::string json = "{" + edges_.stats_json();
-    const auto number = [&json](const char* key, std::uint64_t value) {
-        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("malformed", counters_.malformed);
-    number("unknown_connection", counters_.unknown_connection);
-    number("misdirected_checks", counters_.misdirected_checks);
+    add_number(json, "malformed", counters_.malformed);
+    add_number(json, "unknown_connection", counters_.unknown_connection);
+    add_number(json, "misdirected_checks", counters_.misdirected_checks);
     return json + "," + carrier_->stats_json() + "}";
 }
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "datapath/json.h"
 #include "datapath/verbs/core.h"
 #include "datapath/verbs/libibverbs.h"
 #include "transport/credit_pacer.h"
@@ -247,26 +248,23 @@ transport::Config Core::config(PeerId called, std::uint32_t mtu) const {
 std::string Core::stats_json() const {
     std::string json =
         "{\"mode\":\"" + std::string(to_string(card_.kind)) + "\"," + edges_.stats_json();
-    const auto number = [&json](const char* key, std::uint64_t value) {
-        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("malformed", counters_.malformed);
-    number("unknown_connection", counters_.unknown_connection);
-    number("misdirected_checks", counters_.misdirected_checks);
-    number("doorbells", counters_.doorbells);
-    number("works", counters_.works);
-    number("completions", counters_.completions);
-    number("failed_works", counters_.failed_works);
-    number("stale_completions", counters_.stale_completions);
-    number("control_failures", counters_.control_failures);
-    number("port_events", counters_.port_events);
+    add_number(json, "malformed", counters_.malformed);
+    add_number(json, "unknown_connection", counters_.unknown_connection);
+    add_number(json, "misdirected_checks", counters_.misdirected_checks);
+    add_number(json, "doorbells", counters_.doorbells);
+    add_number(json, "works", counters_.works);
+    add_number(json, "completions", counters_.completions);
+    add_number(json, "failed_works", counters_.failed_works);
+    add_number(json, "stale_completions", counters_.stale_completions);
+    add_number(json, "control_failures", counters_.control_failures);
+    add_number(json, "port_events", counters_.port_events);
     const Registry::Counters memory = registry_->counters();
-    number("registration_hits", memory.hits);
-    number("registration_misses", memory.misses);
-    number("registration_evictions", memory.evictions);
-    number("registrations_refused", memory.refused);
-    number("registered_bytes", memory.bytes);
-    number("idle_registered_bytes", memory.idle_bytes);
+    add_number(json, "registration_hits", memory.hits);
+    add_number(json, "registration_misses", memory.misses);
+    add_number(json, "registration_evictions", memory.evictions);
+    add_number(json, "registrations_refused", memory.refused);
+    add_number(json, "registered_bytes", memory.bytes);
+    add_number(json, "idle_registered_bytes", memory.idle_bytes);
     json += ",\"rails\":[";
     for (const auto& rail : rails_) {
         json += std::string(json.back() == '[' ? "" : ",") + "{\"rail\":\"" + rail->text() +

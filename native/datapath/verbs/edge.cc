@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "datapath/json.h"
 #include "datapath/verbs/core.h"
 
 namespace weft::datapath::verbs {
@@ -319,15 +320,16 @@ std::string Edge::stats_json() const {
         announced += lane.announced;
         renewals += lane.renewals;
     }
-    std::string json = "{\"state\":" + phase_json() + connection_json() +
-                       ",\"written_chunks\":" + std::to_string(written) +
-                       ",\"sent_chunks\":" + std::to_string(announced) +
-                       ",\"copied_chunks\":" + std::to_string(copied_) +
-                       ",\"renewed_pairs\":" + std::to_string(renewals) +
-                       ",\"renewed_ways\":" + std::to_string(renewed_ways_) +
-                       ",\"questions\":" + std::to_string(questions_) +
-                       ",\"misplaced\":" + std::to_string(misplaced_) +
-                       ",\"refused_notes\":" + std::to_string(refused_notes_);
+    std::string json = "{\"state\":" + phase_json();
+    add_connection(json);
+    add_number(json, "written_chunks", written);
+    add_number(json, "sent_chunks", announced);
+    add_number(json, "copied_chunks", copied_);
+    add_number(json, "renewed_pairs", renewals);
+    add_number(json, "renewed_ways", renewed_ways_);
+    add_number(json, "questions", questions_);
+    add_number(json, "misplaced", misplaced_);
+    add_number(json, "refused_notes", refused_notes_);
     if (!connection_) {
         return json + "}";
     }

@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "datapath/error.h"
+#include "datapath/json.h"
 
 namespace weft::datapath::xdp {
 namespace {
@@ -341,13 +342,10 @@ void XdpCarrier::take(Device& device, std::span<const std::uint8_t> frame, std::
 
 std::string XdpCarrier::stats_json() const {
     std::string json = Carrier::stats_json();
-    const auto number = [&json](const char* key, std::uint64_t value) {
-        json += ",\"" + std::string(key) + "\":" + std::to_string(value);
-    };
-    number("ring_sent", ring_sent_);
-    number("ring_received", ring_received_);
-    number("foreign", foreign_);
-    number("corrupt", corrupt_);
+    add_number(json, "ring_sent", ring_sent_);
+    add_number(json, "ring_received", ring_received_);
+    add_number(json, "foreign", foreign_);
+    add_number(json, "corrupt", corrupt_);
     json += ",\"devices\":[";
     for (const Device& device : devices_) {
         json += std::string(json.back() == '[' ? "" : ",") + "{\"device\":\"" + device.name +
@@ -356,8 +354,8 @@ std::string XdpCarrier::stats_json() const {
                  : device.native  ? "copy"
                                   : "generic") +
                 "\",\"jumbo\":" + (device.several ? "true" : "false");
-        number("mtu", device.mtu);
-        number("queues", device.queues.size());
+        add_number(json, "mtu", device.mtu);
+        add_number(json, "queues", device.queues.size());
         QueueDrops drops;
         for (const auto& queue : device.queues) {
             const QueueDrops more = queue->drops();
@@ -366,10 +364,10 @@ std::string XdpCarrier::stats_json() const {
             drops.rx_fill_ring_empty += more.rx_fill_ring_empty;
             drops.tx_invalid += more.tx_invalid;
         }
-        number("rx_dropped", drops.rx_dropped);
-        number("rx_ring_full", drops.rx_ring_full);
-        number("rx_fill_ring_empty", drops.rx_fill_ring_empty);
-        number("tx_invalid", drops.tx_invalid);
+        add_number(json, "rx_dropped", drops.rx_dropped);
+        add_number(json, "rx_ring_full", drops.rx_ring_full);
+        add_number(json, "rx_fill_ring_empty", drops.rx_fill_ring_empty);
+        add_number(json, "tx_invalid", drops.tx_invalid);
         json += "}";
     }
     return json + "]";
