@@ -7,7 +7,7 @@
 // queue without buffers takes nothing. As on hardware, messages of one queue pair keep their order
 // (unreliable datagrams need not), and an unreliable connection loses whole messages.
 //
-// Time is counted in polls: every poll of any completion queue is one tick.
+// Time is counted in polls (virtual_time.h): every poll of any completion queue is one tick.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -28,6 +28,7 @@
 
 #include "datapath/error.h"
 #include "datapath/verbs/provider.h"
+#include "virtual_time.h"
 
 namespace weft::datapath::verbs::test {
 
@@ -38,6 +39,7 @@ struct Weather {
     double pair_failure = 0;    // of a queue pair, per message posted
     bool uc = true, rc = true;  // what devices offer
     std::uint32_t spines = 0;   // ways through the network; 0: one that never dies
+    bool labels = false;        // decide about the way, as with NICs; else as with soft-RoCE
 };
 
 class FakeDevice;
@@ -50,29 +52,44 @@ class Fabric {
 
     Weather weather;
     std::uint64_t lost = 0, landed = 0, failed_pairs = 0, refused_writes = 0, unread = 0;
+    std::size_t unpolled = 0;  // completions
 
-    std::uint64_t now() const { return tick_; }
+    std::uint64_t now() const { return static_cast<std::uint64_t>(clock_now() / kTick); }
     std::uint32_t up_to(std::uint32_t most) { return most == 0 ? 0 : draw() % (most + 1); }
     bool chance(double probability) {
         return probability > 0 && static_cast<double>(draw()) < probability * 4294967296.0;
     }
     std::uint32_t number() { return ++numbers_; }
-    // The sender's number is what soft-RoCE makes the source port of, and ECMP the way.
-    std::uint32_t spine_of(std::uint32_t sender) const {
-        return static_cast<std::uint32_t>(std::uint64_t{sender * 2654435761u} * weather.spines >>
-                                          32);
+    // The sender's number, or the flow label, is what a device makes the source port of, and ECMP
+    // the way.
+    bool passes(std::uint32_t sender, std::uint32_t label) const {
+        const std::uint32_t entropy = weather.labels && label != 0 ? label : sender;
+        const auto spine =
+            static_cast<std::uint32_t>(std::uint64_t{entropy * 2654435761u} * weather.spines >> 32);
+        return !dead_spines.contains(spine);
     }
-    bool passes(std::uint32_t sender) const { return !dead_spines.contains(spine_of(sender)); }
     void at(std::uint64_t when, std::function<void()> what) {
-        events_.emplace(std::max(when, tick_ + 1), std::move(what));
+        events_.emplace(std::max(when, now() + 1), std::move(what));
     }
     void step() {
-        ++tick_;
-        while (!events_.empty() && events_.begin()->first <= tick_) {
+        pass_until(clock_now() + kTick);
+        while (!events_.empty() && events_.begin()->first <= now()) {
             auto event = std::move(events_.begin()->second);
             events_.erase(events_.begin());
             event();
         }
+    }
+    // Nobody who polls has anything to do before this time.
+    void rest(Time until) {
+        if (unpolled == 0) {
+            skip(until);
+        }
+    }
+    // To this time, or the next event before it.
+    void skip(Time until) {
+        const Time next =
+            events_.empty() ? until : static_cast<Time>(events_.begin()->first) * kTick;
+        pass_until(std::min(until, next));
     }
     void set_port(const std::string& device, bool up);
     // What only a broken or hostile peer does: a write of nothing with this immediate, on one of
@@ -91,7 +108,6 @@ class Fabric {
   private:
     std::uint32_t draw() { return static_cast<std::uint32_t>(random_() >> 32); }
     std::mt19937_64 random_;
-    std::uint64_t tick_ = 0;
     std::uint32_t numbers_ = 100;
     std::multimap<std::uint64_t, std::function<void()>> events_;
 };
@@ -111,15 +127,18 @@ class FakeMemory final : public Memory {
 
 class FakeAddress final : public AddressHandle {
   public:
-    explicit FakeAddress(const Gid& gid) : gid(gid) {}
-    const Gid gid;
+    explicit FakeAddress(const Destination& to) : label(to.flow_label) {}
+    const std::uint32_t label;
 };
 
 class FakeCompletions final : public CompletionQueue {
   public:
     FakeCompletions(Fabric& fabric, std::uint32_t depth)
         : fabric_(fabric), depth_(depth), fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
-    ~FakeCompletions() override { ::close(fd_); }
+    ~FakeCompletions() override {
+        fabric_.unpolled -= ready_.size();
+        ::close(fd_);
+    }
     std::size_t poll(std::span<Completion> out) noexcept override {
         fabric_.step();
         std::size_t count = 0;
@@ -127,10 +146,14 @@ class FakeCompletions final : public CompletionQueue {
             out[count++] = ready_.front();
             ready_.pop_front();
         }
+        fabric_.unpolled -= count;
         return count;
     }
     bool arm() noexcept override {
         armed_ = true;
+        if (ready_.empty()) {
+            fabric_.skip(clock_now() + kNap);  // who arms is about to sleep
+        }
         return true;
     }
     void clear() noexcept override {
@@ -141,6 +164,7 @@ class FakeCompletions final : public CompletionQueue {
     void push(const Completion& done) {
         overrun = overrun || ready_.size() >= depth_;
         ready_.push_back(done);
+        ++fabric_.unpolled;
         const std::uint64_t one = 1;
         if (std::exchange(armed_, false)) {
             static_cast<void>(::write(fd_, &one, sizeof one) == 0);
@@ -149,6 +173,7 @@ class FakeCompletions final : public CompletionQueue {
     bool overrun = false;
 
   private:
+    static constexpr Time kNap = 5'000'000;
     Fabric& fabric_;
     std::size_t depth_;
     int fd_;
@@ -175,10 +200,14 @@ class FakeReceives final : public SharedReceiveQueue {
 
 class FakeDevice final : public Device {
   public:
-    FakeDevice(Fabric& fabric, DeviceInfo info) : fabric(fabric), info_(std::move(info)) {
+    FakeDevice(Fabric& fabric, DeviceInfo info)
+        : fabric(fabric), info_(std::move(info)), fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
         fabric.devices[info_.name] = this;
     }
-    ~FakeDevice() override { fabric.devices.erase(info_.name); }
+    ~FakeDevice() override {
+        fabric.devices.erase(info_.name);
+        ::close(fd_);
+    }
     const DeviceInfo& info() const noexcept override { return info_; }
     const DeviceLimits& limits() const noexcept override { return limits_; }
     std::unique_ptr<Memory> register_memory(const std::byte* data, std::size_t size,
@@ -207,17 +236,24 @@ class FakeDevice final : public Device {
     std::unique_ptr<QueuePair> make_queue_pair(const QueuePairWish& wish) override;
     std::unique_ptr<AddressHandle> make_address_handle(std::uint8_t,
                                                        const Destination& to) override {
-        return std::make_unique<FakeAddress>(to.gid);
+        return std::make_unique<FakeAddress>(to);
     }
     std::optional<DeviceEvent> next_event() noexcept override {
-        if (events.empty()) {
+        if (events_.empty()) {
+            std::uint64_t count = 0;
+            static_cast<void>(::read(fd_, &count, sizeof count) == 0);
             return std::nullopt;
         }
-        const DeviceEvent event = events.front();
-        events.pop_front();
+        const DeviceEvent event = events_.front();
+        events_.pop_front();
         return event;
     }
-    int event_fd() const noexcept override { return -1; }
+    int event_fd() const noexcept override { return fd_; }
+    void tell(const DeviceEvent& event) {
+        events_.push_back(event);
+        const std::uint64_t one = 1;
+        static_cast<void>(::write(fd_, &one, sizeof one) == 0);
+    }
 
     struct Range {
         std::uint64_t begin = 0, end = 0;
@@ -236,12 +272,13 @@ class FakeDevice final : public Device {
 
     Fabric& fabric;
     std::map<std::uint32_t, Range> ranges;
-    std::deque<DeviceEvent> events;
     bool up = true;
     bool refuses_memory = false;
 
   private:
     DeviceInfo info_;
+    int fd_;
+    std::deque<DeviceEvent> events_;
     DeviceLimits limits_{.queue_pairs = 4096,
                          .work_requests = 4096,
                          .shared_receives = 16384,
@@ -271,6 +308,7 @@ class FakePair final : public QueuePair {
             throw Error(WEFT_ERR_SYSTEM, "fake: connected twice");
         }
         remote_ = to.remote_qp;
+        label_ = to.destination.flow_label;
         live_ = true;
     }
     void open() override {
@@ -341,6 +379,11 @@ class FakePair final : public QueuePair {
         });
     }
 
+    bool passes(const SendWork& work) const {
+        const auto* to = static_cast<const FakeAddress*>(work.to);
+        return device_.fabric.passes(number_, to != nullptr ? to->label : label_);
+    }
+
     void flush() {
         for (const SendWork& work : std::exchange(outstanding_, {})) {
             complete({.id = work.id, .status = WorkStatus::kFlushed});
@@ -371,7 +414,7 @@ class FakePair final : public QueuePair {
         Fabric& fabric = device_.fabric;
         const bool reliable = wish_.kind == QpKind::kRc;
         if (!reliable &&
-            (!device_.up || !fabric.passes(number_) || fabric.chance(fabric.weather.loss))) {
+            (!device_.up || !passes(message.work) || fabric.chance(fabric.weather.loss))) {
             ++fabric.lost;
             return;
         }
@@ -389,10 +432,11 @@ class FakePair final : public QueuePair {
                        int attempts, bool landed) {
         const auto source = fabric.pairs.find(message.from);
         const auto target = fabric.pairs.find(to);
-        const bool reachable = target != fabric.pairs.end() && target->second->device_.up &&
-                               target->second->takes_from(message.from) &&
-                               (source == fabric.pairs.end() || source->second->device_.up) &&
-                               fabric.passes(message.from);
+        const bool reachable =
+            target != fabric.pairs.end() && target->second->device_.up &&
+            target->second->takes_from(message.from) &&
+            (source == fabric.pairs.end() || source->second->device_.up) &&
+            (source == fabric.pairs.end() || source->second->passes(message.work));
         auto* receives =
             reachable ? static_cast<FakeReceives*>(target->second->wish_.receives) : nullptr;
         const bool arrives = reachable && !receives->empty();
@@ -402,7 +446,7 @@ class FakePair final : public QueuePair {
         } else if (!good) {
             source->second->complete({.id = message.work.id, .status = WorkStatus::kRefused});
             source->second->fail();
-        } else if (arrives && fabric.passes(to)) {
+        } else if (arrives && target->second->passes({})) {
             if (message.work.signaled) {
                 source->second->complete({.id = message.work.id});
             }
@@ -457,7 +501,7 @@ class FakePair final : public QueuePair {
     FakeDevice& device_;
     const QueuePairWish wish_;
     const std::uint32_t number_;
-    std::uint32_t remote_ = 0;
+    std::uint32_t remote_ = 0, label_ = 0;
     bool live_ = false, failed_ = false;
     std::deque<SendWork> outstanding_;
     std::uint64_t leave_at_ = 0, arrive_at_ = 0, complete_at_ = 0;
@@ -510,7 +554,7 @@ inline void Fabric::inject_datagram(const std::vector<std::byte>& bytes) {
 
 inline void Fabric::set_port(const std::string& device, bool up) {
     devices.at(device)->up = up;
-    devices.at(device)->events.push_back(
+    devices.at(device)->tell(
         {up ? DeviceEvent::Kind::kPortUp : DeviceEvent::Kind::kPortDown, 1, 0});
 }
 

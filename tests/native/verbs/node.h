@@ -12,11 +12,15 @@ using namespace datapath::test;
 struct Node final : Process {
     Node(Fabric& fabric, PeerId id, VerbsOptions options = {}, int rails = 1,
          const char* secret = "secret", Time peer_timeout = 1'500'000'000)
-        : Process(id) {
+        : Process(id), fabric_(fabric) {
         datapath = std::make_unique<VerbsDatapath>(
             identity(secret, peer_timeout), *this, std::move(options),
             std::make_shared<FakeHost>(fabric, static_cast<int>(id), rails));
     }
+    void rest(Time until) override { fabric_.rest(until); }
+
+  private:
+    Fabric& fabric_;
 };
 
 // Two hosts with an open edge between them; `a` has called.
