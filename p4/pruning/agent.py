@@ -8,7 +8,6 @@ Arrow Flight. Times on the wire are microseconds as if the links were not slowed
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import struct
@@ -27,10 +26,9 @@ import pyarrow as pa
 from weft.p4.pruning import costs, plan, wire
 from weft.p4.pruning.fetch import Request, Shelf, Taker
 from weft.p4.pruning.parts import Flow, Listen, Sent, Setup, read, write
-from weft.p4.pruning.reliability import GoBackNSender, Sender, TransferError
+from weft.p4.pruning.sending import AT_ONCE, Sending
 from weft.p4.pruning.worker import Worker
 
-_AT_ONCE = 256  # datagrams read before anything else gets its turn
 _SEND_DEADLINE_S = 5
 _SOCKET_BYTES = 1 << 22
 
@@ -48,94 +46,31 @@ def _datagrams(ip: str) -> socket.socket:
 class WorkerAgent:
     setup: Setup
     connection: Connection
-    refused: int = 0
-    _senders: list[tuple[int, Sender]] = field(default_factory=list)
     _worker: Worker = field(init=False)
-    _socket: socket.socket = field(init=False)
+    _sending: Sending = field(init=False)
     _shelf: Shelf = field(init=False)
 
     def __post_init__(self) -> None:
         self._worker = Worker({n: read(p) for n, p in self.setup.fragments.items()})
-        self._socket = _datagrams(str(self.setup.own))
+        packets = _datagrams(str(self.setup.own))
         # The switch answers in the master's name: the kernel drops whatever has another.
-        self._socket.connect((str(self.setup.master), wire.PORT))
+        packets.connect((str(self.setup.master), wire.PORT))
+        self._sending = Sending(packets, self.connection, self.setup.dilation)
         self._shelf = Shelf(str(self.setup.own), self._worker, self.setup.token)
 
     def requests(self) -> dict[str, Callable[..., Any]]:
         return {
-            "choose": self._worker.choose, "pack": self.pack, "send": self.send,
-            "size": self.size, "forget": self._worker.forget, "probe": costs.of_worker,
+            "choose": self._worker.choose, "send": self.send, "size": self.size,
+            "forget": self._worker.forget, "probe": costs.of_worker,
         }  # fmt: skip
 
     def size(self, run: int, uses: Sequence[plan.Use]) -> int:
         """Octets of all rows of a run."""
         return sum(self._worker.take(run, u.table, u.columns, None).nbytes for u in uses)
 
-    def pack(self, flows: Sequence[Flow]) -> dict[int, tuple[float, int]]:
-        """Makes all packets; seconds of CPU time and rows by run."""
-        self._senders, made = [], {}
-        kind = GoBackNSender if self.setup.go_back_n else Sender
-        for flow in flows:
-            packed = self._worker.pack(flow.run, flow.one)
-            sender = kind(flow.stream, packed.bodies, timeout_us=self.setup.timeout_us)
-            self._senders.append((flow.run, sender))
-            made[flow.run] = packed.seconds, packed.made
-        return made
-
-    def send(self, start: float, deadline: float) -> Sent:
-        """Sends from `start` on until everything is acknowledged; times of time.monotonic."""
-        poller = select.poll()
-        poller.register(self._socket, select.POLLIN)
-        poller.register(self.connection.fileno(), select.POLLIN)
-        by_flow = {s.stream.flow: s for _, s in self._senders}
-        time.sleep(max(0.0, start - time.monotonic()))
-        while not all(s.done for s in by_flow.values()):
-            real = time.monotonic()
-            if real > deadline:
-                late = [f for f, s in by_flow.items() if not s.done]
-                raise TransferError(f"flows {late} have not ended after {real - start:.1f} s")
-            now = (real - start) * 1e6 / self.setup.dilation
-            for sender in by_flow.values():
-                for frame in sender.poll(now):
-                    self._put(frame[wire.BELOW :])
-            wakes = [w for s in by_flow.values() if (w := s.wake()) is not None]
-            patience = (min(wakes, default=now) - now) * 1e-3 * self.setup.dilation
-            ready = poller.poll(min(max(patience, 0.0), 1000.0))
-            if any(fd == self.connection.fileno() for fd, _ in ready):
-                self._restarted(by_flow)
-            self._hear(by_flow)
-        return Sent(
-            time.monotonic(),
-            {run: s.sent_packets for run, s in self._senders},
-            {run: s.resent_packets for run, s in self._senders},
-        )
-
-    def _put(self, message: bytes) -> None:
-        # Lost, as on a wire: the sender's clock sends it again.
-        with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
-            self._socket.send(message)
-
-    def _hear(self, by_flow: Mapping[int, Sender]) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                message = self._socket.recv(2048, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except ConnectionRefusedError:
-                continue
-            try:
-                packet = wire.decode_message(message)
-            except wire.WireError:
-                self.refused += 1
-                continue
-            if packet.flow in by_flow:
-                by_flow[packet.flow].on_frame(packet)
-
-    def _restarted(self, by_flow: Mapping[int, Sender]) -> None:
-        """The only request during a transfer: the switch restarted, epochs by query."""
-        _, (epochs,) = self.connection.recv()
-        for sender in by_flow.values():
-            sender.new_epoch(epochs[sender.stream.query])
+    def send(self, flows: Sequence[Flow], start: float, deadline: float) -> Sent:
+        self._sending.begin(flows, self.setup.timeout_us, self.setup.go_back_n)
+        return self._sending.run(self._worker, start, deadline)
 
 
 @dataclass(slots=True)
@@ -181,7 +116,7 @@ class MasterAgent:
     def hear(self) -> None:
         """Takes datagrams that wait, and sends their receipts."""
         by_query = {one.receiver.query: one.receiver for one in self._listening}
-        for _ in range(_AT_ONCE):
+        for _ in range(AT_ONCE):
             try:
                 message, (ip, port) = self._socket.recvfrom(2048, socket.MSG_DONTWAIT)
             except (BlockingIOError, ConnectionRefusedError):

@@ -52,14 +52,17 @@ def report(
         given = [reports.big_data(rows), *(reports.tpch(s) for s in scales)]
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
-    record = reports.Record(resume, f"{dilation:g} {names}") if resume else None
+    record = reports.Record(resume, f"{dilation:g}") if resume else None
     found = record.read() if record else []
     bench = reports.Bench(dilation, engines, progress=progress_on(console))
     for outcome in bench.measure(given, rates, found):
         found.append(outcome)
         if record:
             record.add(outcome)
-    asked = [(title, name, r) for title, _, queries in given for r in rates for name in queries]
+    asked = [
+        (title, name, rate, engine)
+        for title, _, queries in given for rate in rates for name in queries for engine in names
+    ]  # fmt: skip
     found = sorted((o for o in found if o.name in asked), key=lambda o: asked.index(o.name))
     command = "weft p4 pruning report " + " ".join(
         [f"--rows {rows}", f"--dilation {dilation:g}", *(f"--scale {s:g}" for s in scales),

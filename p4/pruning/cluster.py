@@ -15,6 +15,7 @@ import pyarrow as pa
 from weft.p4.pruning import plan, wire
 from weft.p4.pruning.control import Installed, PruningSwitch
 from weft.p4.pruning.execute import Pass
+from weft.p4.pruning.reliability import Receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,31 @@ class Task:
     one: Pass
     consumed: frozenset[int]  # phases whose rows serve the switch only
 
+    @property
+    def flows(self) -> tuple[int, ...]:
+        """By worker."""
+        return self.installed.flows[self.one.number]
+
+    def stream(self, switch: PruningSwitch, worker: int) -> wire.Stream:
+        """What a worker's packets share."""
+        return wire.Stream(
+            switch.workers[worker].address, switch.master.address, self.installed.query,
+            self.installed.epoch, self.one.number, self.flows[worker],
+        )  # fmt: skip
+
+    def receiver(self, switch: PruningSwitch) -> Receiver:
+        """The master's end."""
+        sources = (station.address for station in switch.workers)
+        return Receiver(
+            switch.master.address, self.installed.query, self.installed.epoch,
+            dict(zip(self.flows, sources, strict=True)), self.consumed,
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Traffic:
-    """What the passes of several runs did. Times of the network, in microseconds."""
+    """What the passes of several runs did, in microseconds from the first row packed to the last
+    packet acknowledged."""
 
     elapsed_us: float
     bytes_to_master: int

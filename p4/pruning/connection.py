@@ -17,7 +17,7 @@ import itertools
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -26,11 +26,11 @@ import pyarrow as pa
 from weft.p4.pruning import plan, tables
 from weft.p4.pruning.cluster import Cluster, Task, Wires
 from weft.p4.pruning.control import Installed, NoRoom
-from weft.p4.pruning.costs import Costs, of_master
+from weft.p4.pruning.costs import Costs, Linear, of_master
 from weft.p4.pruning.engine import DuckDB, Engine
 from weft.p4.pruning.execute import Job
 from weft.p4.pruning.network import VirtualCluster
-from weft.p4.pruning.optimizer import Optimizer
+from weft.p4.pruning.optimizer import Choice, Optimizer
 from weft.p4.pruning.worker import Worker
 
 
@@ -38,9 +38,10 @@ from weft.p4.pruning.worker import Worker
 class Report:
     """What a query cost, and what its transfer would have cost without the switch.
 
-    `rows` counts rows that meet the workers' conditions, by table. `elapsed_us` are microseconds of
-    the network, `prepare_s` seconds of CPU time that the slowest worker took to make its packets.
-    `elapsed_without_us` is what the links' rates alone would take.
+    `rows` counts rows that meet the workers' conditions, by table. `elapsed_us` are microseconds
+    from the first row that a worker makes a packet of to the last that the master has fetched;
+    `prepare_s` is what the slowest worker took of them to make packets, while others travelled, in
+    seconds of CPU time. `elapsed_without_us` is what the links' rates alone would take.
     """
 
     pushed: str = ""  # the operator in the switch; empty: none, and `reason` says why
@@ -61,8 +62,8 @@ class Report:
 
     @property
     def total_s(self) -> float:
-        """From the first packet to the answer: workers, network and master, one after another."""
-        return self.prepare_s + self.elapsed_us * 1e-6 + self.master_s
+        """From the workers' first row to the answer."""
+        return self.elapsed_us * 1e-6 + self.master_s
 
     @property
     def saved(self) -> float:
@@ -116,16 +117,15 @@ class Connection:
     ) -> None:
         """Of tables whose fragments the cluster's workers have. `connect` is the way in."""
         self.wires = wires
-        self._engine = engine or DuckDB()
+        self._engine, self._delta, self._seed = engine or DuckDB(), delta, seed
         self._tables, self.cluster, self._switch = dict(opened), cluster, cluster.switch
         self._workers = len(cluster.switch.workers)
         self._schemas = {
             name: {f.name: str(f.type) for f in t.schema} for name, t in self._tables.items()
         }
         salt = int.from_bytes(hashlib.blake2b(b"%d" % seed, digest_size=8).digest(), "big")
-        self._optimizer = Optimizer(
-            self._tables, self._switch, wires, costs or Costs(), delta, salt
-        )
+        self.costs = costs or Costs()
+        self._optimizer = Optimizer(self._tables, self._switch, wires, self.costs, delta, salt)
         self._runs = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -133,6 +133,14 @@ class Connection:
     def schemas(self) -> Mapping[str, Mapping[str, str]]:
         """Types of columns by table."""
         return self._schemas
+
+    def for_engine(self, engine: Engine, master: Mapping[type[plan.Push], Linear]) -> Connection:
+        """The same tables, workers and switch for another master, whose queries cost that much. Use
+        one connection at a time."""
+        return Connection(
+            self._tables, self.cluster, self.wires, delta=self._delta, engine=engine,
+            seed=self._seed, costs=replace(self.costs, master=master),
+        )  # fmt: skip
 
     def whole(self, table: str) -> pa.Table:
         """A table as it was opened."""
@@ -199,9 +207,7 @@ class Connection:
     def explain(self, query: str) -> str:
         """What would be pushed, and what that is expected to save."""
         found = plan.analyse(query, self._schemas)
-        kept = self._selectivity(found)
-        with self._lock:
-            choice = self._optimizer.choose(found, kept, None)
+        choice = self.choice(found)
         lines = []
         for use in found.uses:
             where = f" where {use.where} (workers)" if use.where else ""
@@ -222,8 +228,12 @@ class Connection:
 
     # ----------------------------------------------------------------------------- planning
 
-    def _selectivity(self, query: plan.Query) -> dict[str, float]:
-        return {u.table: self._tables[u.table].selectivity(u.where) for u in query.uses}
+    def choice(self, query: str | plan.Query) -> Choice:
+        """What would be pushed, as far as statistics say without asking the workers."""
+        read = plan.analyse(query, self._schemas) if isinstance(query, str) else query
+        kept = {u.table: self._tables[u.table].selectivity(u.where) for u in read.uses}
+        with self._lock:
+            return self._optimizer.choose(read, kept, None)
 
     # ------------------------------------------------------------------------------ running
 
@@ -365,10 +375,13 @@ def connect(
     parts = [{name: t.fragments[w] for name, t in opened.items()} for w in range(workers)]
     cluster: Cluster
     if lab is None:
-        cluster = VirtualCluster([Worker(part) for part in parts], wires, seed, go_back_n)
+        costs = costs or Costs()
+        cluster = VirtualCluster(
+            [Worker(part) for part in parts], wires, seed, go_back_n, costs.worker
+        )
     else:
         from weft.p4.pruning.lab import LabCluster
 
         cluster, engine = LabCluster(parts, wires, lab, go_back_n), engine or DuckDB()
-        costs = costs or Costs(*cluster.probe(), of_master(engine))
+        costs = costs or Costs(cluster.probe(), of_master(engine))
     return Connection(opened, cluster, wires, delta=delta, engine=engine, seed=seed, costs=costs)

@@ -30,16 +30,23 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """Of a pass at a worker whatever its size, of each of its rows there, and of each row that
-    reaches the master, by the operator of its query."""
+class Linear:
+    """Of something that takes `fixed` whatever its size, and more for each row."""
 
-    per_pass: Range = Range()
+    fixed: Range = Range()
     per_row: Range = Range()
-    master: Mapping[type[plan.Push], Range] = field(default_factory=dict)
 
-    def of_master(self, push: plan.Push) -> Range:
-        return self.master.get(type(push), Range())
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of a pass at a worker, and of the master's query by its operator, by the rows that reach
+    the master."""
+
+    worker: Linear = Linear()
+    master: Mapping[type[plan.Push], Linear] = field(default_factory=dict)
+
+    def of_master(self, push: plan.Push) -> Linear:
+        return self.master.get(type(push), Linear())
 
 
 #: A query of each operator's kind.
@@ -67,39 +74,39 @@ def _times(once: Callable[[], float]) -> list[float]:
     return [1e6 * once() for _ in range(_REPEATS)]
 
 
-def _slope(few: list[float], many: list[float], rows: int) -> Range:
-    """Microseconds per row: what lies between two sizes cannot be less, or more."""
-    least, most = min(many) - max(few), max(many) - min(few)
-    return Range(max(0.0, least / rows), max(0.0, most / rows))
+def _line(few: list[float], few_rows: int, many: list[float], many_rows: int) -> Linear:
+    """What lies between two sizes cannot be less, or more; nor what is left for no rows."""
+    rows = many_rows - few_rows
+    least = max(0.0, (min(many) - max(few)) / rows)
+    most = max(0.0, (max(many) - min(few)) / rows)
+    fixed = Range(max(0.0, min(few) - most * few_rows), max(0.0, max(few) - least * few_rows))
+    return Linear(fixed, Range(least, most))
 
 
-def of_worker() -> tuple[Range, Range]:
-    """CPU time per pass, and per row of a text key, which costs more than a number."""
+def of_worker() -> Linear:
+    """CPU time of a pass over a text key, which costs more than a number."""
     taken = []
     for rows in (_FEW, _MANY):
         worker = Worker({"probe": _table(rows)})
 
         def once(worker: Worker = worker, rows: int = rows) -> float:
             worker.choose(0, "probe", None)
-            seconds = worker.pack(0, Pass(0, "probe", Keys(("k",), 1), rows, 1.0, 1.0)).seconds
+            one = Pass(0, "probe", Keys(("k",), 1), rows, 1.0, 1.0)
+            seconds = sum(packed.seconds for packed in worker.pack(0, one))
             worker.forget(0)
             return seconds
 
         taken.append(_times(once))
-    few, many = taken
-    per_row = _slope(few, many, _MANY - _FEW)
-    return Range(
-        max(0.0, min(few) - per_row.most * _FEW), max(0.0, max(few) - per_row.least * _FEW)
-    ), per_row
+    return _line(taken[0], _FEW, taken[1], _MANY)
 
 
-def of_master(engine: Engine) -> dict[type[plan.Push], Range]:
-    """Wall time per row of a query of each operator's kind, of all its tables' rows."""
-    found: dict[type[plan.Push], Range] = {}
-    probes = [(rows, _table(rows)) for rows in (_FEW, _MANY)]
+def of_master(engine: Engine) -> dict[type[plan.Push], Linear]:
+    """Wall time of a query of each operator's kind, by all its tables' rows."""
+    found: dict[type[plan.Push], Linear] = {}
+    probes = [_table(rows) for rows in (_FEW, _MANY)]
     for kind, sql in _PROBES.items():
         taken: list[list[float]] = []
-        for _, table in probes:
+        for table in probes:
             tables = {"probe": table} | ({"other": table} if "other" in sql else {})
 
             def once(sql: str = sql, tables: Mapping[str, pa.Table] = tables) -> float:
@@ -108,6 +115,6 @@ def of_master(engine: Engine) -> dict[type[plan.Push], Range]:
                 return time.perf_counter() - began
 
             taken.append(_times(once))
-        tables_read = 2 if "other" in sql else 1
-        found[kind] = _slope(taken[0], taken[1], (_MANY - _FEW) * tables_read)
+        each = 2 if "other" in sql else 1
+        found[kind] = _line(taken[0], _FEW * each, taken[1], _MANY * each)
     return found

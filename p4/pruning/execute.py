@@ -22,6 +22,9 @@ from weft.p4.pruning.control import NoRoom, Phase, PruningSwitch, Share
 from weft.p4.pruning.encoders import Amounts, Best, Encoder, JoinKeys, Keys, Places
 from weft.p4.pruning.tables import Table
 
+#: Rows that a worker makes packets of at a time, so that some are on their way while others are
+#: made; packets at a part's end are not full.
+PART_ROWS = 1 << 14
 _MIN_CELLS = 8  # per lane; less is not worth a place
 _SKYLINE_LEFT = 0.02  # share of the rows; a guess on the safe side of what points do
 
@@ -91,6 +94,11 @@ def _cells(switch: PruningSwitch, pool: str, wanted: int) -> Share:
     return switch.share(pool, size)
 
 
+def _fill(keys: float) -> float:
+    """Rows per packet, where keys choose the lanes; a part has no more keys than rows."""
+    return sizing.rows_per_packet(min(keys, PART_ROWS), wire.LANES)
+
+
 def _slot(switch: PruningSwitch, pool: str) -> Share:
     return switch.share(pool, 1)
 
@@ -121,7 +129,7 @@ def _distinct(push: plan.Distinct, table: Table, switch: PruningSwitch, delta: f
     hit = 1.0 if d * control.COLUMNS >= 2 * distinct else max(
         sizing.distinct_bound(distinct, d, control.COLUMNS), 0.0)  # fmt: skip
     left = 1 - hit * max(0.0, 1 - distinct / rows)
-    encode, fill = Keys(push.keys, salt), sizing.rows_per_packet(distinct, wire.LANES)
+    encode, fill = Keys(push.keys, salt), _fill(distinct)
     return Job(
         f"DISTINCT on {', '.join(push.keys)}: d={d} w={control.COLUMNS} FIFO",
         [Pass(0, push.table, encode, rows, left, fill)],
@@ -182,7 +190,7 @@ def _group_best(push: plan.GroupBest, table: Table, switch: PruningSwitch, delta
     rows = max(int(table.rows * kept), 1)
     left = 1 - sizing.group_by_expected(rows, groups, d * control.COLUMNS)
     encode = Best(push.keys, push.value, scale, push.descending, salt)
-    fill = sizing.rows_per_packet(groups, wire.LANES)
+    fill = _fill(groups)
     return Job(
         f"GROUP BY {', '.join(push.keys)} {'MIN' if push.descending else 'MAX'}({push.value}): "
         f"d={d} w={control.COLUMNS}",
@@ -205,7 +213,7 @@ def _having(push: plan.Having, table: Table, switch: PruningSwitch, delta: float
     sampled, sums = table.sums(push.keys, push.value)
     cells = share.size * wire.LANES
     candidates = sizing.count_min_above(sampled, sums, groups, cells, push.bound)
-    rows, fill = table.rows * kept, sizing.rows_per_packet(groups, wire.LANES)
+    rows, fill = table.rows * kept, _fill(groups)
     reported = min(1.0, candidates * groups / max(rows, 1.0))  # about once per key
 
     what = "COUNT(*)" if push.value is None else f"SUM({push.value})"
@@ -244,8 +252,7 @@ def _join(push: plan.Join, tables: Mapping[str, Table], switch: PruningSwitch,
         wrong = sizing.register_bloom_false_positives(int(there), wanted[-1] * wire.LANES)
         matching = min(1.0, there / max(theirs, ours, 1))
         share = matching + (1 - matching) * wrong
-        fills = (sizing.rows_per_packet(n, wire.LANES) for n in (there, ours))
-        number, (building, probing) = len(passes), fills
+        number, building, probing = len(passes), _fill(there), _fill(ours)
         passes += [
             Pass(number, step.by, JoinKeys(step.by_keys, salt), left[step.by], 0.0, building,
                  consume=True, restricted=step.by in probed, sent=by.unlike(step.by_keys)),

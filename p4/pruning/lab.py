@@ -37,9 +37,9 @@ from weft.p4.pruning.control import (
     action_path,
     sizes,
 )
-from weft.p4.pruning.costs import Range
-from weft.p4.pruning.parts import Flow, Listen, Setup, read, write
-from weft.p4.pruning.reliability import Receiver, TransferError
+from weft.p4.pruning.costs import Linear
+from weft.p4.pruning.parts import Flow, Listen, Sent, Setup, read, write
+from weft.p4.pruning.reliability import TransferError
 
 _START_DEADLINE_S = 120.0
 _ANSWER_DEADLINE_S = 300.0
@@ -204,57 +204,42 @@ class LabCluster:
 
     # ----------------------------------------------------------------------------- queries
 
-    def probe(self) -> tuple[Range, Range]:
-        """What a worker takes to make packets, per pass and per row: the slowest, which the others
-        wait for. They are asked in turn: hosts share this machine, which they are not to show."""
-        found = [answer for end in self._agents[:-1] for answer in self._ask([end], "probe")]
-        per_pass, per_row = max(found, key=lambda ranges: ranges[1].most)
-        return per_pass, per_row
+    def probe(self) -> Linear:
+        """What a worker's pass takes: the slowest's, which the others wait for. They are asked in
+        turn: hosts share this machine, which they are not to show."""
+        found: list[Linear] = [
+            answer for end in self._agents[:-1] for answer in self._ask([end], "probe")
+        ]
+        return max(found, key=lambda cost: cost.per_row.most)
 
     def choose(self, run: int, table: str, where: str | None) -> int:
         return sum(self._ask(self._agents[:-1], "choose", run, table, where))
 
     def transfer(self, tasks: Sequence[Task], restart_at_us: float | None) -> Traffic:
         workers, master = self._agents[:-1], self._agents[-1]
-        for number, end in enumerate(workers):
-            self._tell([end], "pack", [self._flow(task, number) for task in tasks])
-        packed = self._gather(workers, _ANSWER_DEADLINE_S)
-        traffic = Traffic(0.0, 0)
-        for task in tasks:
-            seconds, rows = zip(*(made[task.run] for made in packed), strict=True)
-            traffic.prepare_s[task.run], traffic.packed[task.run] = max(seconds), sum(rows)
-        self._ask([master], "listen", [self._listen(task) for task in tasks])
+        listening = [
+            Listen(task.run, task.one.table, task.one.consume, task.receiver(self.switch))
+            for task in tasks
+        ]
+        self._ask([master], "listen", listening)
         before = self._bytes_to_master()
         longest = min(self.wires.deadline_us * 1e-6 * self._dilation, _LONGEST_S)
         start = time.monotonic() + _LEAD_S
-        self._tell(workers, "send", start, start + longest)
+        for number, end in enumerate(workers):
+            flows = [Flow(t.run, t.one, t.stream(self.switch, number)) for t in tasks]
+            self._tell([end], "send", flows, start, start + longest)
         if restart_at_us is not None:
             self._restart(tasks, start + restart_at_us * 1e-6 * self._dilation)
-        sent = self._gather(workers, longest + _ANSWER_DEADLINE_S)
+        sent: list[Sent] = self._gather(workers, longest + _ANSWER_DEADLINE_S)
         self._ask([master], "collect")
-        traffic.elapsed_us = (max(s.at for s in sent) - start) * 1e6 / self._dilation
-        traffic.bytes_to_master = self._bytes_to_master() - before
-        for task in tasks:
-            traffic.packets[task.run] = sum(s.packets[task.run] for s in sent)
-            traffic.resent[task.run] = sum(s.resent[task.run] for s in sent)
+        elapsed_us = (max(s.at for s in sent) - start) * 1e6 / self._dilation
+        traffic = Traffic(elapsed_us, self._bytes_to_master() - before)
+        for run in (task.run for task in tasks):
+            traffic.prepare_s[run] = max(s.seconds[run] for s in sent)
+            traffic.packed[run] = sum(s.packed[run] for s in sent)
+            traffic.packets[run] = sum(s.packets[run] for s in sent)
+            traffic.resent[run] = sum(s.resent[run] for s in sent)
         return traffic
-
-    def _flow(self, task: Task, number: int) -> Flow:
-        installed, one = task.installed, task.one
-        stream = wire.Stream(
-            self.switch.workers[number].address, self.switch.master.address, installed.query,
-            installed.epoch, one.number, installed.flows[one.number][number],
-        )  # fmt: skip
-        return Flow(task.run, one, stream)
-
-    def _listen(self, task: Task) -> Listen:
-        installed = task.installed
-        flows = zip(installed.flows[task.one.number], self.switch.workers, strict=True)
-        receiver = Receiver(
-            self.switch.master.address, installed.query, installed.epoch,
-            {flow: station.address for flow, station in flows}, task.consumed,
-        )  # fmt: skip
-        return Listen(task.run, task.one.table, task.one.consume, receiver)
 
     def _restart(self, tasks: Sequence[Task], at: float) -> None:
         """The switch loses power at that time of the clock, and comes back a little later."""

@@ -6,8 +6,9 @@ machine only takes longer to compute the same virtual microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ import pyarrow as pa
 from weft.p4.pruning import plan, wire
 from weft.p4.pruning.cluster import Fetched, Task, Traffic, Wires
 from weft.p4.pruning.control import LocalChip, PruningSwitch, stations
+from weft.p4.pruning.costs import Linear
+from weft.p4.pruning.packing import Feed
 from weft.p4.pruning.reliability import GoBackNSender, Receiver, Sender, TransferError
 from weft.p4.pruning.worker import Rows, Worker
 from weft.p4.star import Faults, Host, Star
@@ -22,11 +25,13 @@ from weft.p4.star import Faults, Host, Star
 
 @dataclass(slots=True)
 class _Flows:
-    """All flows of one worker."""
+    """All flows of one worker, and what it makes packets of."""
 
-    flows: dict[int, Sender]
+    flows: dict[int, Sender] = field(default_factory=dict)
+    feed: Feed = field(default_factory=Feed)
 
     def poll(self, now: float) -> list[bytes]:
+        self.feed.poll(now)
         return [frame for sender in self.flows.values() for frame in sender.poll(now)]
 
     def on_frame(self, frame: bytes, now: float) -> None:
@@ -35,8 +40,8 @@ class _Flows:
             self.flows[packet.flow].on_frame(packet)
 
     def wake(self) -> float | None:
-        times = [t for sender in self.flows.values() if (t := sender.wake()) is not None]
-        return min(times, default=None)
+        clocks: list[Feed | Sender] = [self.feed, *self.flows.values()]
+        return min((w for clock in clocks if (w := clock.wake()) is not None), default=None)
 
     @property
     def done(self) -> bool:
@@ -68,10 +73,13 @@ class _Master:
 
 
 class VirtualCluster:
-    """Workers, switch and master in this process, on modelled links in virtual time."""
+    """Workers, switch and master in this process, on modelled links in virtual time, in which a
+    worker's pass takes what it is said to."""
 
-    def __init__(self, workers: Sequence[Worker], wires: Wires, seed: int, go_back_n: bool) -> None:
-        self.workers, self.wires = workers, wires
+    def __init__(
+        self, workers: Sequence[Worker], wires: Wires, seed: int, go_back_n: bool, a_pass: Linear
+    ) -> None:
+        self.workers, self.wires, self._pass = workers, wires, a_pass
         self.chip = LocalChip(seed, go_back_n)
         self.switch = PruningSwitch(self.chip, *stations(len(workers)), in_order=go_back_n)
         self._sender = GoBackNSender if go_back_n else Sender
@@ -82,34 +90,20 @@ class VirtualCluster:
         return sum(worker.choose(run, table, where) for worker in self.workers)
 
     def transfer(self, tasks: Sequence[Task], restart_at_us: float | None) -> Traffic:
-        senders: dict[int, dict[int, Sender]] = {task.run: {} for task in tasks}  # by worker
-        receivers: dict[int, Receiver] = {}
+        hosts = {station.port: _Flows() for station in self.switch.workers}
+        receivers = {task.installed.query: task.receiver(self.switch) for task in tasks}
         traffic = Traffic(0.0, 0)
-        master = self.switch.master.address
         for task in tasks:
-            installed, flows = task.installed, task.installed.flows[task.one.number]
-            by_flow = {f: s.address for f, s in zip(flows, self.switch.workers, strict=True)}
-            receivers[installed.query] = Receiver(
-                master, installed.query, installed.epoch, by_flow, task.consumed
-            )
-            slowest, made = 0.0, 0
-            for number, (flow, worker) in enumerate(zip(flows, self.workers, strict=True)):
-                packed = worker.pack(task.run, task.one)
-                slowest, made = max(slowest, packed.seconds), made + packed.made
-                stream = wire.Stream(
-                    by_flow[flow], master, installed.query, installed.epoch, task.one.number, flow
-                )
-                senders[task.run][number] = self._sender(
-                    stream, packed.bodies, timeout_us=self.wires.timeout_us(len(self.workers))
-                )
-            traffic.prepare_s[task.run], traffic.packed[task.run] = slowest, made
-        everyone = [(n, s) for by_worker in senders.values() for n, s in by_worker.items()]
-        cues = self._restart(tasks, everyone, receivers, restart_at_us)
-        traffic.elapsed_us, traffic.bytes_to_master = self._play(everyone, receivers, cues)
+            packed = [self._pack(task, n, host) for n, host in enumerate(hosts.values())]
+            traffic.packed[task.run] = sum(rows for rows, _ in packed)
+            traffic.prepare_s[task.run] = max(seconds for _, seconds in packed)
+        cues = self._restart(tasks, hosts.values(), receivers, restart_at_us)
+        traffic.elapsed_us, traffic.bytes_to_master = self._play(hosts, receivers, cues)
         for task in tasks:
-            mine = senders[task.run].values()
-            traffic.packets[task.run] = sum(s.sent_packets for s in mine)
-            traffic.resent[task.run] = sum(s.resent_packets for s in mine)
+            flows = zip(hosts.values(), task.flows, strict=True)
+            senders = [host.flows[flow] for host, flow in flows]
+            traffic.packets[task.run] = sum(s.sent_packets for s in senders)
+            traffic.resent[task.run] = sum(s.resent_packets for s in senders)
             if not task.one.consume:
                 receiver = receivers[task.installed.query]
                 self._survivors[task.run, task.one.table] = [
@@ -118,22 +112,33 @@ class VirtualCluster:
                 ]
         return traffic
 
+    def _pack(self, task: Task, number: int, host: _Flows) -> tuple[int, float]:
+        """Gives a worker's host its packets, each when it is said to have been made; of how many
+        rows, and how long that took in truth."""
+        stream, costs = task.stream(self.switch, number), self._pass
+        sender = self._sender(stream, timeout_us=self.wires.timeout_us(len(self.workers)))
+        host.flows[stream.flow] = sender
+        rows, seconds = 0, 0.0
+        for packed in self.workers[number].pack(task.run, task.one):
+            fixed = costs.fixed.most if packed.made and not rows else 0.0
+            took_us = fixed + packed.made * costs.per_row.most
+            host.feed.put(took_us, partial(sender.extend, packed.bodies))
+            rows, seconds = rows + packed.made, seconds + packed.seconds
+        host.feed.put(0.0, sender.finish)
+        return rows, seconds
+
     def _play(
-        self, senders: Sequence[tuple[int, Sender]], receivers: Mapping[int, Receiver],
+        self, hosts: Mapping[int, _Flows], receivers: Mapping[int, Receiver],
         cues: Sequence[tuple[float, Callable[[], None]]],
     ) -> tuple[float, int]:  # fmt: skip
-        """Runs flows, (worker, sender) each, to their end: microseconds, octets to the master."""
-        hosts: dict[int, _Flows] = {}
-        for number, sender in senders:
-            port = self.switch.workers[number].port
-            hosts.setdefault(port, _Flows({})).flows[sender.stream.flow] = sender
+        """Runs flows to their end: microseconds, octets to the master."""
         wires, port = self.wires, self.switch.master.port
         rates = dict.fromkeys(hosts, wires.worker_gbps) | {port: wires.master_gbps}
         faults = Faults(wires.loss, wires.duplicate, wires.jitter_us, wires.seed)
         everyone: dict[int, Host] = {**hosts, port: _Master(receivers)}
         star = Star(self.chip.send, everyone, rates, wires.delay_us, faults, cues)
         if not star.run(wires.deadline_us):
-            late = [s.stream.flow for _, s in senders if not s.done]
+            late = [f for host in hosts.values() for f, s in host.flows.items() if not s.done]
             raise TransferError(
                 f"flows {late} have not ended after {star.now / 1e6:.1f} s of virtual time, "
                 f"at a loss of {wires.loss:.0%}"
@@ -141,7 +146,7 @@ class VirtualCluster:
         return star.now, star.down[port].octets
 
     def _restart(
-        self, tasks: Sequence[Task], senders: Sequence[tuple[int, Sender]],
+        self, tasks: Sequence[Task], hosts: Iterable[_Flows],
         receivers: Mapping[int, Receiver], at_us: float | None,
     ) -> list[tuple[float, Callable[[], None]]]:  # fmt: skip
         if at_us is None:
@@ -150,7 +155,7 @@ class VirtualCluster:
         def back() -> None:
             self.switch.restarted()
             epochs = {task.installed.query: task.installed.epoch for task in tasks}
-            for _, sender in senders:
+            for sender in (s for host in hosts for s in host.flows.values()):
                 sender.new_epoch(epochs[sender.stream.query])
             for query, receiver in receivers.items():
                 receiver.new_epoch(epochs[query])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,13 +38,16 @@ class Flow:
     stream: wire.Stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent:
-    """A worker's end of a transfer: when (time.monotonic), and packets by run."""
+    """A worker's end of a transfer: when (time.monotonic); by run the rows that it made packets of,
+    the seconds of CPU time that this took, and packets."""
 
-    at: float
-    packets: dict[int, int]
-    resent: dict[int, int]
+    at: float = 0.0
+    packed: Counter[int] = field(default_factory=Counter)
+    seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    packets: Counter[int] = field(default_factory=Counter)
+    resent: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

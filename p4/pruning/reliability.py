@@ -9,6 +9,7 @@ every survivor.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,37 +28,56 @@ class Sender:
     def __init__(
         self,
         stream: wire.Stream,
-        bodies: Sequence[tuple[int, bytes]],
+        bodies: Sequence[tuple[int, bytes]] | None = None,
         *,
         timeout_us: float = 1000.0,
         window: int = wire.WINDOW,
     ) -> None:
-        """`bodies`: (lanes present, bytes) each; `timeout_us` until a packet is sent again."""
+        """`bodies`: (lanes present, bytes) each; without them, they come by `extend` and `finish`.
+        `timeout_us` until a packet is sent again."""
         if not 1 <= window <= wire.WINDOW:
             raise ValueError(f"a window has 1 to {wire.WINDOW} packets, not {window}")
         self.stream = stream
         self.sent_packets = self.resent_packets = 0
-        self._bodies = bodies
+        self._parts: list[Sequence[tuple[int, bytes]]] = []
+        self._ends: list[int] = []  # how many packets the parts up to each have
+        self._finished = False
         self._window = window
         self._timeout = timeout_us
         self._base = 1  # the lowest number not acknowledged
         self._next = 1
         self._open: dict[int, tuple[float, int]] = {}  # number -> (sent at, times sent)
         self._look = math.inf  # no open packet is overdue before
+        if bodies is not None:
+            self.extend(bodies)
+            self.finish()
+
+    def extend(self, bodies: Sequence[tuple[int, bytes]]) -> None:
+        """More packets of the flow."""
+        self._parts.append(bodies)
+        self._ends.append(self._count + len(bodies))
+
+    def finish(self) -> None:
+        """There are no more: the flow may end."""
+        self._finished = True
+
+    @property
+    def _count(self) -> int:
+        return self._ends[-1] if self._ends else 0
 
     @property
     def done(self) -> bool:
-        return self._base > len(self._bodies) + 1
+        return self._finished and self._base > self._count + 1
 
     def poll(self, now: float) -> list[bytes]:
         """Frames to send now: what timed out, then what the window allows."""
         frames = self._again(now) if now >= self._look else []
         self.resent_packets += len(frames)
-        last = len(self._bodies)
+        last = self._count
         while self._next < self._base + self._window and self._next <= last:
             frames.append(self._send(self._next, now))
             self._next += 1
-        if self._base == self._next == last + 1:
+        if self._finished and self._base == self._next == last + 1:
             frames.append(self._send(self._next, now))  # the end of the stream
             self._next += 1
         self.sent_packets += len(frames)
@@ -101,9 +121,10 @@ class Sender:
         times = self._open.get(number, (0.0, 0))[1] + 1
         self._open[number] = (now, times)
         self._look = min(self._look, now + self._patience(times))
-        if number > len(self._bodies):
+        if number > self._count:
             return wire.encode(self.stream, wire.EOS, number)
-        present, body = self._bodies[number - 1]
+        part = bisect_right(self._ends, number - 1)
+        present, body = self._parts[part][number - 1 - self._ends[part]]
         return wire.encode(self.stream, wire.DATA, number, present, body)
 
 

@@ -12,17 +12,18 @@ import pyarrow as pa
 import pytest
 
 from weft.p4.pruning import Connection, Wires, connect, plan, workloads
-from weft.p4.pruning.costs import Costs, Range
+from weft.p4.pruning.costs import Costs, Linear, Range
+from weft.p4.pruning.engine import DuckDB
 from weft.p4.pruning.optimizer import full_reducer
 
 VISITS = 10_000
 KINDS = (plan.Distinct, plan.TopN, plan.GroupBest, plan.Having, plan.Join, plan.Skyline)
 
 
-def costs(worker: float, least: float, most: float) -> Costs:
-    """Microseconds per row; a pass costs a worker 50 more."""
-    master = dict.fromkeys(KINDS, Range(least, most))
-    return Costs(Range(50.0, 50.0), Range(worker, worker), master)
+def costs(worker: float, least: float, most: float, query: float = 0.0) -> Costs:
+    """Microseconds per row; a pass costs a worker 50 more, a query the master `query`."""
+    cost = Linear(Range(query, query), Range(least, most))
+    return Costs(Linear(Range(50.0, 50.0), Range(worker, worker)), dict.fromkeys(KINDS, cost))
 
 
 #: Hosts that cost nothing; usual ones; slow workers; masters of whom little is known; slow ones.
@@ -48,8 +49,8 @@ def sources() -> list[tuple[dict[str, pa.Table], dict[str, str]]]:
 def test_what_is_pushed_is_never_slower(
     sources: list[tuple[dict[str, pa.Table], dict[str, str]]], name: str, gbps: float
 ) -> None:
-    """The network's time is virtual, the hosts' what they are said to cost: of the rows that really
-    were packed and really were left, at the costs that speak least for the switch."""
+    """The network's time and the workers' are virtual, the master's what it is said to cost: of the
+    rows that really were left, at the costs that speak least for the switch."""
     given, wires, workers = COSTS[name], Wires(worker_gbps=gbps, master_gbps=gbps), 5
     pushed = 0
     for tables, queries in sources:
@@ -61,10 +62,8 @@ def test_what_is_pushed_is_never_slower(
                     continue
                 pushed += 1
                 (found,) = plan.analyse(sql, connection.schemas).pushes[:1]
-                master = given.of_master(found)
-                with_ = report.elapsed_us + report.passes * given.per_pass.most
-                with_ += report.packed / workers * given.per_row.most
-                with_ += sum(report.survivors.values()) * master.most
+                master = given.of_master(found).per_row
+                with_ = report.elapsed_us + sum(report.survivors.values()) * master.most
                 without = report.elapsed_without_us + sum(report.rows.values()) * master.least
                 assert with_ <= without, (title, report)
     assert pushed > 0 or (name, gbps) == ("free", 100.0)
@@ -84,6 +83,24 @@ def test_costs_decide(sources: list[tuple[dict[str, pa.Table], dict[str, str]]])
     assert choice(1000.0, costs(0.001, 0.3, 0.4))
     assert not choice(10.0, costs(1.0, 0.0, 0.0))
     assert not choice(10.0, costs(0.03, 0.0, 50.0))
+    assert choice(1.0, costs(0.03, 0.01, 0.05, query=1000.0))
+    assert not choice(1.0, costs(0.03, 0.01, 0.05, query=1e6))  # too little of the whole
+
+
+def test_each_engine_has_its_own_choice(
+    sources: list[tuple[dict[str, pa.Table], dict[str, str]]],
+) -> None:
+    """Over the same workers and switch."""
+    tables, queries = sources[0]
+    wires = Wires(worker_gbps=1.0, master_gbps=1.0)
+    slow = costs(0.03, 0.01, 0.05, query=1e6).master
+    with connect(tables, wires=wires, costs=COSTS["usual"]) as first:
+        second = first.for_engine(DuckDB(), slow)
+        answers = [made.sql(queries["DISTINCT"]) for made in (first, second, first)]
+        assert [bool(a.report.pushed) for a in answers] == [True, False, True]
+        assert "would not pay" in answers[1].report.reason
+        wanted = workloads.values(answers[1].table)
+        assert all(workloads.values(a.table) == wanted for a in answers)
 
 
 #: Tables joined by columns of one name: a path, a star, and a cycle.

@@ -16,7 +16,7 @@ from weft.p4.pruning.engine import DuckDB
 
 def test_every_operator_in_the_lab_both_ways(tmp_path: Path) -> None:
     """Answers are the same, and the master's link carries less of what was pushed."""
-    engines = {"duckdb": DuckDB()}
+    engines = {"duckdb": DuckDB(), "the same": DuckDB()}
     try:
         bench = report.Bench(100.0, engines, workers=2)
         found = list(bench.measure([report.big_data(4000)], [10.0]))
@@ -24,17 +24,17 @@ def test_every_operator_in_the_lab_both_ways(tmp_path: Path) -> None:
         if "refused" in str(problem) or "unshare" in str(problem):
             pytest.skip(f"no lab on this machine: {problem}")
         raise
-    assert [o.query for o in found] == [
-        "DISTINCT", "TOP N", "GROUP BY MAX", "HAVING SUM", "JOIN", "SKYLINE",
-    ]  # fmt: skip
+    names = ["DISTINCT", "TOP N", "GROUP BY MAX", "HAVING SUM", "JOIN", "SKYLINE"]
+    assert [(o.query, o.engine) for o in found] == [(n, e) for n in names for e in engines]
     for o in found:
         assert o.same, o.query
         assert o.with_.network > 0 and o.without.network > 0
         if not o.pushed:
             assert o.survivors == o.rows
+            assert o.with_ == o.without and o.faster == 1.0
     text = report.page(found, 100.0, "weft p4 pruning report")
     assert text.count("\n| ") == 1 + len(found)
-    assert "6 of 6 cases" in text
+    assert "12 of 12 cases" in text
 
     record = report.Record(tmp_path / "outcomes.jsonl", "100")
     for o in found[:-1]:

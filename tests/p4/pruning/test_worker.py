@@ -8,23 +8,35 @@ import pyarrow as pa
 import pytest
 
 from weft.p4.pruning import connect, fetch, wire, workloads
-from weft.p4.pruning.encoders import Encoder, JoinKeys, Keys
-from weft.p4.pruning.execute import Pass
-from weft.p4.pruning.worker import Worker
+from weft.p4.pruning.codes import Scale
+from weft.p4.pruning.encoders import Encoder, JoinKeys, Keys, Places
+from weft.p4.pruning.execute import PART_ROWS, Pass
+from weft.p4.pruning.worker import Packed, Worker
 
 
 def the_pass(encode: Encoder, *, consume: bool = False, keep_rest: bool = False) -> Pass:
     return Pass(0, "t", encode, 1, 1.0, 8.0, consume=consume, keep_rest=keep_rest)
 
 
-def sent(worker: Worker, one: Pass) -> list[int]:
-    """Numbers of the rows that are in packets."""
-    bodies, found = worker.pack(1, one).bodies, []
+def ids_of(bodies: wire.Bodies) -> list[int]:
+    """Numbers of the rows in packets."""
+    found = []
     for present, body in bodies:
         ids = np.frombuffer(body, ">u4").reshape(-1, 4)[:, 0]
         assert len(ids) == present.bit_count()
         found += ids.tolist()
-    return sorted(found)
+    return found
+
+
+def sent(worker: Worker, one: Pass) -> list[int]:
+    return sorted(i for packed in worker.pack(1, one) for i in ids_of(packed.bodies))
+
+
+def packed(worker: Worker, one: Pass) -> list[Packed]:
+    return list(worker.pack(1, one))
+
+
+PLACES = Places((("k", Scale.between(1 << 63, (1 << 63) + (1 << 20)), False),))
 
 
 def made(seed: int, rows: int = 5000, keys: int = 700) -> tuple[Worker, np.ndarray, np.ndarray]:
@@ -44,7 +56,7 @@ def test_one_row_goes_for_all_of_its_key(seed: int) -> None:
     worker, key, chosen = made(seed)
     ids = sent(worker, the_pass(JoinKeys(("k",), 0)))
     whole = chosen[key[chosen] > -(10**6)]
-    assert len(ids) == len(set(ids)) < len(whole)
+    assert len(ids) == len(set(ids)) < len(whole) / 2
     assert set(ids) <= set(whole) and set(key[ids]) == set(key[whole])
     # Any of the keys survive, by whichever rows were sent for them.
     rng = np.random.default_rng(seed)
@@ -78,20 +90,38 @@ def test_a_restricted_run_goes_on_with_what_survived() -> None:
 def test_packets_of_a_pass_are_made_once() -> None:
     worker, _, chosen = made(3)
     join = JoinKeys(("k",), 0)
-    first = worker.pack(1, the_pass(join, consume=True))
-    second = worker.pack(1, the_pass(join))
+    (first,) = packed(worker, the_pass(join, consume=True))
+    (second,) = packed(worker, the_pass(join))
     assert (first.made, second.made) == (len(chosen), 0)
     assert second.bodies is first.bodies
-    assert worker.pack(1, the_pass(Keys(("k",), 0))).made == len(chosen)
+    assert sum(p.made for p in packed(worker, the_pass(Keys(("k",), 0)))) == len(chosen)
+
+
+@pytest.mark.parametrize("encode", [JoinKeys(("k",), 0), PLACES], ids=["keys", "places"])
+def test_a_large_pass_comes_in_parts_that_make_up_the_whole(encode: Encoder) -> None:
+    """Each row is in a packet, or another of its key goes for it. Where rising values would defeat
+    the switch, every part has some of everywhere."""
+    rows, spread = 3 * PART_ROWS + 1, encode.order_matters
+    worker = Worker({"t": pa.table({"k": np.arange(rows) // 2})})
+    worker.choose(1, "t", None)
+    parts = list(worker.pack(1, the_pass(encode)))
+    assert len(parts) == 4 and sum(part.made for part in parts) == rows
+    tenths = [len({10 * i // rows for i in ids_of(part.bodies)}) for part in parts]
+    assert all(n == 10 if spread else n < 5 for n in tenths)
+    ids = sorted(i for part in parts for i in ids_of(part.bodies))
+    assert ids == list(range(0, rows, 1 if spread else 2))
+    survivors = np.array(ids[5:7])
+    left = survivors if spread else [*survivors, *(survivors + 1)]
+    assert worker.rows(1, "t", survivors).tolist() == sorted(left)
 
 
 def test_rows_without_a_code_are_kept_or_dropped_as_the_operator_has_it() -> None:
     worker, key, chosen = made(4)
     missing = [i for i in chosen if key[i] == -(10**6)]
     none = np.zeros(0, np.int64)
-    worker.pack(1, the_pass(Keys(("k",), 0), keep_rest=True))
+    packed(worker, the_pass(Keys(("k",), 0), keep_rest=True))
     assert worker.rows(1, "t", none).tolist() == missing
-    worker.pack(1, the_pass(JoinKeys(("k",), 0)))
+    packed(worker, the_pass(JoinKeys(("k",), 0)))
     assert worker.rows(1, "t", none).tolist() == []
 
 
@@ -109,7 +139,8 @@ def test_lanes_of_a_packet_hold_rows_of_their_keys() -> None:
     """Equal keys share a lane, whatever else is beside them."""
     worker, key, _ = made(6)
     lane_of: dict[int, int] = {}
-    for present, body in worker.pack(1, the_pass(Keys(("k",), 0))).bodies:
+    (whole,) = packed(worker, the_pass(Keys(("k",), 0)))
+    for present, body in whole.bodies:
         lanes = [n for n in range(wire.LANES) if present >> n & 1]
         for lane, row in zip(lanes, np.frombuffer(body, ">u4").reshape(-1, 4)[:, 0], strict=True):
             assert lane_of.setdefault(int(key[row]), lane) == lane
