@@ -33,10 +33,12 @@ void SwitchCost::measured(double brief, double lengthy, std::size_t packets) noe
 
 Estimate estimate(const SwitchCost& cost, std::size_t elements) noexcept {
     const std::size_t data = packets(cost, elements);
-    const std::size_t sent = data + std::min<std::size_t>(data, cost.slots) + 1;
+    // The first slot's opening has values, the others' and the commit are headers.
+    const std::size_t full = data + 1;
+    const std::size_t sent = full + std::min<std::size_t>(data, cost.slots);
     return {.seconds = 2 * cost.round_trip + std::max(by_rate(cost, data), by_slots(cost, data)),
             .messages = sent,
-            .sent_bytes = sent * (kHeader + std::size_t{4} * cost.values)};
+            .sent_bytes = sent * kHeader + full * std::size_t{4} * cost.values};
 }
 
 std::string what_bounds(const SwitchCost& cost, std::size_t elements) {

@@ -306,8 +306,12 @@ bool Aggregation::transmit(engine::Time now) {
     const std::size_t size = innet::packet_size(grant_.values);
     if (unsent_first_ == unsent_end_) {
         unsent_first_ = unsent_end_ = 0;
-        while (unsent_end_ < kBatch &&
-               worker_.poll(now, std::span(buffer_).subspan(unsent_end_ * size, size)) > 0) {
+        while (unsent_end_ < kBatch) {
+            const auto place = std::span(buffer_).subspan(unsent_end_ * size, size);
+            sizes_[unsent_end_] = worker_.poll(now, place);
+            if (sizes_[unsent_end_] == 0) {
+                break;
+            }
             ++unsent_end_;
         }
     }
@@ -315,7 +319,8 @@ bool Aggregation::transmit(engine::Time now) {
     std::array<mmsghdr, kBatch> messages{};
     const std::size_t count = unsent_end_ - unsent_first_;
     for (std::size_t i = 0; i < count; ++i) {
-        pieces[i] = {.iov_base = buffer_.data() + (unsent_first_ + i) * size, .iov_len = size};
+        pieces[i] = {.iov_base = buffer_.data() + (unsent_first_ + i) * size,
+                     .iov_len = sizes_[unsent_first_ + i]};
         messages[i].msg_hdr.msg_iov = &pieces[i];
         messages[i].msg_hdr.msg_iovlen = 1;
     }

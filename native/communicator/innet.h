@@ -142,6 +142,7 @@ class Aggregation final : public engine::Poller {
     Counts counts_;
     std::vector<std::unique_ptr<Drain>> drains_;
     std::vector<std::uint8_t> buffer_;               // kBatch datagrams
+    std::array<std::size_t, kBatch> sizes_{};        // theirs
     std::size_t unsent_first_ = 0, unsent_end_ = 0;  // of those in it
 };
 

@@ -1,6 +1,6 @@
 // The aggregation protocol's packets, as p4/programs/aggregation/allreduce.p4 parses them: what
-// follows the UDP header. Big-endian, a header of 24 bytes and, in all kinds but kWait, signed 32
-// bit values. decode() trusts nothing.
+// follows the UDP header. Big-endian, a header of 24 bytes and, in all kinds but kWait, as many
+// signed 32 bit values as it says: a job's number of them, or none. decode() trusts nothing.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 namespace weft::innet {
 
 constexpr std::uint16_t kPort = 22353;  // of the switch
-constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kVersion = 3;
 constexpr std::size_t kHeaderSize = 24;
 constexpr std::uint16_t kMaxWorkers = 32;  // of one switch: a worker is a bit of a 32 bit word
 constexpr std::uint16_t kMaxValues = 256;  // per packet

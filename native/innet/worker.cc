@@ -30,12 +30,12 @@ void Worker::start(const Call& call, Time now) {
     missing_ = (call.count + values - 1) / values;
     contributors_.assign(missing_, 0);
     late_ = 0;
-    heard_ = polled_ = now;
+    heard_ = polled_ = progressed_ = now;
     asked_ = 0;
     next_due_ = kNever;
     due_.clear();
     const auto used = static_cast<std::uint16_t>(std::min<std::size_t>(slots_.size(), missing_));
-    for (std::uint16_t slot = used; slot-- > 0;) {
+    for (std::uint16_t slot = 0; slot < used; ++slot) {
         open(slot, kOpening);
     }
 }
@@ -65,6 +65,12 @@ std::size_t Worker::elements(std::int64_t chunk) const noexcept {
     return std::min<std::size_t>(membership_.values, call_.count - first);
 }
 
+// How many its packet, and the result, have now: only sums and what the call is believed to be.
+std::uint16_t Worker::values(std::uint16_t slot) const noexcept {
+    const std::int64_t chunk = slots_[slot].chunk;
+    return chunk >= 0 || (chunk == kOpening && slot == 0) ? membership_.values : std::uint16_t{0};
+}
+
 // ---------------------------------------------------------------- sending
 
 std::size_t Worker::poll(Time now, std::span<std::uint8_t> datagram) {
@@ -73,8 +79,8 @@ std::size_t Worker::poll(Time now, std::span<std::uint8_t> datagram) {
     polled_ = now;
     if (due_.empty() && now >= next_due_) look_for_timeouts(now);
     if (due_.empty() || state_ == State::kSilent) return 0;
-    const std::uint16_t slot = due_.back();
-    due_.pop_back();
+    const std::uint16_t slot = due_.front();
+    due_.pop_front();
     return write(slot, now, datagram);
 }
 
@@ -83,10 +89,10 @@ void Worker::look_for_timeouts(Time now) {
     for (std::uint16_t slot = 0; slot < membership_.slots; ++slot) {
         const Slot& s = slots_[slot];
         if (!s.open) continue;
-        if (now >= s.due) {
+        if (now >= due(s)) {
             due_.push_back(slot);
         } else {
-            next_due_ = std::min(next_due_, s.due);
+            next_due_ = std::min(next_due_, due(s));
         }
     }
     if (due_.empty()) return;
@@ -97,9 +103,18 @@ void Worker::look_for_timeouts(Time now) {
     }
 }
 
+// A packet that others have overtaken waits from when it was sent, another from the last result.
+// Colleagues may send in another order, by a part of a round trip (as RACK has it, RFC 8985).
+Time Worker::due(const Slot& s) const noexcept {
+    const bool overtaken = answered_ > s.last + smoothed_ / 4;
+    const Time from = overtaken ? s.last : std::max(s.last, progressed_);
+    const Time overdue = s.since + timing_.straggler;
+    return timing_.straggler > 0 && s.last < overdue ? std::min(from + s.patience, overdue)
+                                                     : from + s.patience;
+}
+
 std::size_t Worker::write(std::uint16_t slot, Time now, std::span<std::uint8_t> datagram) {
     Slot& s = slots_[slot];
-    const std::size_t size = packet_size(membership_.values);
     if (s.times == 0) s.since = now;
     const Time overdue = s.since + timing_.straggler;
     const bool close = timing_.straggler > 0 && s.times > 0 && now >= overdue;
@@ -108,7 +123,7 @@ std::size_t Worker::write(std::uint16_t slot, Time now, std::span<std::uint8_t> 
                   .epoch = membership_.epoch,
                   .worker = membership_.worker,
                   .slot = slot,
-                  .values = membership_.values,
+                  .values = values(slot),
                   .round = s.round};
     const std::int64_t next = next_chunk(slot);
     if (next >= 0) {
@@ -119,23 +134,21 @@ std::size_t Worker::write(std::uint16_t slot, Time now, std::span<std::uint8_t> 
     if (s.chunk >= 0) {
         to_wire(wire, membership_.values, call_.input + offset(s.chunk), elements(s.chunk),
                 call_.type, s.agreed, membership_.workers);
-    } else {
-        std::fill(wire, wire + 4 * membership_.values, std::uint8_t{0});
-        if (s.chunk == kOpening && slot == 0) {
-            for (std::size_t i = 0; i < kPieces; ++i) {
-                const std::uint32_t p = piece(call_.signature, i);
-                store32(wire + 4 * i, p);
-                store32(wire + 4 * (kPieces + i), p * p);
-            }
+    } else if (header.values > 0) {
+        std::fill(wire, wire + 4 * header.values, std::uint8_t{0});
+        for (std::size_t i = 0; i < kPieces; ++i) {
+            const std::uint32_t p = piece(call_.signature, i);
+            store32(wire + 4 * i, p);
+            store32(wire + 4 * (kPieces + i), p * p);
         }
     }
-    s.due = now + std::min(timeout_ << std::min(s.times, 16U), timing_.most);
-    if (timing_.straggler > 0 && now < overdue) s.due = std::min(s.due, overdue);
+    s.last = now;
+    s.patience = std::min(timeout_ << std::min(s.times, 16U), timing_.most);
     counts_.resent += s.times > 0 ? 1 : 0;
     ++counts_.sent;
     ++s.times;
-    next_due_ = std::min(next_due_, s.due);
-    return size;
+    next_due_ = std::min(next_due_, due(s));
+    return packet_size(header.values);
 }
 
 Time Worker::next_timeout() const noexcept {
@@ -152,7 +165,6 @@ void Worker::handle(Time now, std::span<const std::uint8_t> datagram) {
     const bool mine = decode(datagram, header, payload) == DecodeStatus::kOk &&
                       header.job == membership_.job && header.epoch == membership_.epoch &&
                       header.worker == membership_.worker && header.slot < slots_.size() &&
-                      header.values == membership_.values &&
                       (header.kind == Kind::kResult || header.kind == Kind::kWait);
     const bool active = state_ == State::kWorking || state_ == State::kComplete;
     if (!mine || !active) {
@@ -172,10 +184,13 @@ void Worker::handle(Time now, std::span<const std::uint8_t> datagram) {
         late_ = ~header.arrived & static_cast<std::uint32_t>((std::uint64_t{1} << local) - 1);
         return;
     }
-    if (header.contributors == 0) {
+    if (header.contributors == 0 || header.values != values(header.slot)) {
         ++counts_.refused;
         return;
     }
+    answered_ = std::max(answered_, s.last);
+    progressed_ = now;
+    next_due_ = std::min(next_due_, now);                      // others may be overtaken
     if (s.times == 1 && s.chunk >= 0) measure(now - s.since);  // Karn: only what was sent once
     take(header.slot, header, payload);
 }

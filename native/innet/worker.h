@@ -7,13 +7,17 @@
 // result, or with "wait".
 //
 // Rounds of one call
-//  - Opening: every slot in use asks for the largest exponent of its first chunk. Slot 0 also adds
-//  up what the ranks believe the call to be: two that differ are told, and nothing is added up.
+//  - Opening: every slot in use asks for the largest exponent of its first chunk, without values.
+//  Slot 0 also adds up what the ranks believe the call to be: two that differ are told, and nothing
+//  is added up.
 //  - Data: the sums of a chunk, and the exponent of the slot's next one.
-//  - Commit, slot 0 only: sent when all chunks are here. Its result says that every member has all
-//  of them. A member is kDone only then, so a member that is kDone owes nobody anything, and one
-//  that is not still has the input of every chunk whose sum it lacks, even in place: that is what
-//  lets a group finish the call without the switch (communicator/innet.h).
+//  - Commit, slot 0 only, without values: sent when all chunks are here. Its result says that every
+//  member has all of them. A member is kDone only then, so a member that is kDone owes nobody
+//  anything, and one that is not still has the input of every chunk whose sum it lacks, even in
+//  place: that is what lets a group finish the call without the switch (communicator/innet.h).
+//
+// Time-outs follow the round trips measured. Results come about in the order of the packets sent:
+// while those of earlier packets still come, a packet is not late, however slow the links are.
 //
 // A member that hears nothing from the switch for `silence`, having asked again several times,
 // gives up (kSilent). Late colleagues never cause that: the switch says "wait".
@@ -21,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -110,13 +115,16 @@ class Worker {
         std::int8_t agreed = 0;   // exponent of `chunk`
         std::uint32_t times = 0;  // sent
         Time since = 0;           // first sent
-        Time due = 0;
+        Time last = 0;            // sent
+        Time patience = 0;        // until it is sent again
     };
 
     void open(std::uint16_t slot, std::int64_t chunk);
     std::int64_t next_chunk(std::uint16_t slot) const noexcept;
     std::size_t elements(std::int64_t chunk) const noexcept;
     std::size_t offset(std::int64_t chunk) const noexcept;
+    std::uint16_t values(std::uint16_t slot) const noexcept;
+    Time due(const Slot& s) const noexcept;
     void look_for_timeouts(Time now);
     std::size_t write(std::uint16_t slot, Time now, std::span<std::uint8_t> datagram);
     void take(std::uint16_t slot, const Header& header, std::span<const std::uint8_t> payload);
@@ -128,12 +136,14 @@ class Worker {
     Call call_;
     State state_ = State::kIdle;
     std::vector<Slot> slots_;
-    std::vector<std::uint16_t> due_;  // slots to send now, the next one last
+    std::deque<std::uint16_t> due_;  // slots to send now, in this order
     std::vector<std::uint16_t> contributors_;
     std::size_t missing_ = 0;  // chunks
     std::uint32_t late_ = 0;
-    Time next_due_ = kNever;
-    Time smoothed_ = 0;  // round trip and its deviation (RFC 6298)
+    Time next_due_ = kNever;  // no open slot is due before
+    Time answered_ = 0;       // when the youngest packet was sent that has a result
+    Time progressed_ = 0;     // when the last result came
+    Time smoothed_ = 0;       // round trip and its deviation (RFC 6298)
     Time deviation_ = 0;
     Time timeout_;
     Time polled_ = 0;

@@ -45,7 +45,7 @@
 #endif
 
 const bit<16> AGGREGATION_PORT = 22353;  // of UDP
-const bit<8> AGGREGATION_VERSION = 2;
+const bit<8> AGGREGATION_VERSION = 3;
 const bit<8> KIND_ADD = 1;
 const bit<8> KIND_RESULT = 2;
 const bit<8> KIND_CLOSE = 3;  // give the result of those who came: somebody is too late
@@ -75,7 +75,7 @@ header update_t {
     int<8> exponent;  // of the block that this slot carries next; the result has the largest
     bit<16> slot;
     bit<16> contributors;  // how many workers the values are the sum of
-    bit<16> values;   // how many follow
+    bit<16> values;   // how many follow: all of a packet's, or none where only exponents count
     bit<32> round;    // of the slot, from 1; wraps
     bit<32> arrived;  // answers: which workers of this switch came, a bit each
 }
@@ -136,8 +136,9 @@ parser UpdateParser(packet_in packet, out headers_t hdr, inout meta_t meta,
     }
     state update {
         packet.extract(hdr.update);
-        transition select(hdr.update.kind) {
-            KIND_WAIT: accept;
+        transition select(hdr.update.kind, hdr.update.values) {
+            (KIND_WAIT, _): accept;
+            (_, 0): accept;
             default: values;
         }
     }
@@ -355,7 +356,8 @@ control ingress(inout headers_t hdr, inout meta_t meta, inout standard_metadata_
             } else {
                 drop();
             }
-        } else if (hdr.update.version != AGGREGATION_VERSION || hdr.update.values != VALUES) {
+        } else if (hdr.update.version != AGGREGATION_VERSION
+                   || (hdr.update.values != VALUES && hdr.update.values != 0)) {
             refuse(0);
         } else if (hdr.update.kind == KIND_RESULT || hdr.update.kind == KIND_WAIT) {
             if (!parents.apply().hit) {

@@ -40,7 +40,7 @@ class Switch {
         const bool again = !cell.arrived.insert(header.worker).second;
         if (!again) {
             cell.sums.resize(kValues);
-            for (std::size_t i = 0; i < kValues; ++i) {
+            for (std::size_t i = 0; i < header.values; ++i) {
                 cell.sums[i] += static_cast<std::int32_t>(load32(payload.data() + 4 * i));
             }
             cell.exponent = std::max(cell.exponent, header.exponent);
@@ -73,9 +73,9 @@ class Switch {
         header.worker = static_cast<std::uint8_t>(worker);
         header.exponent = cell.exponent;
         header.contributors = workers_;
-        Bytes bytes(packet_size(kValues));
+        Bytes bytes(packet_size(header.values));
         encode(header, bytes);
-        for (std::size_t i = 0; i < kValues; ++i) {
+        for (std::size_t i = 0; i < header.values; ++i) {
             const auto value = static_cast<std::int32_t>(cell.sums[i]);
             store32(bytes.data() + kHeaderSize + 4 * i, static_cast<std::uint32_t>(value));
         }
@@ -85,6 +85,13 @@ class Switch {
     std::uint16_t workers_;
     std::map<std::pair<std::uint16_t, std::uint32_t>, Cell> cells_;
 };
+
+// The next that a worker has to send; empty: nothing.
+Bytes packet_of(Worker& worker, Time now) {
+    Bytes datagram(packet_size(kValues));
+    datagram.resize(worker.poll(now, datagram));
+    return datagram;
+}
 
 // Workers and a switch joined by wires that lose, copy and reorder.
 class Job {
@@ -115,8 +122,9 @@ class Job {
     void run() {
         for (int step = 0; step < 2'000'000 && !over(); ++step) {
             for (std::size_t w = 0; w < members.size(); ++w) {
-                Bytes datagram(packet_size(kValues));
-                while (members[w].poll(now, datagram) > 0) put({members.size(), datagram});
+                for (Bytes sent; !(sent = packet_of(members[w], now)).empty();) {
+                    put({members.size(), sent});
+                }
             }
             if (wires_.empty()) {
                 now += 5'000'000;
@@ -214,8 +222,8 @@ TEST_CASE("a silent switch is given up, a late colleague is waited for") {
     Bytes datagram(packet_size(kValues));
     Switch other(2);
     for (Time now = 0; now < 20'000'000'000; now += 1'000'000) {  // 20 s, and "wait" all the time
-        while (early.poll(now, datagram) > 0) {
-            for (auto& [to, answer] : other.take(datagram)) {
+        for (Bytes sent; !(sent = packet_of(early, now)).empty();) {
+            for (auto& [to, answer] : other.take(sent)) {
                 if (to == 0) early.handle(now, answer);
             }
         }
@@ -250,4 +258,61 @@ TEST_CASE("what was frozen neither sends nor takes") {
     Bytes datagram(packet_size(kValues));
     CHECK(job.members[0].poll(1, datagram) == 0);
     CHECK(job.members[0].next_timeout() == kNever);
+}
+
+namespace {
+
+constexpr Time kMillisecond = 1'000'000;
+
+// A worker alone, whose link carries a packet in a millisecond, one after another. What it sent in
+// all, by the packets' sizes; `lost` counts the packets until the one that the link loses.
+std::map<std::size_t, int> sent_over_a_slow_link(Worker& worker, int lost) {
+    Switch other(1);
+    std::deque<Bytes> link;
+    std::map<std::size_t, int> sizes;
+    int number = 0;
+    for (Time now = 0; worker.state() != Worker::State::kDone; now += kMillisecond) {
+        REQUIRE(now < 10'000 * kMillisecond);
+        for (Bytes sent; !(sent = packet_of(worker, now)).empty();) {
+            ++sizes[sent.size()];
+            if (++number != lost) link.push_back(sent);
+        }
+        if (link.empty()) continue;
+        for (auto& [to, answer] : other.take(link.front())) worker.handle(now, answer);
+        link.pop_front();
+    }
+    return sizes;
+}
+
+Worker alone(std::vector<std::int32_t>& data, std::uint16_t slots) {
+    Worker worker(
+        {.job = 1, .epoch = 9, .worker = 0, .workers = 1, .slots = slots, .values = kValues},
+        {.least = 20 * kMillisecond});
+    worker.start(call_on(data, Type::kInt32, 5), 0);
+    return worker;
+}
+
+}  // namespace
+
+TEST_CASE("only what sums need has values") {
+    std::vector<std::int32_t> data(10 * kValues, 1);
+    Worker worker = alone(data, 10);
+    const auto sizes = sent_over_a_slow_link(worker, 0);
+    CHECK(sizes.at(packet_size(kValues)) == 11);  // what the call is, and the data
+    CHECK(sizes.at(packet_size(0)) == 10);        // the other slots' openings, and the commit
+}
+
+TEST_CASE("a packet that is in a queue is not taken for lost") {
+    std::vector<std::int32_t> data(500 * kValues, 1);
+    Worker worker = alone(data, 128);  // 128 ms in the queue, and 20 ms until a time-out
+    sent_over_a_slow_link(worker, 0);
+    CHECK(worker.counts().resent == 0);
+}
+
+TEST_CASE("a packet that was lost is sent again while others come") {
+    std::vector<std::int32_t> data(2000 * kValues, 1);
+    Worker worker = alone(data, 16);
+    sent_over_a_slow_link(worker, 100);
+    CHECK(worker.counts().resent == 1);
+    CHECK(data == std::vector<std::int32_t>(2000 * kValues, 1));
 }

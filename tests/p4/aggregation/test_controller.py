@@ -56,7 +56,7 @@ class RankZero:
         greeting, _, self.nonce = self.file.readline().decode().rstrip("\n").rpartition(" nonce=")
         assert greeting == "weft-controller" and len(self.nonce) == 16
 
-    def request(self, workers: str = "127.0.0.1:5000,127.0.0.1:5001", version: int = 2) -> str:
+    def request(self, workers: str = "127.0.0.1:5000,127.0.0.1:5001", version: int = 3) -> str:
         line = f"weft-innet {version} slots=8 workers={workers} nonce={self.own}"
         return f"{line} proof={proof(self.secret, 'caller', self.nonce, self.own, line)}\n"
 
@@ -139,7 +139,7 @@ def test_a_request_that_breaks_off_is_counted(
         ({"workers": "127.0.0.1:0"}, "127.0.0.1:0 is no address and port", "malformed"),
         ({"workers": "127.0.0.1"}, "127.0.0.1 is no address and port", "malformed"),
         ({"workers": ",".join(["127.0.0.1:1"] * 33)}, "33 workers are more than 32", "malformed"),
-        ({"version": 9}, "version 9 is not the switch's, 2", "version"),
+        ({"version": 9}, "version 9 is not the switch's, 3", "version"),
     ],
 )
 def test_wrong_requests_are_told_why(
@@ -157,7 +157,7 @@ def test_wrong_requests_are_told_why(
 @example(b"\n", 0, b"\n")
 def test_no_bytes_but_a_proved_request_are_one(noise: bytes, at: int, piece: bytes) -> None:
     nonce, own = "0" * 16, "0" * 15 + "1"
-    line = f"weft-innet 2 slots=8 workers=10.0.0.1:1,10.0.0.2:2 nonce={own}"
+    line = f"weft-innet 3 slots=8 workers=10.0.0.1:1,10.0.0.2:2 nonce={own}"
     right = f"{line} proof={proof(SECRET, 'caller', nonce, own, line)}\n".encode()
     parsed = Request.parse(Caller.prove(right, 0, [OTHER, SECRET]).line)
     assert parsed.workers == {0: ("10.0.0.1", 1), 1: ("10.0.0.2", 2)} and parsed.slots == 8
@@ -170,7 +170,7 @@ def test_no_bytes_but_a_proved_request_are_one(noise: bytes, at: int, piece: byt
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=120), st.from_regex(r"\d{0,6} slots=\d{0,6} workers=[0-9.:,]{0,60}"))
 def test_any_proved_line_is_a_request_or_refused(noise: str, likely: str) -> None:
-    for line in (noise, f"weft-innet {likely} nonce=00", f"weft-innet 2 slots=1 workers={noise}"):
+    for line in (noise, f"weft-innet {likely} nonce=00", f"weft-innet 3 slots=1 workers={noise}"):
         try:
             parsed = Request.parse(line)
         except RefusedRequest:
