@@ -10,7 +10,9 @@ order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import pytest
 
@@ -19,8 +21,7 @@ import pytest
 IDLE, DATA, FULL, REPORTED, RING = "idle", "data", "full", "reported", "ring"
 
 
-@dataclass(frozen=True)
-class Rank:
+class Rank(NamedTuple):
     call: int = 1
     phase: str = IDLE
     has_sum: bool = False
@@ -34,13 +35,12 @@ class Rank:
 
     def end(self, how: str) -> Rank:
         how = "nothing" if how == "switch" and not self.has_sum else how
-        return replace(
-            self, call=self.call + 1, phase=IDLE, has_sum=False, ended=(*self.ended, how)
+        return self._replace(
+            call=self.call + 1, phase=IDLE, has_sum=False, ended=(*self.ended, how)
         )
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     ranks: tuple[Rank, ...]
     alive: frozenset[int] = frozenset({0})  # grants that the switch knows of
     offer: int = 0  # rank 0's newest grant
@@ -58,6 +58,26 @@ class State:
         )
 
 
+@cache
+def _of_use(
+    sent: frozenset[tuple[int, int, int]], live: frozenset[int], oldest: int
+) -> frozenset[tuple[int, int, int]]:
+    """What the switch still knows, of calls that somebody is in."""
+    return frozenset(one for one in sent if one[0] in live and one[1] >= oldest)
+
+
+@cache
+def _unanswered(
+    reports: frozenset[tuple[int, int, int, str]], oldest: int
+) -> frozenset[tuple[int, int, int, str]]:
+    answered = {(sender, to, about) for to, sender, about, what in reports if what == "done"}
+    return frozenset(
+        (to, sender, about, what)
+        for to, sender, about, what in reports
+        if about >= oldest or (what != "done" and (to, sender, about) not in answered)
+    )
+
+
 @dataclass(frozen=True)
 class System:
     ranks: int
@@ -71,9 +91,9 @@ class System:
 
     def steps(self, s: State) -> Iterator[State]:
         for grant in s.alive:
-            yield replace(s, alive=s.alive - {grant})
+            yield s._replace(alive=s.alive - {grant})
         if s.ranks[0].off and s.offer == s.ranks[0].grant < self.grants:
-            yield replace(s, offer=s.offer + 1, alive=s.alive | {s.offer + 1})
+            yield s._replace(offer=s.offer + 1, alive=s.alive | {s.offer + 1})
         for me, rank in enumerate(s.ranks):
             if rank.call <= self.calls:
                 yield from self.moves(s, me, rank)
@@ -84,18 +104,12 @@ class System:
         """The same state without what can have no effect any more."""
         oldest = min(r.call for r in s.ranks)
         live = s.alive & {r.grant for r in s.ranks} | {s.offer} & s.alive
-        answered = {(sender, to, about) for to, sender, about, what in s.reports if what == "done"}
-        return replace(
-            s,
+        return s._replace(
             alive=live,
-            added=frozenset(a for a in s.added if a[0] in live and a[1] >= oldest),
-            committed=frozenset(c for c in s.committed if c[0] in live and c[1] >= oldest),
+            added=_of_use(s.added, live, oldest),
+            committed=_of_use(s.committed, live, oldest),
             words=frozenset(w for w in s.words if w[0] >= oldest),
-            reports=frozenset(
-                (to, sender, about, what)
-                for to, sender, about, what in s.reports
-                if about >= oldest or (what != "done" and (to, sender, about) not in answered)
-            ),
+            reports=_unanswered(s.reports, oldest),
         )
 
     def moves(self, s: State, me: int, rank: Rank) -> Iterator[State]:
@@ -109,18 +123,18 @@ class System:
                 yield self.report(s, me, rank)
             else:
                 added = s.added | {(rank.grant, call, me)}
-                yield replace(self.put(s, me, replace(rank, phase=DATA)), added=added)
+                yield self.put(s, me, rank._replace(phase=DATA))._replace(added=added)
         all_added = all((rank.grant, call, r) in s.added for r in range(self.ranks))
         all_committed = all((rank.grant, call, r) in s.committed for r in range(self.ranks))
         alive = rank.grant in s.alive
         takes = rank.phase == DATA or (self.flaw == "no freeze" and rank.phase == REPORTED)
         if takes and alive and all_added and not rank.has_sum:
-            full = replace(rank, has_sum=True, phase=FULL if rank.phase == DATA else rank.phase)
+            full = rank._replace(has_sum=True, phase=FULL if rank.phase == DATA else rank.phase)
             if self.flaw == "no commit":
                 yield self.put(s, me, full.end("switch"))
             else:
                 committed = s.committed | {(rank.grant, call, me)}
-                yield replace(self.put(s, me, full), committed=committed)
+                yield self.put(s, me, full)._replace(committed=committed)
         hears = rank.phase == FULL or (self.flaw == "no freeze" and rank.has_sum)
         if hears and alive and all_committed:
             yield self.put(s, me, rank.end("switch"))
@@ -140,9 +154,9 @@ class System:
                 yield self.put(s, me, self.admitted(rank, news[0]))
                 return
         if not due:
-            yield self.put(s, me, replace(rank, phase=RING, without=rank.without + 1))
+            yield self.put(s, me, rank._replace(phase=RING, without=rank.without + 1))
         elif me == 0:
-            said = replace(s, words=s.words | {(call, s.offer)})
+            said = s._replace(words=s.words | {(call, s.offer)})
             yield self.put(said, me, self.admitted(rank, s.offer))
         for about, grant in s.words if due and me != 0 else ():
             if about == call:
@@ -150,10 +164,10 @@ class System:
 
     @staticmethod
     def admitted(rank: Rank, grant: int) -> Rank:
-        rank = replace(rank, heard=rank.call)
+        rank = rank._replace(heard=rank.call)
         if grant == rank.grant:
             return rank
-        return replace(rank, grant=grant, admitted=rank.call, off=False, suspect_from=99, without=0)
+        return rank._replace(grant=grant, admitted=rank.call, off=False, suspect_from=99, without=0)
 
     def answers(self, s: State, me: int, rank: Rank) -> Iterator[State]:
         for to, sender, about, what in s.reports:
@@ -163,33 +177,33 @@ class System:
                 # What is late of an earlier grant says nothing of this one.
                 news = about >= rank.admitted and not rank.off
                 suspect_from = min(rank.suspect_from, about + 1) if news else rank.suspect_from
-                heard = replace(rank, suspect_from=suspect_from)
-                yield replace(self.put(s, me, heard), reports=s.reports | {answer})
+                heard = rank._replace(suspect_from=suspect_from)
+                yield self.put(s, me, heard)._replace(reports=s.reports | {answer})
 
     def report(self, s: State, me: int, rank: Rank) -> State:
         what = "complete" if rank.has_sum else "partial"
         sent = {(to, me, rank.call, what) for to in range(self.ranks)}
-        return replace(self.put(s, me, replace(rank, phase=REPORTED)), reports=s.reports | sent)
+        return self.put(s, me, rank._replace(phase=REPORTED))._replace(reports=s.reports | sent)
 
     def conclude(self, s: State, me: int, rank: Rank) -> Iterator[State]:
         said = {m[1]: m[3] for m in s.reports if m[0] == me and m[2] == rank.call}
-        suspicious = replace(rank, suspect_from=rank.call + 1)
+        suspicious = rank._replace(suspect_from=rank.call + 1)
         if "done" in said.values():
             yield self.put(s, me, suspicious.end("switch"))
         elif len(said) == self.ranks:
             if set(said.values()) == {"complete"}:
                 yield self.put(s, me, suspicious.end("switch"))
             else:
-                yield self.put(s, me, replace(rank, phase=RING, off=True, without=0))
+                yield self.put(s, me, rank._replace(phase=RING, off=True, without=0))
 
     def ring(self, s: State) -> Iterator[State]:
         """Ends for all at once; nobody's part can be missing."""
         if len({r.call for r in s.ranks}) == 1 and all(r.phase == RING for r in s.ranks):
-            yield replace(s, ranks=tuple(r.end("ring") for r in s.ranks))
+            yield s._replace(ranks=tuple(r.end("ring") for r in s.ranks))
 
     @staticmethod
     def put(s: State, me: int, rank: Rank) -> State:
-        return replace(s, ranks=(*s.ranks[:me], rank, *s.ranks[me + 1 :]))
+        return s._replace(ranks=(*s.ranks[:me], rank, *s.ranks[me + 1 :]))
 
 
 @dataclass(frozen=True)
@@ -201,29 +215,29 @@ class Found:
 
 
 def search(system: System) -> Found:
+    """States have the numbers of their finding: large values are compared but once a step."""
     first = State((Rank(),) * system.ranks)
-    seen, frontier = {first}, [first]
-    before: dict[State, list[State]] = {}
-    while frontier:
-        state = frontier.pop()
+    numbers, states = {first: 0}, [first]
+    before: list[list[int]] = [[]]
+    for number, state in enumerate(states):  # which grows
         if state.wrong:
-            return Found(len(seen), wrong=True)
+            return Found(len(states), wrong=True)
         for after in map(system.trim, system.steps(state)):
-            before.setdefault(after, []).append(state)
-            if after not in seen:
-                seen.add(after)
-                frontier.append(after)
+            found = numbers.setdefault(after, len(states))
+            if found == len(states):
+                states.append(after)
+                before.append([])
+            before[found].append(number)
     came_back = any(
-        r.grant > 0 and "switch" in r.ended[r.admitted - 1 :] for s in seen for r in s.ranks
+        r.grant > 0 and "switch" in r.ended[r.admitted - 1 :] for s in states for r in s.ranks
     )
-    reach = {s for s in seen if system.finished(s)}
+    reach = {number for number, state in enumerate(states) if system.finished(state)}
     frontier = list(reach)
     while frontier:
-        for state in before.get(frontier.pop(), ()):
-            if state not in reach:
-                reach.add(state)
-                frontier.append(state)
-    return Found(len(seen), stuck=len(reach) < len(seen), came_back=came_back)
+        new = set(before[frontier.pop()]) - reach
+        reach |= new
+        frontier += new
+    return Found(len(states), stuck=len(reach) < len(states), came_back=came_back)
 
 
 @pytest.mark.parametrize(("ranks", "calls"), [(2, 2), (3, 1)])
