@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "engine/futex.h"
 
@@ -19,6 +20,7 @@
 namespace weft::engine {
 namespace {
 
+constexpr Time kBackgroundPatience = 50 * kMicrosecond;  // nobody waits for it
 constexpr Time kDeadlineCheck = kMillisecond;
 constexpr int kRoundsPerClockRead = 32;
 constexpr int kCrowdedRounds = 8;  // the same where ranks share cores: then the core is passed on
@@ -318,13 +320,18 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
     const bool adaptive = settings_.spin < 0;
     const Time spin =
         !adaptive ? settings_.spin : (oversubscribed_ ? kMicrosecond : 5 * kMicrosecond);
-    const Time yielding = !adaptive ? 0 : (operation == nullptr ? 50 : 200) * kMicrosecond;
-    const Time patience = spin + yielding;
+    // Ranks that are known to share cores pass them on among themselves.
+    const Time span = oversubscribed_ ? Patience::kMost : patience_.span();
+    const Time most = operation == nullptr ? kBackgroundPatience : Patience::kMost;
+    const Time patience = spin + (adaptive ? std::min(span, most) : 0);
     Time now = clock_now();
     Time idle_since = now;
     const int rounds = oversubscribed_ ? kCrowdedRounds : kRoundsPerClockRead;
     for (int round = 1;; ++round) {
         const bool moved = progress(now);
+        if (moved && slept_since_ != kNever) {
+            patience_.slept(clock_now() - std::exchange(slept_since_, kNever));
+        }
         if (operation != nullptr
                 ? operation->finished()
                 : (active_.empty() || users_driving_.load(std::memory_order_relaxed) > 0)) {
@@ -347,10 +354,12 @@ Engine::Pause Engine::drive(const Operation* operation, Time deadline) {
             return Pause::kNone;
         }
         if (now - idle_since > patience) {
+            slept_since_ = std::min(slept_since_, idle_since);
             return Pause::kSleep;
         }
         if (now - idle_since > spin || oversubscribed_) {
             sched_yield();
+            patience_.yielded(clock_now() - now);
         }
     }
 }

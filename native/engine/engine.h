@@ -22,6 +22,7 @@
 #include "datapath/channel.h"
 #include "engine/command_queue.h"
 #include "engine/operation.h"
+#include "engine/patience.h"
 
 namespace weft::engine {
 
@@ -180,6 +181,8 @@ class Engine {
     std::vector<std::shared_ptr<Operation>> active_;
     std::vector<std::shared_ptr<Operation>> ended_;  // callbacks and wake-ups still due
     Time next_deadline_check_ = 0;
+    Patience patience_;
+    Time slept_since_ = kNever;  // when the wait began in which a waiter has gone to sleep
     bool armed_ = false;
     Counters counters_;
 
