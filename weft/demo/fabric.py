@@ -32,9 +32,10 @@ QUEUE = 400_000
 MTU = 9000
 NOTICED_AFTER = 5.0
 """Seconds until the switches route around a dead spine; BGP's hold timer alone is 90 (RFC 4271)."""
-TRANSPORT = "paths=16,congestion.base_target_us=5000"
-"""A full packet takes 0.4 ms a link at that rate, so that a round trip over eight of them takes
-longer than the 0.5 ms that congestion control aims at by itself."""
+TRANSPORT = "paths=16,congestion.base_target_us=10000"
+"""A full packet takes 0.4 ms a link at that rate, and waits behind others of its rank in the first
+queue and of other ranks at a spine: congestion control is to bear with 10 of a queue's 16 ms, twice
+what it does by itself."""
 
 
 @dataclass(frozen=True)
