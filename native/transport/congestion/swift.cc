@@ -97,7 +97,7 @@ void Swift::on_loss(const LossSample& sample, std::span<Path>) {
     }
     if (sample.cause == LossCause::kTimeout && ++timeouts_ >= kResetThreshold) {
         cwnd_ = min_cwnd_;
-    } else {
+    } else if (can_decrease(sample.now)) {
         decrease(max_decrease_ * std::max(sample.share, kLeastShare), sample.now);
     }
 }

@@ -20,7 +20,9 @@ namespace weft::transport {
 // the acknowledgement and without what that waited in queues on its way back (the paper's
 // deployment gives acknowledgements a priority instead). A loss speaks of its path: it takes that
 // path's share of the decrease, as of subflows each halves its own window (RFC 6356, section 3);
-// and all decreases of one round trip together take no more than `max_decrease`.
+// but nothing within a round trip of a decrease for delay, which answered the same queue already
+// (can_decrease of Algorithm 1). All decreases of one round trip together take no more than
+// `max_decrease`.
 class Swift final : public CongestionControl {
   public:
     Swift(ParameterReader& parameters, const PolicyContext& context);

@@ -180,6 +180,20 @@ TEST_CASE("swift: a loss takes its path's share, those of a round trip together 
     CHECK(trace.swift().cwnd() == doctest::Approx(before / 2 * 0.75));
 }
 
+TEST_CASE("swift: a loss within a round trip of a decrease for delay costs no more") {
+    SwiftTrace trace({{"base_target_us", 100}, {"initial_window", 64}});
+    trace.ack(kSecond, 125 * kUs);  // 1 - 0.8 * 0.2
+    const double before = trace.swift().cwnd();
+    CHECK(before == doctest::Approx(64 * 0.84));
+    trace.loss(kSecond + 124 * kUs, LossCause::kReordered);
+    trace.loss(kSecond + 124 * kUs, LossCause::kTimeout);
+    CHECK(trace.swift().cwnd() == before);
+    trace.loss(kSecond + 125 * kUs, LossCause::kReordered, 0.5);
+    CHECK(trace.swift().cwnd() == doctest::Approx(before * 0.75));
+    trace.ack(kSecond + 126 * kUs, 125 * kUs);  // a loss does not hide how long the queue is
+    CHECK(trace.swift().cwnd() == doctest::Approx(before * 0.75 * 0.84));
+}
+
 TEST_CASE("swift: flow scaling raises the target by its whole range for the smallest windows") {
     const auto target_at = [](double cwnd) {
         SwiftTrace trace({{"base_target_us", 100},
