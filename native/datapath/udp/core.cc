@@ -75,7 +75,7 @@ void Core::on_note(Time now, Socket& socket, const Arrived& datagram, const Note
             return;
         case NoteKind::kChecked:
             for (const auto& edge : edges_) {
-                if (edge->calls() && edge->opening()) {
+                if (edge->calls()) {
                     edge->on_note(now, note, from);
                 }
             }

@@ -50,6 +50,8 @@ void Edge::update_wake(Time now) {
     Time at = connection_ ? connection_->next_timeout() : kNever;
     if (phase_ == Phase::kChecking) {
         at = std::min({at, deadline_, finder_->next_wakeup()});
+    } else if (finder_ && !finder_->finished(now)) {
+        at = std::min(at, finder_->next_wakeup());
     }
     at = std::min({at, bind_at_, farewell_at_});
     wake_at_ = phase_ >= Phase::kEnded ? kNever : std::max(at, now);
@@ -72,15 +74,10 @@ void Edge::on_time(Time now) {
                     "; check that it runs, and the `interfaces` option and firewalls on both sides",
                 peer()));
         } else {
-            finder_->poll(now, [&](std::uint16_t index, std::uint32_t packet_bytes) {
-                const Candidate& candidate = finder_->candidates()[index];
-                const LocalAddress& remote = finder_->remote()[candidate.remote];
-                Way way{&core_.carrier().socket(candidate.local, 0), remote.address};
-                way.to.set_port(remote.ports.front());
-                core_.send_note(way, {NoteKind::kCheck, index, 0, peer(), nonce_},
-                                packet_bytes - header_overhead(way.to.family()));
-            });
+            send_checks(now);
         }
+    } else if (finder_) {
+        send_checks(now);
     }
     if (now >= bind_at_) {
         bind_paths(now);
@@ -94,9 +91,21 @@ void Edge::on_time(Time now) {
     touch();
 }
 
+void Edge::send_checks(Time now) {
+    finder_->poll(now, [&](std::uint16_t index, std::uint32_t packet_bytes) {
+        const Candidate& candidate = finder_->candidates()[index];
+        const LocalAddress& remote = finder_->remote()[candidate.remote];
+        Way way{&core_.carrier().socket(candidate.local, 0), remote.address};
+        way.to.set_port(remote.ports.front());
+        core_.send_note(way, {NoteKind::kCheck, index, 0, peer(), nonce_},
+                        packet_bytes - header_overhead(way.to.family()));
+    });
+}
+
 // Paths are dealt out to the routes in turn; on one route, they pair local sockets with remote
-// ports so that no two agree in both until all pairs are used.
-void Edge::begin_connection(Time now) {
+// ports so that no two agree in both until all pairs are used. Bindings tell the peer.
+void Edge::deal_paths() {
+    ways_.clear();
     const std::vector<Route> routes = finder_->routes();
     const std::size_t sockets = core_.carrier().sockets_per_address();
     for (std::size_t i = 0; i < core_.options().paths; ++i) {
@@ -107,8 +116,14 @@ void Edge::begin_connection(Time now) {
         way.to.set_port(remote.ports[(k / sockets + k) % remote.ports.size()]);
         ways_.push_back(way);
     }
+    bind_rounds_ = 0;
+}
+
+void Edge::begin_connection(Time now) {
+    deal_paths();
     transport::Config config = core_.config(peer(), finder_->packet_size());
     eager_limit_ = config.eager_limit;
+    finder_->go_on(now);
     config.handshake_timeout =
         std::clamp<Time>(deadline_ - now, transport::kMillisecond, 3600 * transport::kSecond);
     config.handshake_interval = std::min(config.handshake_interval, config.handshake_timeout);
@@ -161,9 +176,17 @@ void Edge::bind_paths(Time now) {
 
 void Edge::on_note(Time now, const Note& note, const Way& from) {
     if (note.kind == NoteKind::kChecked) {
-        if (phase_ == Phase::kChecking && note.word == nonce_ && note.id == peer()) {
-            finder_->answered(now, note.index, note.count);
+        if (!finder_ || note.word != nonce_ || note.id != peer()) {
+            return;
+        }
+        const std::size_t found = finder_->routes().size();
+        finder_->answered(now, note.index, note.count);
+        if (phase_ == Phase::kChecking) {
             on_time(now);
+        } else if (finder_->routes().size() > found) {
+            deal_paths();
+            bind_at_ = phase_ == Phase::kOpen ? now : kNever;
+            touch();
         }
         return;
     }

@@ -59,6 +59,8 @@ class Edge final : public MessageEdge {
     std::string describe_paths(const transport::Failure& failure) const override;
 
     void begin_connection(Time now);
+    void deal_paths();
+    void send_checks(Time now);
     void bind_paths(Time now);
     const Way& way(std::uint16_t path) const noexcept { return ways_[path % ways_.size()]; }
     bool transmit(Time now);

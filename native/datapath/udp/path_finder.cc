@@ -51,11 +51,31 @@ void PathFinder::answered(Time now, std::uint16_t index, std::uint32_t bytes) {
 bool PathFinder::best_answered() const noexcept {
     int best = INT32_MAX;
     for (const Candidate& candidate : candidates_) {
-        best = std::min(best, rank(candidate));
+        best = std::min(best, candidate.wanted ? rank(candidate) : INT32_MAX);
     }
     return std::ranges::all_of(candidates_, [&](const Candidate& candidate) {
-        return candidate.full_answered || rank(candidate) > best;
+        return !candidate.wanted || candidate.full_answered || rank(candidate) > best;
     });
+}
+
+void PathFinder::go_on(Time now) {
+    const std::uint32_t size = packet_size();
+    const Route first = routes().front();
+    const auto chosen = std::ranges::find_if(candidates_, [&](const Candidate& candidate) {
+        return candidate.local == first.local && candidate.remote == first.remote;
+    });
+    const int best = rank(*chosen);
+    for (Candidate& candidate : candidates_) {
+        candidate.wanted =
+            !candidate.small_answered && candidate.full >= size && rank(candidate) == best;
+        if (candidate.wanted) {
+            candidate.small = candidate.full = size;
+        }
+    }
+    decide_at_ = best_answered() ? now : now + kLateSearch;
+    interval_ = kFirstLateInterval;
+    longest_interval_ = kLateSearch;
+    next_round_ = now + interval_;
 }
 
 // Smaller is better.

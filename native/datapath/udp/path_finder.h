@@ -9,6 +9,8 @@
 //  to its own rail;
 //  - one pair per two devices, IPv4 first: two address families on the same cables are no two ways;
 //  - the datagram size is the largest that fits through all pairs chosen.
+// Once the edge has opened, those as good as these that have not answered are asked for some
+// seconds more: a lost ARP request alone keeps a link silent for one (RFC 1122, section 2.3.2.1).
 #pragma once
 
 #include <cstdint>
@@ -27,6 +29,7 @@ struct Candidate {
     std::uint32_t full = 0;
     bool small_answered = false;
     bool full_answered = false;
+    bool wanted = true;  // whether its answer would be of use
 };
 
 struct Route {
@@ -53,9 +56,12 @@ class PathFinder {
         }
         began_ = std::min(began_, now);
         next_round_ = now + interval_;
-        interval_ = std::min(interval_ * 3 / 2, kLongestInterval);
+        interval_ = std::min(interval_ * 3 / 2, longest_interval_);
         for (std::size_t i = 0; i < candidates_.size(); ++i) {
             const Candidate& candidate = candidates_[i];
+            if (!candidate.wanted) {
+                continue;
+            }
             if (!candidate.small_answered) {
                 send(static_cast<std::uint16_t>(i), candidate.small);
             }
@@ -67,6 +73,10 @@ class PathFinder {
 
     // A check of candidate `index` was answered: the peer got a packet of `bytes`.
     void answered(Time now, std::uint16_t index, std::uint32_t bytes);
+
+    // The edge opens with what was found: from now on it is only of use what carries datagrams of
+    // the size that was chosen as well as those do. routes() grows by it until finished() again.
+    void go_on(Time now);
 
     bool finished(Time now) const noexcept { return now >= decide_at_; }
     Time next_wakeup() const noexcept { return std::min(next_round_, decide_at_); }
@@ -85,6 +95,9 @@ class PathFinder {
     static constexpr Time kGrace = 25'000'000;
     static constexpr Time kLongestGrace = 500'000'000;
     static constexpr Time kGracePerAnswer = 10;
+    // Of what goes on after that: some ten rounds of checks.
+    static constexpr Time kFirstLateInterval = 50'000'000;
+    static constexpr Time kLateSearch = 10'000'000'000;
 
     int rank(const Candidate& candidate) const noexcept;
     bool best_answered() const noexcept;
@@ -94,6 +107,7 @@ class PathFinder {
     std::vector<Candidate> candidates_;
     Time next_round_ = 0;
     Time interval_ = kFirstInterval;
+    Time longest_interval_ = kLongestInterval;
     Time began_ = kNever;
     Time decide_at_ = kNever;
 };

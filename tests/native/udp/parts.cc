@@ -201,7 +201,7 @@ struct Search {
             std::uint32_t bytes;
         };
         std::vector<Answer> answers;
-        for (now = 0; !finder.finished(now) && now < kSecond; now += 50'000) {
+        for (const Time end = now + kSecond; !finder.finished(now) && now < end; now += 50'000) {
             finder.poll(now, [&](std::uint16_t index, std::uint32_t bytes) {
                 ++checks;
                 if (passes(finder.candidates()[index], bytes)) {
@@ -245,6 +245,46 @@ TEST_CASE("with one rail dead the other is used, after a moment's grace") {
     REQUIRE(routes.size() == 1);
     CHECK(routes[0].local == 1);
     CHECK(search.now < 50'000'000);
+}
+
+TEST_CASE("a rail that answers late joins, if it carries what the others do") {
+    Search search({on("10.0.0.1", 0), on("10.0.1.1", 1), on("10.0.2.1", 2), on("10.0.3.1", 3)},
+                  {on("10.0.0.2", 0), on("10.0.1.2", 1), on("10.0.2.2", 2), on("10.0.3.2", 3)});
+    search.run(
+        [](const udp::Candidate& c, std::uint32_t) { return c.local == 0 && c.remote == 0; });
+    REQUIRE(search.finder.finished(search.now));
+    search.finder.go_on(search.now);
+    CHECK_FALSE(search.finder.finished(search.now));
+    const int before = search.checks;
+    search.run([](const udp::Candidate& c, std::uint32_t bytes) {
+        return (c.local == 1 && c.remote != 0) || (c.local == 2 && bytes <= 1500);
+    });
+    const auto routes = search.finder.routes();
+    REQUIRE(routes.size() == 2);
+    CHECK(routes[1].local == 1);
+    CHECK(routes[1].remote == 1);
+    CHECK(search.finder.packet_size() == 9000);
+    CHECK(search.checks > before);
+    CHECK(search.checks < before + 30);  // of three rails in a second
+    search.run([](const udp::Candidate& c, std::uint32_t) { return c.local == c.remote; });
+    CHECK(search.finder.routes().size() == 4);
+    CHECK(search.finder.finished(search.now));  // nobody is left to ask
+}
+
+TEST_CASE("a search for late rails ends") {
+    Search search({on("10.0.0.1", 0), on("10.0.1.1", 1)}, {on("10.0.0.2", 0), on("10.0.1.2", 1)});
+    const auto first = [](const udp::Candidate& c, std::uint32_t) {
+        return c.local == 0 && c.remote == 0;
+    };
+    search.run(first);
+    search.finder.go_on(search.now);
+    const int before = search.checks;
+    for (int second = 0; second < 20; ++second) {
+        search.run(first);
+    }
+    CHECK(search.finder.finished(search.now));
+    CHECK(search.checks <= before + 12);
+    CHECK(search.finder.routes().size() == 1);
 }
 
 TEST_CASE("rails that do not reach each other's subnets cost no grace") {
