@@ -152,6 +152,7 @@ class _Ranks:
             "WEFT_DATAPATHS": "udp",
             "WEFT_INTERFACES": "eth0",
             "WEFT_TRANSPORT": TRANSPORT,
+            "WEFT_ALGORITHMS": "all_reduce=ring",  # as gloo does it: what differs is the transport
         }
         with theirs:
             self.processes.append(
