@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <queue>
-#include <set>
 #include <tuple>
 
 #include "datapath/error.h"
@@ -86,10 +85,9 @@ class Simulation {
         return plans_[static_cast<std::size_t>(id.rank)].steps[static_cast<std::size_t>(id.step)];
     }
     const EdgeCost& edge(std::int32_t a, std::int32_t b) const {
-        return same_host(a, b) ? model_.local : model_.remote;
-    }
-    bool same_host(std::int32_t a, std::int32_t b) const {
-        return hosts_[static_cast<std::size_t>(a)] == hosts_[static_cast<std::size_t>(b)];
+        return hosts_[static_cast<std::size_t>(a)] == hosts_[static_cast<std::size_t>(b)]
+                   ? model_.local
+                   : model_.remote;
     }
 
     void match(const Plan& plan);
@@ -277,23 +275,16 @@ Estimate Simulation::run() {
     for (const Plan& plan : plans_) {
         std::size_t messages = 0;
         std::size_t sent = 0;
-        std::set<std::int32_t> senders;
         for (const std::uint32_t first : plan.ready) {
             events_.push({0, Event::Kind::kIssue, {plan.rank, static_cast<std::int32_t>(first)}});
         }
         for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-            const Step& each = plan.steps[i];
-            if (each.kind != StepKind::kSend) {
-                if (each.peer != kNoPeer && !same_host(plan.rank, each.peer))
-                    senders.insert(each.peer);
-                continue;
-            }
+            if (plan.steps[i].kind != StepKind::kSend) continue;
             ++messages;
             sent += state({plan.rank, static_cast<std::int32_t>(i)}).bytes;
         }
         result.messages = std::max(result.messages, messages);
         result.sent_bytes = std::max(result.sent_bytes, sent);
-        result.senders = std::max(result.senders, senders.size());
     }
     while (!events_.empty()) {
         const Event event = events_.top();

@@ -56,7 +56,6 @@ struct Estimate {
     double seconds = 0;
     std::size_t messages = 0;    // sent by the rank that sends most
     std::size_t sent_bytes = 0;  // by the rank that sends most bytes
-    std::size_t senders = 0;     // ranks on other hosts whose messages meet at one rank, the most
 };
 
 // `bytes`: of the larger of input and output per rank, all blocks equal. The schedule must be right

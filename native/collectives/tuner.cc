@@ -17,10 +17,6 @@ namespace {
 constexpr std::size_t kSmallestSliced = 64 << 10;
 constexpr std::size_t kSmallestFinelySliced = 4 << 20;
 
-// How far apart two predictions must be for the model to tell which schedule is faster: it knows
-// nothing of what happens inside the fabric.
-constexpr double kAccuracy = 0.1;
-
 // Has no schedule: communicator/innet.h runs it.
 const Algorithm kInnet{.name = "innet",
                        .reference = "Sapio et al., NSDI 2021",
@@ -102,12 +98,6 @@ std::string why(const Explanation& all, const Candidate& chosen, bool asked) {
                          : "; " + std::string(best.algorithm->name) + " is predicted at " +
                                format_time(best.estimate.seconds));
     }
-    if (best.algorithm != chosen.algorithm) {
-        return named(chosen) + " is as soon done as " + named(best) +
-               " for all that the model can tell, and fewer flows meet at one rank (" +
-               std::to_string(chosen.estimate.senders) + " against " +
-               std::to_string(best.estimate.senders) + ")";
-    }
     if (all.candidates.size() == 1) {
         return named(chosen) + ": the only algorithm for " +
                std::string(collective_name(all.collective));
@@ -150,10 +140,8 @@ Estimate Tuner::predict(const Algorithm& algorithm, Collective collective, std::
     return {.seconds = std::max(full.seconds, extend(half.seconds, full.seconds)),
             .messages = static_cast<std::size_t>(
                 extend(static_cast<double>(half.messages), static_cast<double>(full.messages))),
-            .sent_bytes = static_cast<std::size_t>(
-                extend(static_cast<double>(half.sent_bytes), static_cast<double>(full.sent_bytes))),
-            .senders = static_cast<std::size_t>(
-                extend(static_cast<double>(half.senders), static_cast<double>(full.senders)))};
+            .sent_bytes = static_cast<std::size_t>(extend(static_cast<double>(half.sent_bytes),
+                                                          static_cast<double>(full.sent_bytes)))};
 }
 
 Tuner::Row Tuner::evaluate(Collective collective, std::size_t bytes) const {
@@ -186,19 +174,9 @@ const Tuner::Row& Tuner::row(Collective collective, std::size_t bytes) const {
     return entry->second;
 }
 
-// Of schedules that the model cannot tell apart, the one in which the fewest flows meet at one
-// rank: what many send at once waits, or is lost, in the last queue before it (incast).
 const Candidate& Tuner::pick(const Row& row, Collective collective) const {
     const auto wanted = overrides_.find(collective);
-    if (wanted == overrides_.end()) {
-        const double longest = row.front().estimate.seconds * (1 + kAccuracy);
-        const auto slower = std::find_if(row.begin(), row.end(), [&](const Candidate& each) {
-            return each.estimate.seconds > longest;
-        });
-        return *std::min_element(row.begin(), slower, [](const Candidate& a, const Candidate& b) {
-            return a.estimate.senders < b.estimate.senders;
-        });
-    }
+    if (wanted == overrides_.end()) return row.front();
     return *std::find_if(row.begin(), row.end(), [&](const Candidate& each) {
         return each.algorithm->name == wanted->second;
     });
@@ -213,7 +191,7 @@ bool Tuner::by_switch(std::size_t bytes, std::size_t element) const {
     if (innet_asked_) return true;
     if (!model_.innet || overrides_.contains(Collective::kAllReduce)) return false;
     return estimate(*model_.innet, middle_of_row(bytes) / element).seconds <
-           pick(row(Collective::kAllReduce, bytes), Collective::kAllReduce).estimate.seconds;
+           row(Collective::kAllReduce, bytes).front().estimate.seconds;
 }
 
 Explanation Tuner::explain(Collective collective, std::size_t bytes, bool switch_on) const {

@@ -29,7 +29,7 @@ struct Explanation {
     std::int32_t size = 1;
     std::size_t bytes = 0;
     std::vector<Candidate> candidates;
-    std::string chosen;  // the first candidate, or one that is as good, or what an option says
+    std::string chosen;  // not the first candidate only where an option says so
     std::int32_t slices = 1;
     std::string reason;  // one sentence
 };

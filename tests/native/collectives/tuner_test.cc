@@ -116,33 +116,6 @@ TEST_CASE("the tuner prefers few messages when small and few bytes when large") 
     CHECK(to_json(large).find("\"chosen\": \"" + large.chosen + "\"") != std::string::npos);
 }
 
-TEST_CASE(
-    "of schedules that the model cannot tell apart, the one where fewest flows meet is chosen") {
-    CostModel slow;
-    slow.remote.per_byte = 8 / 200e6;
-    const std::size_t bytes = 1 << 20;
-    const auto apart_said = Tuner(slow, apart(4)).explain(Collective::kAllReduce, bytes);
-    CHECK(apart_said.chosen == "ring");
-    const Candidate& first = apart_said.candidates.front();
-    for (const Candidate& each : apart_said.candidates) {
-        const std::string name(each.algorithm->name);
-        CAPTURE(name);
-        if (name == "ring") {
-            CHECK(each.estimate.senders == 1);
-            CHECK(each.estimate.seconds <= 1.1 * first.estimate.seconds);
-        } else if (name == "direct") {
-            CHECK(each.estimate.senders == 3);
-        }
-    }
-    if (first.algorithm->name != "ring")
-        CHECK(apart_said.reason.find("fewer flows meet at one rank (1 against") !=
-              std::string::npos);
-    // No flows inside a host, so the fastest is chosen there.
-    const auto together = Tuner(CostModel{}, Hosts(4, 0)).explain(Collective::kAllReduce, bytes);
-    CHECK(together.chosen == together.candidates.front().algorithm->name);
-    for (const Candidate& each : together.candidates) CHECK(each.estimate.senders == 0);
-}
-
 TEST_CASE("every collective has a choice at every size and in groups of any size") {
     for (const std::int32_t size : {1, 2, 3, 16, 1000}) {
         Hosts hosts = apart(size);
