@@ -71,6 +71,7 @@ struct Connection::Parts {
     void finish(Time now, State state, EventKind last_event, std::uint32_t code);
 
     void on_close(Time now, const wire::Packet& packet);
+    void part(Time now);
     void on_probe_reply(Time now, const wire::Packet& packet);
     Landed on_packet_of_dead(const wire::Packet& packet);
 
@@ -106,6 +107,7 @@ struct Connection::Parts {
     bool expecting = false;
     bool close_due = false;  // a kClose is to be sent
     bool close_reply_due = false;
+    bool peer_leaves = false;  // its kClose waits for acknowledgements
     std::uint32_t close_code = kOrderly;
     Time close_timer = kNever;  // next repeat of our kClose
     Time close_deadline = kNever;
@@ -189,12 +191,18 @@ void Connection::Parts::on_close(Time now, const wire::Packet& packet) {
         shared.verdict_code = packet.code.code;
         return;
     }
-    close_reply_due = true;
-    if (state() == State::kClosing) {
-        finish(now, State::kClosed, EventKind::kClosed, 0);
-    } else {
-        finish(now, State::kClosed, EventKind::kPeerClosed, 0);
+    // Who leaves in order may have all that we sent, and its kClose have overtaken on another path
+    // what says so. It acknowledges until it is answered, and repeats its kClose: the second counts.
+    if (sender.idle() || peer_leaves) {
+        part(now);
     }
+    peer_leaves = true;
+}
+
+void Connection::Parts::part(Time now) {
+    close_reply_due = true;
+    const bool both = state() == State::kClosing;
+    finish(now, State::kClosed, both ? EventKind::kClosed : EventKind::kPeerClosed, 0);
 }
 
 void Connection::Parts::on_probe_reply(Time now, const wire::Packet& packet) {
@@ -256,6 +264,9 @@ Landed Connection::handle_packet(Time now, const wire::Packet& packet, const Arr
         landed = p.receiver.on_packet(now, packet, arrival);
     } else if (packet.kind == PacketKind::kAck) {
         p.sender.on_ack(now, packet);
+        if (p.peer_leaves && p.sender.idle()) {
+            p.part(now);
+        }
     } else if (packet.kind == PacketKind::kProbe) {
         if (p.replies.size() < kMaxPendingReplies) {
             p.replies.push({packet.path, packet.timestamp});

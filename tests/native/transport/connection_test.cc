@@ -143,6 +143,25 @@ TEST_CASE("an orderly close first delivers what was sent") {
     CHECK(pair.server()->connection().next_timeout() == kNever);
 }
 
+TEST_CASE("who closes once it has everything has not lost it for the sender") {
+    for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+        CAPTURE(seed);
+        PairOptions options = options_with(4, seed);
+        options.link.jitter = kMillisecond;  // the close overtakes acknowledgements
+        Pair pair(options);
+        REQUIRE(pair.connect(pair.now() + 5 * kSecond));
+        Traffic up(pair, Side::kClient, 1);
+        up.add(5000, true);
+        const auto& arrived = pair.server()->events();
+        const Time end = pair.now() + 5 * kSecond;
+        REQUIRE(pair.run([&] { return count(arrived, EventKind::kMessageReceived) == 1; }, end));
+        pair.server()->connection().close(pair.now());
+        CHECK(pair.run([&] { return pair.client().connection().state() == State::kClosed; }, end));
+        CHECK(up.complete());
+        CHECK(count(pair.client().events(), EventKind::kPeerClosed) == 1);
+    }
+}
+
 TEST_CASE("both sides may close at once") {
     Pair pair(options_with(1));
     REQUIRE(pair.connect(pair.now() + kSecond));
