@@ -192,8 +192,7 @@ void Connection::Parts::on_close(Time now, const wire::Packet& packet) {
         return;
     }
     // Who leaves in order may have all that we sent, and its kClose have overtaken on another path
-    // what says so. It acknowledges until it is answered, and repeats its kClose: the second
-    // counts.
+    // what says so. It acknowledges until it is answered, and repeats its kClose, which counts.
     if (sender.idle() || peer_leaves) {
         part(now);
     }
