@@ -248,7 +248,7 @@ def simulator(
     if wrong := [n for n in numbers if n < 128 or n % 64]:
         raise typer.BadParameter(f"--hosts takes multiples of 64 from 128 on, not {wrong[0]}")
     with _progress("simulator", rounds * (len(numbers) + 1)) as tell:
-        rows = [simulators.permutation(n, rounds, tell) for n in numbers]
+        rows = [simulators.permutation(n, rounds, tell) for n in sorted(numbers)]
         peer = simulators.against_ns3(rounds, tell)
     _publish(
         "The simulator", "simulator", where, simulators.tables(rows, peer),

@@ -159,14 +159,8 @@ TEST_CASE("a full send buffer holds datagrams back, and loses none") {
     CHECK(in_order == 1);
 }
 
-TEST_CASE("a rail that was silent when the edge opened carries its share once it is not") {
-    Host a([](int line) { live(line, true); }), b([](int line) { live(line, false); });
-    // To an address that nobody has, as if neighbours were still being looked for.
-    const std::string lost = " lladdr 02:00:00:00:00:99 nud permanent dev rail1";
-    if (!join(a, b, {"rail0", "rail1"}) || !a.run("ip neigh replace 10.77.1.2" + lost)) {
-        MESSAGE("skipped: making network namespaces and links needs root, nsenter and iproute2");
-        return;
-    }
+// The two learn each other's address, and have an edge each.
+void open_edges(const Host& a, const Host& b) {
     a.say("links");
     b.say("links");
     const std::string address = a.hear();
@@ -175,6 +169,17 @@ TEST_CASE("a rail that was silent when the edge opened carries its share once it
     const std::string opened[] = {a.hear(), b.hear()};
     REQUIRE(opened[0] == "open");
     REQUIRE(opened[1] == "open");
+}
+
+TEST_CASE("a rail that was silent when the edge opened carries its share once it is not") {
+    Host a([](int line) { live(line, true); }), b([](int line) { live(line, false); });
+    // To an address that nobody has, as if neighbours were still being looked for.
+    const std::string lost = " lladdr 02:00:00:00:00:99 nud permanent dev rail1";
+    if (!join(a, b, {"rail0", "rail1"}) || !a.run("ip neigh replace 10.77.1.2" + lost)) {
+        MESSAGE("skipped: making network namespaces and links needs root, nsenter and iproute2");
+        return;
+    }
+    open_edges(a, b);
     REQUIRE(a.run("ip neigh del 10.77.1.2 dev rail1"));
     // Checks come ever less often: a few rounds may pass before one gets through.
     bool shared = false;
@@ -199,14 +204,7 @@ TEST_CASE("two rails share the traffic, and one carries on alone") {
         MESSAGE("skipped: making network namespaces and links needs root, nsenter and iproute2");
         return;
     }
-    a.say("links");
-    b.say("links");
-    const std::string address = a.hear();
-    a.say(b.hear());
-    b.say(address);
-    const std::string opened[] = {a.hear(), b.hear()};
-    REQUIRE(opened[0] == "open");
-    REQUIRE(opened[1] == "open");
+    open_edges(a, b);
 
     a.say("go");
     b.say("go");
