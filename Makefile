@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
+PYTEST ?= pytest
 # Exactly one torch: a range would let pip take a build for another accelerator, gigabytes large.
 TORCH ?= torch==2.13.0
 EXTRAS := dev lab p4 pruning demo spark ray
@@ -34,11 +35,11 @@ install: build/.installed ## set up .venv and an editable install of Weft with i
 test: build/.installed build/p4runtime-shell/.installed ## native and Python tests
 	.ci/system-deps spark ssh || echo "The tests of Spark or ssh will be skipped."
 	ctest --test-dir build/native --no-tests=error --output-on-failure --timeout 300 -j $(JOBS)
-	pytest -n $(JOBS) --dist loadgroup --ignore tests/vm
+	$(PYTEST) -n $(JOBS) --dist loadgroup --ignore tests/vm
 
 test-rdma: build/.installed ## RDMA between virtual machines on an emulated fabric
 	.ci/system-deps vm || [ -z "$${CI:-}$${WEFT_LAB_REQUIRED:-}" ]
-	pytest tests/vm --timeout 600 --junitxml build/junit/rdma.xml
+	$(PYTEST) tests/vm --timeout 600 --junitxml build/junit/rdma.xml
 
 demo: build/.installed ## train a model over weft, beside gloo
 	weft demo

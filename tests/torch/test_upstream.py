@@ -13,8 +13,8 @@ import pytest
 HERE = Path(__file__).parent
 # What gloo itself passes on torch 2.13, by `upstream.py --name real-gloo`.
 GLOO_PASSES = {3: 90, 4: 93}
-# Under its own name, the tests that the harness does not keep for gloo or nccl by name.
-OWN_NAME_PASSES = 64
+# Under its own name, with the exempt one: what the harness does not keep for gloo or nccl by name.
+OWN_NAME_PASSES = 65
 
 
 def exemptions() -> dict[str, str]:
@@ -48,4 +48,4 @@ def test_upstream(name: str, size: int, bar: int, tmp_path: Path) -> None:
     exempt = set(exemptions())
     assert failed <= exempt, reasons
     assert not passed & exempt, f"these pass and need no exemption: {passed & exempt}"
-    assert len(passed | (failed & exempt)) >= bar
+    assert len(passed | exempt) >= bar
