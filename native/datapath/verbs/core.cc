@@ -14,7 +14,7 @@ namespace weft::datapath::verbs {
 namespace {
 
 constexpr std::size_t kPolls = 64;        // completions of one rail in one round
-constexpr Time kDeviceLook = 10'000'000;  // between looks at the devices' events
+constexpr Time kDeviceLook = 10'000'000;  // between looks at the devices' events, while awake
 
 }  // namespace
 
@@ -258,6 +258,7 @@ bool Core::arm() {
     if (closed_ || edges_.dirty() || !to_ring_.empty()) {
         return closed_;
     }
+    look_at_devices(clock_now());
     for (const auto& rail : rails_) {
         rail->completions().clear();
         rail->completions().arm();

@@ -210,8 +210,10 @@ void Core::open_rails(Provider& provider) {
                                                 candidate.gid, options_, card_.kind));
         devices.push_back(&rails_.back()->device());
         card_.rails.push_back(rails_.back()->card());
-        epoll_event event{.events = EPOLLIN, .data = {.u64 = 0}};
-        epoll_ctl(poll_fd_, EPOLL_CTL_ADD, rails_.back()->completions().fd(), &event);
+        for (const int fd : {rails_.back()->completions().fd(), devices.back()->event_fd()}) {
+            epoll_event event{.events = EPOLLIN, .data = {.u64 = 0}};
+            epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event);
+        }
     }
     controls_.resize(rails_.size());
     for (std::size_t i = 0; i < rails_.size(); ++i) {

@@ -103,14 +103,17 @@ class Edge final : public MessageEdge {
     // Lanes (edge_lanes.cc)
     void make_lanes(std::size_t count);
     void renew(Time now, Lane& lane);
+    void replace(Time now, Lane& lane);
     void fresh_pair(Time now, Lane& lane);
     void drop_pair(Lane& lane) noexcept;
+    std::uint32_t number_of(const Lane& lane) const;
     void connect(Time now, Lane& lane, const Note& note);
     void say(Time now, Lane& lane);
     void lane_ready(Time now, Lane& lane);
     void on_lane_note(Time now, Lane& lane, const Note& note);
     void on_lane_time(Time now, Lane& lane);
     void look_at_health(Time now);
+    void use(Time now);
     void revive_lanes(Time now);
     void fence(Time now, Lane& lane);
     void ask(Time now, Lane& lane);
@@ -165,12 +168,12 @@ class Edge final : public MessageEdge {
     std::deque<Way> ways_;
     std::size_t turn_ = 0;       // of the ways
     std::uint64_t knocks_ = 0;   // numbered
-    Time used_until_ = 0;        // so long its ways are knocked on
+    Time used_until_ = 0;        // so long its health is looked at
     std::size_t greetings_ = 0;  // packets of the handshake, sent
     Time check_at_ = 0;
     Time first_answer_ = kNever;
     Time lanes_since_ = kNever;
-    Time health_at_ = kNever;  // when path health is looked at next
+    Time health_at_ = kNever;  // when lanes and ways are looked at next
     std::uint64_t remote_connection_ = 0;
     std::vector<Lane> lanes_;  // never resized once made
     std::uint32_t chunk_ = 0;

@@ -13,7 +13,7 @@ constexpr Time kFirstSay = 10'000'000;
 constexpr int kMostSays = 6;  // doublings
 constexpr Time kFirstRenewal = 1'000'000;
 constexpr int kMostRenewals = 8;  // doublings
-constexpr Time kHealthLook = 50'000'000;
+constexpr Time kHealthLook = 25'000'000;
 constexpr Time kFirstRevival = 100'000'000;
 constexpr int kMostRevivals = 5;  // doublings
 constexpr int kSilentTimeouts = 2;
@@ -36,6 +36,9 @@ void Edge::fresh_pair(Time now, Lane& lane) {
     lane.peer_pair = 0;
     lane.ready = false;
     lane.psn = static_cast<std::uint32_t>(core_.random()) & 0xFFFFFF;
+    while (lane.flow_label == 0) {
+        lane.flow_label = static_cast<std::uint32_t>(core_.random()) & 0xFFFFF;
+    }
     if (core_.kind() == QpKind::kUd) {
         ++lane.life;
         return;
@@ -78,7 +81,18 @@ void Edge::disown() noexcept {
     }
 }
 
+// Another queue pair, and another way for what it sends.
 void Edge::renew(Time now, Lane& lane) {
+    lane.flow_label = 0;
+    replace(now, lane);
+}
+
+// Another queue pair. What it sends keeps to its way, which may be a good one, where the device
+// makes the source port of the flow label, as NICs do. To reset the same queue pair instead would
+// serve soft-RoCE as well, which goes by the number alone; but an unreliable connection takes the
+// first packet of any message, whatever its sequence number, and so would let land after all what
+// the peer's former queue pair had written.
+void Edge::replace(Time now, Lane& lane) {
     if (lane.life == 0 || core_.kind() == QpKind::kUd) {
         return;
     }
@@ -109,18 +123,22 @@ void Edge::on_broken(Time now, std::size_t index) {
 void Edge::say(Time now, Lane& lane) {
     lane.say_at = lane.ready ? kNever : now + (kFirstSay << std::min(lane.said, kMostSays));
     ++lane.said;
-    const bool ud = core_.kind() == QpKind::kUd;
     const std::size_t index = index_of(lane);
     Note note{.kind = NoteKind::kLane,
               .wants = !lane.ready,
               .index = static_cast<std::uint16_t>(index),
               .count = static_cast<std::uint16_t>(lanes_.size()),
               .id = remote_connection_,
-              .pair = ud ? 1 : lane.pair->number(),
+              .pair = number_of(lane),
               .psn = lane.psn,
               .known = lane.peer_pair,
               .life = lane.life};
     send_lane_note(note, lane);
+}
+
+// By which the peer knows our end of the lane; 0: there is none at present.
+std::uint32_t Edge::number_of(const Lane& lane) const {
+    return core_.kind() == QpKind::kUd ? 1 : lane.pair != nullptr ? lane.pair->number() : 0;
 }
 
 void Edge::connect(Time now, Lane& lane, const Note& note) {
@@ -130,7 +148,7 @@ void Edge::connect(Time now, Lane& lane, const Note& note) {
     }
     const RailCard& there = remote_.rails[lane.remote_rail];
     try {
-        lane.pair->connect({.destination = lane.rail->destination(there),
+        lane.pair->connect({.destination = lane.rail->destination(there, lane.flow_label),
                             .remote_qp = note.pair,
                             .receive_psn = note.psn & 0xFFFFFF,
                             .send_psn = lane.psn,
@@ -143,16 +161,13 @@ void Edge::connect(Time now, Lane& lane, const Note& note) {
     }
 }
 
-// The caller says which rails a lane joins; from then on both ends follow one rule: a fresh pair is
-// connected to whatever pair the other names; one that was connected to another pair is replaced.
+// The caller says which rails a lane joins; from then on both ends follow one rule: a pair that is
+// connected to another than the peer names is replaced, and a fresh one is connected to what the
+// peer names, unless that one is connected to a former pair of ours: it is about to be replaced in
+// its turn, and whoever took it would have to be, too, and so on for ever.
 void Edge::on_lane_note(Time now, Lane& lane, const Note& note) {
-    const std::uint32_t ours = core_.kind() == QpKind::kUd ? 1
-                               : lane.pair                 ? lane.pair->number()
-                                                           : 0;
-    const bool knows_us = note.known == ours && ours != 0;
-    if (note.life < lane.peer_life ||
-        (lane.renewals > 0 && lane.peer_pair == 0 && note.life == lane.peer_life && !knows_us &&
-         note.known != 0)) {
+    const std::uint32_t ours = number_of(lane);
+    if (note.life < lane.peer_life) {
         if (note.wants && ours != 0) {
             say(now, lane);
         }
@@ -164,18 +179,19 @@ void Edge::on_lane_note(Time now, Lane& lane, const Note& note) {
     }
     if (note.pair != lane.peer_pair) {
         if (lane.peer_pair != 0) {
-            renew(now, lane);
+            replace(now, lane);
             if (lane.pair == nullptr) {
                 return;
             }
         }
-        connect(now, lane, note);
-        if (lane.peer_pair == 0) {
+        if (note.known == 0 || note.known == number_of(lane)) {
+            connect(now, lane, note);
+        }
+        if (lane.renew_at != kNever) {
             return;
         }
     }
-    const std::uint32_t number = core_.kind() == QpKind::kUd ? 1 : lane.pair->number();
-    if (note.known != number) {
+    if (note.known != number_of(lane)) {
         lane.ready = false;
     } else if (!lane.ready) {
         lane_ready(now, lane);
@@ -300,13 +316,19 @@ void Edge::on_lane_time(Time now, Lane& lane) {
 
 void Edge::look_at_health(Time now) {
     health_at_ = kNever;
-    if (phase_ < Phase::kEnded && connection_) {
-        health_at_ = now + kHealthLook;
-        knock(now);
-        if (phase_ == Phase::kOpen && core_.kind() != QpKind::kUd) {
-            revive_lanes(now);
-        }
+    if (phase_ >= Phase::kEnded || !connection_ || (now >= used_until_ && !connection_->waits())) {
+        return;  // until it is used again: idle edges sleep
     }
+    health_at_ = now + kHealthLook;
+    knock(now);
+    if (phase_ == Phase::kOpen && core_.kind() != QpKind::kUd) {
+        revive_lanes(now);
+    }
+}
+
+void Edge::use(Time now) {
+    used_until_ = now + peer_timeout();
+    health_at_ = std::min(health_at_, now + kHealthLook);
 }
 
 // A path on which nothing comes through gets a queue pair of another number, which takes another
@@ -432,6 +454,11 @@ void Edge::revoke(Incoming* message) {
             renew(now, lane);
         }
         conclude_settled();
+    }
+    // The peer may connect to the new ones before it hears that its grant is void: the key goes.
+    if (message != nullptr) {
+        message->attachment.reset();
+        core_.registry().trim();
     }
 }
 

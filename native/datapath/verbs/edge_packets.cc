@@ -53,7 +53,7 @@ bool Edge::transmit(Time now) {
 bool Edge::put(Time now, const transport::Transmit& next) {
     const wire::Packet& packet = next.packet;
     remote_connection_ = packet.connection != 0 ? packet.connection : remote_connection_;
-    used_until_ = now + peer_timeout();
+    use(now);
     const bool data = packet.kind == wire::PacketKind::kData;
     if (!data && packet.kind != wire::PacketKind::kProbe) {
         return put_control(next);

@@ -9,9 +9,11 @@ namespace weft::datapath::verbs {
 namespace {
 
 constexpr Time kKnockInterval = 200'000'000;  // while the edge is in use
-constexpr Time kLeastPatience = 100'000'000;
-constexpr int kMostPatience = 5;       // doublings
-constexpr Time kKnocksOfTimeout = 16;  // in a peer time-out, at least
+// Each new way of an end is a good one with some chance, and it takes a good one of each end at the
+// same time: so many draws to a peer time-out.
+constexpr Time kLeastPatience = 50'000'000;
+constexpr Time kKnocksOfTimeout = 15;
+constexpr int kMostPatience = 6;  // doublings
 
 }  // namespace
 
@@ -76,14 +78,13 @@ Target Edge::target_of(const Way& way) {
 // ---------------------------------------------------------------- do they answer?
 
 void Edge::knock(Time now) {
-    if (now >= used_until_ && !connection_->waits()) {
-        return;
-    }
     const Time patience = std::clamp(4 * connection_->stats().rtt.smoothed(), kLeastPatience,
                                      std::max(kLeastPatience, peer_timeout() / kKnocksOfTimeout));
     const bool any = std::ranges::any_of(ways_, [&](const Way& way) { return usable(way); });
     for (Way& way : ways_) {
-        if (now < way.knock_at || !core_.rail(way.rails.local).up) {
+        const int spared = any ? std::clamp(way.silent - Way::kTrust, 0, kMostPatience) : 0;
+        const Time wait = way.knock == 0 ? kKnockInterval : patience << spared;
+        if (now < way.knocked_at + wait || !core_.rail(way.rails.local).up) {
             continue;
         }
         way.silent += way.knock != 0 ? 1 : 0;
@@ -92,8 +93,7 @@ void Edge::knock(Time now) {
         }
         way.knock = ++knocks_;
         way.knock_first = way.knock_first != 0 ? way.knock_first : way.knock;
-        const int spared = any ? std::clamp(way.silent - Way::kTrust, 0, kMostPatience) : 0;
-        way.knock_at = now + (patience << spared);
+        way.knocked_at = now;
         send_note({.kind = NoteKind::kKnock,
                    .wants = way.silent > 0,
                    .index = static_cast<std::uint16_t>(way.place),
@@ -116,10 +116,11 @@ void Edge::on_knock(Time now, const Note& knock) {
         send_note(answer, way_in_turn());
         return;
     }
-    used_until_ = now + peer_timeout();
+    use(now);
     for (Way& way : ways_) {
         send_note(answer, way);
     }
+    touch();
 }
 
 void Edge::on_heard(Time now, const Note& answer) {
@@ -130,7 +131,6 @@ void Edge::on_heard(Time now, const Note& answer) {
     if (way.knock != 0 && answer.word >= way.knock_first && answer.word <= way.knock) {
         way.knock = way.knock_first = 0;
         way.silent = 0;
-        way.knock_at = now + kKnockInterval;
         connection_->hear(now);
         touch();
     }

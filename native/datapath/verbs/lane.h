@@ -44,6 +44,7 @@ struct Lane {
 
     // The two ends agree on their queue pairs: each says its own number, and which of the other's
     // it is connected to (docs/rdma.md). `ready`: both are connected to each other.
+    std::uint32_t flow_label = 0;  // which way our packets take, where devices go by it; 0: not yet
     std::uint32_t life = 0;
     std::uint32_t psn = 0;
     std::uint32_t peer_pair = 0;  // that ours is connected to; 0: none

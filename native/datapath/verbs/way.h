@@ -37,7 +37,7 @@ struct Way {
 
     std::uint64_t knock = 0;        // that waits for its answer; 0: none does
     std::uint64_t knock_first = 0;  // and the first since the last answer, or since it is made anew
-    Time knock_at = 0;              // when the next one is due
+    Time knocked_at = 0;            // last
     int silent = 0;                 // knocks in a row without an answer
     bool trusted() const { return silent < kTrust; }
 };
