@@ -456,10 +456,13 @@ void Edge::revoke(Incoming* message) {
         conclude_settled();
     }
     // The peer may connect to the new ones before it hears that its grant is void: the key goes.
-    if (message != nullptr) {
-        message->attachment.reset();
-        core_.registry().trim();
+    if (message == nullptr) {
+        return;
     }
+    if (const auto* placed = dynamic_cast<Placed*>(message->attachment.get())) {
+        core_.registry().withdraw(*placed->registration);
+    }
+    message->attachment.reset();
 }
 
 }  // namespace weft::datapath::verbs

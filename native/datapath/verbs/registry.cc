@@ -87,6 +87,12 @@ void Registry::forget(const std::byte* data, std::size_t size) {
     }
 }
 
+void Registry::withdraw(const Registration& range) {
+    if (!range.pinned_) {
+        std::erase_if(ranges_, [&](const auto& entry) { return entry.second.get() == &range; });
+    }
+}
+
 void Registry::trim() {
     std::size_t idle_bytes = 0;
     for (const auto& [begin, range] : ranges_) {

@@ -56,6 +56,10 @@ class Registry {
     // it is not.
     void forget(const std::byte* data, std::size_t size);
 
+    // Somebody may go on using this one's keys: it serves no later transfer, and they end with the
+    // last that uses it now. Another device's memory stays all the same.
+    void withdraw(const Registration& range);
+
     // Lets go of what is idle beyond the limit. Call now and then.
     void trim();
 

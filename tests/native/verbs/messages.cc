@@ -233,22 +233,30 @@ TEST_CASE("both ends must agree on size and kind") {
 }
 
 TEST_CASE("a receive taken back in mid-transfer is touched no more, and the edge goes on") {
-    Pair pair({.delay = 60}, {}, 5);
-    Op send({1, 1}, random_bytes(4 << 20, 1));
-    Op receive({1, 1}, blank(4 << 20));
-    pair.b.channel().recv(receive.transfer);
-    pair.a.channel().send(send.transfer);
-    REQUIRE(
-        run_until({&pair.a, &pair.b}, [&] { return pair.a.channel_stat("written_chunks") > 20; }));
-    pair.b.channel().cancel(receive.transfer);
-    CHECK(receive.transfer.state == Transfer::State::kIdle);
-    std::ranges::fill(receive.data, std::byte{0x5a});
-    REQUIRE(run_until({&pair.a, &pair.b}, [&] { return send.ended == 1; }));
-    CHECK(send.transfer.error->status == WEFT_ERR_ABORTED);
-    pair.exchange(1 << 20);
-    CHECK(std::ranges::all_of(receive.data, [](std::byte b) { return b == std::byte{0x5a}; }));
-    CHECK(receive.ended == 0);
-    CHECK(pair.b.channel_stat("renewed_pairs") > 0);
+    for (const std::size_t kept : {std::size_t{0}, std::size_t{1} << 30}) {
+        for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+            CAPTURE(kept);
+            CAPTURE(seeded(seed));
+            VerbsOptions options;
+            options.mr_cache = kept;
+            Pair pair({.loss = 0.1, .delay = 60}, options, seed);
+            Op send({1, 1}, random_bytes(4 << 20, 1));
+            Op receive({1, 1}, blank(4 << 20));
+            pair.b.channel().recv(receive.transfer);
+            pair.a.channel().send(send.transfer);
+            REQUIRE(run_until({&pair.a, &pair.b},
+                              [&] { return pair.a.channel_stat("written_chunks") > 20; }));
+            pair.b.channel().cancel(receive.transfer);
+            CHECK(receive.transfer.state == Transfer::State::kIdle);
+            std::ranges::fill(receive.data, std::byte{0x5a});
+            REQUIRE(run_until({&pair.a, &pair.b}, [&] { return send.ended == 1; }));
+            CHECK(send.transfer.error->status == WEFT_ERR_ABORTED);
+            pair.exchange(1 << 20);
+            CHECK(std::ranges::all_of(receive.data, [](auto b) { return b == std::byte{0x5a}; }));
+            CHECK(receive.ended == 0);
+            CHECK(pair.b.channel_stat("renewed_pairs") > 0);
+        }
+    }
 }
 
 TEST_CASE("a send taken back in mid-transfer fails the receive, after which nothing lands") {
