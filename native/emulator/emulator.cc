@@ -55,6 +55,7 @@ Emulator::Emulator(fabric::Topology topology, const EmulatorOptions& options,
                    const std::vector<EdgePort>& ports)
     : options_(options),
       socket_(options.frame_size, options.ring_frames),
+      frames_(socket_),
       fabric_(std::move(topology), options.fabric, *this),
       random_(fabric::mix(options.fabric.seed ^ 0xF11B)),
       ways_(fabric_.topology()),
@@ -181,6 +182,7 @@ void Emulator::watch(std::int64_t since, std::int64_t due) {
 }
 
 void Emulator::sleep(std::int64_t until) {
+    frames_.before_sleep();
     timespec timeout{};
     if (until != kAnyTime) {
         const std::int64_t pause = std::max<std::int64_t>(until - wall(), 0);
@@ -202,29 +204,30 @@ bool Emulator::drain() {
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < kDrainAtOnce && bytes < kDrainBytes; ++i) {
         if (!socket_.receive(received)) return false;
-        accept(received);
         bytes += received.frame.size();
-        socket_.release();
+        socket_.pass();
+        if (!accept(received)) socket_.release(received.place);
+        frames_.passed(received.place);
     }
     return socket_.receive(received);
 }
 
-void Emulator::accept(const Received& received) {
+bool Emulator::accept(const Received& received) {
     const auto index = static_cast<std::size_t>(received.interface);
     const HostId source = index < at_interface_.size() ? at_interface_[index] : kNobody;
-    if (source == kNobody) return;  // lo, or a device that is no port
+    if (source == kNobody) return false;  // lo, or a device that is no port
     ++counts_.frames_in;
     const FrameView view = parse(received.frame);
     if (view.kind == FrameKind::kArp || view.kind == FrameKind::kNeighbourSolicitation) {
         answer(received.interface, neighbours_.answer(received.frame, view));
-        if (view.kind == FrameKind::kArp) return;
+        if (view.kind == FrameKind::kArp) return false;
     }
     auto destination = neighbours_.destination(view);
     // A program may know what to do with an address that no host has; it then says whose it is.
     if (!destination && !programs_.empty() && view.kind == FrameKind::kIpv4) destination = source;
     if (!destination || (*destination == source && programs_.empty())) {
         ++counts_.strangers;
-        return;
+        return false;
     }
     const Time now = std::min(model_time(received.stamp), wall() * fabric::kNanosecond);
     if (now > fabric_.now()) fabric_.run_until(now);
@@ -236,9 +239,10 @@ void Emulator::accept(const Received& received) {
     if (view.ecn_capable) packet.flags |= fabric::kMarkable;
     if (view.trimmable && received.frame.size() > options_.trimmed_bytes)
         packet.flags |= fabric::kTrimmable;
-    packet.cargo = frames_.add(received.frame, received.offload, source);
+    packet.cargo = frames_.keep(received, source);
     enter(source, packet);
     fabric_.inject(source, packet);
+    return true;
 }
 
 void Emulator::enter(HostId source, const Packet& packet) {
@@ -274,7 +278,7 @@ void Emulator::mend(StoredFrame& frame, const Packet& packet) {
     const FrameView view = parse(frame.bytes);
     if ((packet.flags & fabric::kMarked) != 0) mark_congestion(frame.bytes, view);
     if ((packet.flags & fabric::kTrimmed) != 0) {
-        frame.bytes.resize(trim(frame.bytes, view, options_.trimmed_bytes));
+        frame.bytes = frame.bytes.first(trim(frame.bytes, view, options_.trimmed_bytes));
         frame.offload = {};
     }
     if ((packet.flags & fabric::kCorrupted) != 0) {
@@ -288,6 +292,7 @@ void Emulator::mend(StoredFrame& frame, const Packet& packet) {
 void Emulator::put_out(int interface, std::uint32_t cargo, std::int64_t due) {
     if (socket_.full()) flush();
     const StoredFrame& frame = frames_[cargo];
+    frames_.pin(cargo);
     socket_.queue(interface, frame.offload, frame.bytes);
     sending_.push_back(cargo);
     due_.push_back(due);
@@ -319,8 +324,7 @@ void Emulator::dropped(const Packet& packet, fabric::DropReason reason, Time) {
 }
 
 bool Emulator::duplicate(Packet& packet) {
-    const StoredFrame original = frames_[packet.cargo];
-    packet.cargo = frames_.add(original.bytes, original.offload, original.source);
+    packet.cargo = frames_.duplicate(packet.cargo);
     horizon_.entered(packet.cargo, fabric_.now());
     return true;
 }
@@ -345,7 +349,7 @@ std::span<const std::uint8_t> Emulator::read(const Packet& packet) {
 bool Emulator::write(Packet& packet, std::span<const std::uint8_t> bytes, std::uint32_t copies) {
     if (bytes.size() < kEthernetHeader || bytes.size() > kLargestInside) return false;
     if (copies == 0) {
-        frames_[packet.cargo].bytes.assign(bytes.begin(), bytes.end());
+        frames_.rewrite(packet.cargo, bytes);
     } else {
         const HostId source = frames_[packet.cargo].source;
         packet.cargo = frames_.add(bytes, {}, source);
@@ -398,10 +402,11 @@ void Emulator::end_capture(const std::string& path) {
 void Emulator::transmitted(fabric::PortId port, const Packet& packet, Time now) {
     const auto at = captured_.find(port);
     if (at == captured_.end()) return;
-    StoredFrame copy = frames_[packet.cargo];
-    mend(copy, packet);
-    complete_checksum(copy.bytes, copy.offload);
-    at->second->write(copy.bytes, now / fabric::kNanosecond + origin_ + real_offset_);
+    const std::uint32_t copy = frames_.duplicate(packet.cargo);
+    mend(frames_[copy], packet);
+    complete_checksum(frames_[copy].bytes, frames_[copy].offload);
+    at->second->write(frames_[copy].bytes, now / fabric::kNanosecond + origin_ + real_offset_);
+    frames_.remove(copy);
 }
 
 }  // namespace weft::emulator

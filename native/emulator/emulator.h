@@ -122,7 +122,7 @@ class Emulator final : public fabric::Edge, public fabric::Frames {
     void learn_offset();
     fabric::Time model_time(std::int64_t stamp) const;
     bool drain();
-    void accept(const Received& received);
+    bool accept(const Received& received);  // whether its place in the ring is taken
     void answer(int interface, const std::vector<std::uint8_t>& reply);
     void put_out(int interface, std::uint32_t cargo, std::int64_t due);
     void flush();

@@ -82,13 +82,13 @@ PacketSocket::~PacketSocket() {
     close(fd_);
 }
 
-tpacket2_hdr& PacketSocket::slot() const {
-    const std::size_t at = next_ / block_frames_ * kBlock + next_ % block_frames_ * frame_size_;
+tpacket2_hdr& PacketSocket::slot(std::size_t place) const {
+    const std::size_t at = place / block_frames_ * kBlock + place % block_frames_ * frame_size_;
     return *reinterpret_cast<tpacket2_hdr*>(ring_ + at);
 }
 
 bool PacketSocket::receive(Received& received) {
-    tpacket2_hdr& header = slot();
+    tpacket2_hdr& header = slot(next_);
     const std::atomic_ref<std::uint32_t> status(header.tp_status);
     if ((status.load(std::memory_order_acquire) & TP_STATUS_USER) == 0) return false;
     auto* const start = reinterpret_cast<std::uint8_t*>(&header);
@@ -96,15 +96,15 @@ bool PacketSocket::receive(Received& received) {
         reinterpret_cast<const sockaddr_ll*>(start + TPACKET_ALIGN(sizeof(tpacket2_hdr)));
     received.interface = address->sll_ifindex;
     received.stamp = std::int64_t{header.tp_sec} * 1'000'000'000 + header.tp_nsec;
+    received.place = static_cast<std::uint32_t>(next_);
     received.frame = {start + header.tp_mac, header.tp_snaplen};
     received.offload = *reinterpret_cast<const Offload*>(start + header.tp_mac - sizeof(Offload));
     return true;
 }
 
-void PacketSocket::release() {
-    const std::atomic_ref<std::uint32_t> status(slot().tp_status);
+void PacketSocket::release(std::uint32_t place) {
+    const std::atomic_ref<std::uint32_t> status(slot(place).tp_status);
     status.store(TP_STATUS_KERNEL, std::memory_order_release);
-    if (++next_ == frames_) next_ = 0;
 }
 
 void PacketSocket::queue(int interface, const Offload& offload, ConstBytes frame) {

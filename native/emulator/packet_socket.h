@@ -26,7 +26,8 @@ struct Received {
     int interface = 0;
     std::int64_t stamp = 0;  // CLOCK_REALTIME, ns
     Offload offload{};
-    ConstBytes frame;  // in the ring, until release()
+    std::uint32_t place = 0;  // of the ring, in which the frame stays until release(place)
+    Bytes frame;
 };
 
 class PacketSocket {
@@ -38,9 +39,13 @@ class PacketSocket {
     PacketSocket(const PacketSocket&) = delete;
     PacketSocket& operator=(const PacketSocket&) = delete;
 
-    // The next frame that came in, if there is one; release() gives its place back.
+    // The next frame that came in, if there is one; the same one until pass().
     bool receive(Received& received);
-    void release();
+    void pass() { next_ = next_ + 1 == frames_ ? 0 : next_ + 1; }
+    // Gives a place back that was passed. The kernel fills places in turn, and drops frames where
+    // the next one was not given back; and while the last one was not, fd() says readable.
+    void release(std::uint32_t place);
+    std::uint32_t places() const { return static_cast<std::uint32_t>(frames_); }
 
     // Queues a frame for sending; it must stay in place until flush(). When full() it must be
     // flushed first.
@@ -57,7 +62,7 @@ class PacketSocket {
     static constexpr std::size_t kBatch = 64;
 
   private:
-    tpacket2_hdr& slot() const;
+    tpacket2_hdr& slot(std::size_t place) const;
 
     int fd_ = -1;
     std::byte* ring_ = nullptr;

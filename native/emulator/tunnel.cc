@@ -84,7 +84,8 @@ void Tunnel::out_of(std::size_t socket) {
             complete_checksum(scratch_, received.offload);
             send({key_, kFrame, host->second, 0}, scratch_);
         }
-        source.release();
+        source.pass();
+        source.release(received.place);
     }
 }
 

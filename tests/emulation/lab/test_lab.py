@@ -63,6 +63,12 @@ def received(receiver: socket.socket, quiet: float = 0.5) -> list[bytes]:
     return got
 
 
+def udp_errors(lab: Lab, host: str, name: str) -> int:
+    lines = lab[host].read("/proc/net/snmp").splitlines()
+    udp = [line.split()[1:] for line in lines if line.startswith("Udp:")]
+    return int(dict(zip(*udp, strict=True))[name])
+
+
 def pair(**link: object) -> Topology:
     """Two hosts on one switch; `link` are the parameters of h0's cable."""
     topology = Topology.graph(
@@ -192,9 +198,7 @@ def test_duplication_and_corruption() -> None:
         sender, receiver = datagrams(lab, "h0", "h1")
         sender.send(bytes(500))
         assert received(receiver) == []
-        errors = lab["h1"].read("/proc/net/snmp").splitlines()
-        udp = [line.split()[1:] for line in errors if line.startswith("Udp:")]
-        assert dict(zip(*udp, strict=True))["InCsumErrors"] == "1"
+        assert udp_errors(lab, "h1", "InCsumErrors") == 1
 
 
 def test_jitter_lets_packets_overtake_and_loses_none() -> None:
@@ -207,6 +211,22 @@ def test_jitter_lets_packets_overtake_and_loses_none() -> None:
         outside = lab.counts()["ring_drops"] + lab.counts()["refused"]
     assert sorted(numbers) == list(range(200)) or outside
     assert numbers != sorted(numbers)
+
+
+def test_more_frames_are_under_way_than_the_ring_has_places() -> None:
+    """A frame stays in the ring (1,024 places) until it leaves, unless others need its place."""
+    sent = {struct.pack("!I", number) * 250 for number in range(3000)}
+    with Lab(pair(delay="500ms", jitter="50ms")) as lab:
+        sender, receiver = datagrams(lab, "h0", "h1")
+        for number, data in enumerate(sent):
+            sender.send(data)
+            if number % 50 == 49:
+                time.sleep(0.002)
+        got = received(receiver, quiet=1.5)
+        outside = lab.counts()["ring_drops"] + lab.counts()["refused"]
+        outside += udp_errors(lab, "h1", "RcvbufErrors")
+    assert len(got) == len(set(got)) == len(sent) - outside
+    assert set(got) <= sent
 
 
 def burst(lab: Lab, count: int, tos: int = 2) -> list[tuple[bytes, int]]:
