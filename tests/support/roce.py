@@ -7,6 +7,7 @@ the base transport header (section 9.2), whose first byte names service and oper
 from __future__ import annotations
 
 import struct
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,6 +76,14 @@ class Spread:
     def packets(self) -> dict[str, int]:
         now = self._counts()
         return {spine: now[spine] - before for spine, before in self._before.items()}
+
+    def busiest(self, least: int, deadline: float = 60.0) -> str:
+        """The spine that got most, once that is `least` packets."""
+        until = time.monotonic() + deadline
+        while max((got := self.packets()).values()) < least:
+            assert time.monotonic() < until, got
+            time.sleep(0.02)
+        return max(got, key=lambda spine: got[spine])
 
 
 def by_flow(captures: dict[str, Path]) -> dict[int, set[str]]:
