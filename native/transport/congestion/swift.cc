@@ -18,6 +18,10 @@ constexpr int kResetThreshold = 5;
 constexpr int kQueueTrips = 4;
 constexpr Time kLeastQueueing = kMillisecond;
 constexpr Time kMostQueueing = 5 * kMillisecond;
+// Between two packets of a window below one. The last round trip may have been long because a host
+// stood still, and for ten times as long nobody would ask how the network is now. One of CoDel's
+// intervals (RFC 8289, section 3.2), which windows of 0.1 reach from round trips of 10 ms on.
+constexpr Time kLongestGap = 100 * kMillisecond;
 // A loss counts for at least this share of the window: more paths than so many cross each other.
 constexpr double kLeastShare = 1.0 / 8;
 
@@ -118,7 +122,8 @@ double Swift::pacing_rate() const {
     if (cwnd_ >= 1 || rtt_ == 0) {
         return 0;
     }
-    return cwnd_ * chunk_size_ * static_cast<double>(kSecond) / static_cast<double>(rtt_);
+    const double gap = std::min(static_cast<double>(rtt_) / cwnd_, double{kLongestGap});
+    return chunk_size_ * static_cast<double>(kSecond) / gap;
 }
 
 }  // namespace weft::transport

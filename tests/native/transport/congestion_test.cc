@@ -80,6 +80,21 @@ TEST_CASE("swift: a target that was given is kept to the letter") {
     CHECK(swift.control.target_delay() == 300 * kUs);
 }
 
+TEST_CASE("swift: a window below one waits for round trips, but never long for one that was long") {
+    Trace<Swift> swift({});
+    swift.ack(1, 0, 2000 * kUs);
+    for (int i = 0; i < 5; ++i) {
+        swift.loss(LossCause::kTimeout);
+    }
+    CHECK(swift.control.cwnd() == doctest::Approx(0.1));
+    CHECK(swift.control.pacing_rate() == doctest::Approx(1000 / 0.02));  // a chunk in ten of them
+    swift.ack(1, 0, 210'000 * kUs);                                      // the peer stood still
+    for (int i = 0; i < 5; ++i) {
+        swift.loss(LossCause::kTimeout);
+    }
+    CHECK(swift.control.pacing_rate() == doctest::Approx(1000 / 0.1));
+}
+
 // --- DCTCP
 
 TEST_CASE("dctcp: alpha follows the marked fraction, the window falls by half of it per round") {
