@@ -12,7 +12,7 @@ std::uint32_t FrameStore::fresh() {
     return static_cast<std::uint32_t>(frames_.size() - 1);
 }
 
-std::uint32_t FrameStore::add(ConstBytes bytes, const Offload& offload, fabric::HostId source) {
+std::uint32_t FrameStore::add(ConstBytes bytes, Offload offload, fabric::HostId source) {
     const std::uint32_t index = fresh();
     frames_[index].offload = offload;
     frames_[index].source = source;
@@ -32,12 +32,8 @@ std::uint32_t FrameStore::keep(const Received& received, fabric::HostId source) 
 }
 
 std::uint32_t FrameStore::duplicate(std::uint32_t index) {
-    const std::uint32_t made = fresh();
     const StoredFrame& original = frames_[index];
-    frames_[made].offload = original.offload;
-    frames_[made].source = original.source;
-    rewrite(made, original.bytes);
-    return made;
+    return add(original.bytes, original.offload, original.source);
 }
 
 void FrameStore::rewrite(std::uint32_t index, ConstBytes bytes) {

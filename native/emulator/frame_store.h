@@ -29,7 +29,7 @@ class FrameStore {
         : socket_(socket), holder_(socket.places(), kNobody), half_(socket.places() / 2) {}
 
     // A frame of ours: copied.
-    std::uint32_t add(ConstBytes bytes, const Offload& offload, fabric::HostId source);
+    std::uint32_t add(ConstBytes bytes, Offload offload, fabric::HostId source);
     // A frame that stays in the ring for now.
     std::uint32_t keep(const Received& received, fabric::HostId source);
     std::uint32_t duplicate(std::uint32_t index);
@@ -46,7 +46,6 @@ class FrameStore {
     void before_sleep() { move_out(last_); }
 
     StoredFrame& operator[](std::uint32_t index) { return frames_[index]; }
-    std::size_t live() const { return frames_.size() - free_.size(); }
 
   private:
     static constexpr std::uint32_t kNobody = 0xFFFFFFFF;
