@@ -86,14 +86,18 @@ void Nscc::adjust(const AckSample& sample, double delay) {
     }
 }
 
-// At the end of every interval, a round trip with a full queue: true when the window fell.
+// At the end of every interval, a round trip with a full queue: true when the window fell. Of a
+// window that was not filled less gets through for want of more (RFC 7661 section 4.3): the last
+// chunk of a message, late on a slow path, does not tell what the others could carry.
 bool Nscc::quick_adapt(const AckSample& sample, double delay) {
     const bool asked = lost_ || delay > kQuickAdaptDelay * target_delay();
     if (sample.now < interval_ends_) {
         return false;
     }
     const auto achieved = static_cast<double>(achieved_);
-    const bool falls = asked && interval_ends_ != 0 && achieved * kQuickAdaptFraction < cwnd_;
+    const double expected = std::min(cwnd_, static_cast<double>(offered_));
+    const bool falls = asked && interval_ends_ != 0 && achieved * kQuickAdaptFraction < expected;
+    offered_ = sample.in_flight;
     interval_ends_ = sample.now + static_cast<Time>(base_ + target_delay());
     achieved_ = 0;
     lost_ = false;

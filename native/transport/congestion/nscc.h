@@ -6,7 +6,7 @@
 //   mark         hold: a queue is draining   shrink with the smoothed excess
 //
 // and a fast way down, quick adapt: after losses, when less than an eighth of the window got
-// through in a round trip, the window becomes what got through.
+// through in a round trip that began with it in flight, the window becomes what got through.
 #pragma once
 
 #include <algorithm>
@@ -57,6 +57,7 @@ class Nscc final : public CongestionControl {
     Time decreased_at_ = 0;
     bool lost_ = false;           // since the interval of quick adapt began
     std::uint64_t achieved_ = 0;  // bytes acknowledged in it
+    std::uint64_t offered_ = 0;   // bytes in flight at its begin
     Time interval_ends_ = 0;
     std::uint64_t ignored_ = 0;  // bytes still to be acknowledged that were sent before the fall
 };

@@ -340,6 +340,7 @@ TEST_CASE("nscc: one decrease per round trip, on the smoothed delay") {
 TEST_CASE("nscc: quick adapt takes what got through, and ignores what was under way") {
     Trace<Nscc> trace(
         {{"base_rtt_us", 10}, {"target_us", 8}, {"initial_window", 100}, {"eta_chunks", 0}});
+    trace.in_flight = 99'000;
     trace.ack(1, 1, 10 * kUs);  // the interval of 18 us begins
     trace.loss(LossCause::kTrimmed, 2000);
     CHECK(trace.control.cwnd() == doctest::Approx(98'000));
@@ -352,6 +353,23 @@ TEST_CASE("nscc: quick adapt takes what got through, and ignores what was under 
     trace.now += 10 * kUs;
     trace.ack(20, 0, 10 * kUs);
     CHECK(trace.control.cwnd() > 5'000);
+}
+
+TEST_CASE("nscc: the last chunk of a message, late on a slow path, says nothing of the window") {
+    Trace<Nscc> trace(
+        {{"base_rtt_us", 10}, {"target_us", 8}, {"initial_window", 100}, {"eta_chunks", 0}});
+    trace.in_flight = 2'000;
+    trace.ack(1, 1, 10 * kUs);
+    trace.now += 18 * kUs;
+    trace.in_flight = 1'000;
+    trace.ack(1, 1, 100 * kUs);  // one of the two that there were, after many targets of delay
+    trace.now += 18 * kUs;
+    trace.in_flight = 50'000;
+    trace.ack(1, 1, 100 * kUs);  // the other one, when the next message is under way
+    CHECK(trace.control.cwnd() == doctest::Approx(100'000));
+    trace.now += 18 * kUs;
+    trace.ack(1, 1, 100 * kUs);  // one of 50
+    CHECK(trace.control.cwnd() == doctest::Approx(1'000));
 }
 
 TEST_CASE("nscc: steps scale with the bandwidth-delay product, the window ends at 1.5 of it") {
