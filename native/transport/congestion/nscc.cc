@@ -9,6 +9,7 @@ constexpr double kAdjustChunks = 8;  // growth is applied after so many, or once
 constexpr double kMaxDecrease = 0.5;
 constexpr double kQuickAdaptDelay = 4;     // targets of delay that also ask for it
 constexpr double kQuickAdaptFraction = 8;  // of the window that must get through
+constexpr double kNoQueue = 1.0 / 12;      // of the base round trip: a delay that means no queue
 
 }  // namespace
 
@@ -20,6 +21,7 @@ Nscc::Nscc(ParameterReader& parameters, const PolicyContext& context)
       fair_(chunk_ * parameters.number("fair_chunks", 1, 0, 1e3)),
       proportional_(chunk_ * parameters.number("proportional_chunks", 4, 0, 1e3)),
       eta_(chunk_ * parameters.number("eta_chunks", 0.15, 0, 1e3)),
+      fast_(parameters.number("fast_fraction", 0.25, 0, 1)),
       delay_weight_(parameters.number("delay_weight", 0.0125, 1e-4, 1)),
       most_(chunk_ * parameters.number("max_window", context.window, 1, 1 << 20)),
       link_rate_(context.link_rate / static_cast<double>(kSecond)),
@@ -60,7 +62,26 @@ void Nscc::on_ack(const AckSample& sample, std::span<Path>) {
     if (quick_adapt(sample, delay) || ignored_ != 0) {
         return;
     }
-    adjust(sample, delay);
+    if (!fast_increase(sample, delay)) {
+        adjust(sample, delay);
+    }
+}
+
+// True when a whole window came back without having waited: then all that comes back makes room for
+// a part of itself more, until something waits.
+bool Nscc::fast_increase(const AckSample& sample, double delay) {
+    if (sample.marked != 0 || sample.echo_marked || delay > kNoQueue * base_) {
+        unqueued_ = 0;
+        return false;
+    }
+    unqueued_ += sample.bytes;
+    if (fast_ == 0 || static_cast<double>(unqueued_) <= cwnd_) {
+        return false;
+    }
+    set(cwnd_ + fast_ * static_cast<double>(sample.bytes));
+    growth_ = 0;
+    grown_on_ = 0;
+    return true;
 }
 
 void Nscc::adjust(const AckSample& sample, double delay) {

@@ -5,8 +5,10 @@
 //   no mark      grow with the distance      grow a little, equally for all
 //   mark         hold: a queue is draining   shrink with the smoothed excess
 //
-// and a fast way down, quick adapt: after losses, when less than an eighth of the window got
-// through in a round trip that began with it in flight, the window becomes what got through.
+// A fast way down, quick adapt: after losses, when less than an eighth of the window got through
+// in a round trip that began with it in flight, the window becomes what got through. And a fast way
+// up, fast increase (FASTFLOW: Bonato et al., arXiv 2404.01630): once a whole window came back
+// without a mark and without having waited, it grows with all that comes back.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +21,8 @@ namespace weft::transport {
 // the base round trip) queueing delay aimed at; `gamma` (0.8) of the decrease, at most half at a
 // time; `fair_chunks` (1) and `proportional_chunks` (4) growth per round trip, the latter at zero
 // delay, both for a bandwidth-delay product of 150 kB (100 Gbit/s, 12 us) and scaled with ours;
-// `eta_chunks` (0.15) likewise, unconditionally; `delay_weight` (0.0125) per chunk of the smoothed
+// `eta_chunks` (0.15) likewise, unconditionally; `fast_fraction` (0.25) growth per byte that comes
+// back through empty queues (0: off); `delay_weight` (0.0125) per chunk of the smoothed
 // delay; `initial_window`, `max_window` (chunks; 1.5 bandwidth-delay products where rate and round
 // trip are known, else the sequence window).
 class Nscc final : public CongestionControl {
@@ -36,6 +39,7 @@ class Nscc final : public CongestionControl {
     double scale() const;
     void set(double cwnd);
     void adjust(const AckSample& sample, double delay);
+    bool fast_increase(const AckSample& sample, double delay);
     bool quick_adapt(const AckSample& sample, double delay);
 
     const double chunk_;
@@ -45,6 +49,7 @@ class Nscc final : public CongestionControl {
     const double fair_;  // bytes per round trip at the reference product
     const double proportional_;
     const double eta_;
+    const double fast_;
     const double delay_weight_;
     const double most_;
     const double link_rate_;  // bytes per ns; 0: unknown
@@ -53,6 +58,7 @@ class Nscc final : public CongestionControl {
     double average_ = 0;      // smoothed queueing delay, ns
     double growth_ = 0;       // bytes of growth times window, collected until the next adjustment
     std::uint64_t grown_on_ = 0;  // acknowledged bytes that it was collected from
+    std::uint64_t unqueued_ = 0;  // bytes that came back since one waited or was marked
     Time adjusted_at_ = 0;
     Time decreased_at_ = 0;
     bool lost_ = false;           // since the interval of quick adapt began

@@ -372,6 +372,24 @@ TEST_CASE("nscc: the last chunk of a message, late on a slow path, says nothing 
     CHECK(trace.control.cwnd() == doctest::Approx(1'000));
 }
 
+TEST_CASE("nscc: a window that nothing delays grows by a quarter of what comes back") {
+    Trace<Nscc> trace({{"base_rtt_us", 12}, {"initial_window", 10}, {"proportional_chunks", 0}});
+    const auto cwnd = [&] { return trace.control.cwnd(); };
+    trace.ack(6, 0, 12 * kUs);
+    const double at_first = cwnd();  // not yet a window
+    CHECK(at_first < 10'200);
+    trace.ack(6, 0, 12 * kUs);
+    CHECK(cwnd() == doctest::Approx(at_first + 0.25 * 6000));
+    trace.ack(4, 0, 12 * kUs);
+    const double grown = at_first + 0.25 * 10'000;
+    CHECK(cwnd() == doctest::Approx(grown));
+    trace.ack(4, 0, 14 * kUs);  // something queues: a new window must show that nothing does
+    trace.ack(8, 0, 12 * kUs);
+    CHECK(cwnd() < grown + 300);
+    trace.ack(8, 0, 12 * kUs);
+    CHECK(cwnd() > grown + 1900);
+}
+
 TEST_CASE("nscc: steps scale with the bandwidth-delay product, the window ends at 1.5 of it") {
     // 800 Gbit/s and 12 us: eight times the reference product of 150 kB.
     Trace<Nscc> trace({{"base_rtt_us", 12}, {"initial_window", 100}, {"eta_chunks", 0}},
