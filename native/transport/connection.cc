@@ -1,25 +1,18 @@
-// The connection itself: which part hears of which packet, whose turn it is to send, and the states
-// from the first hello to the end. Everything else is in the parts.
+// The connection itself: which part hears of which packet and whose turn it is to send. Its states
+// are in connection_states.cc, everything else is in the parts.
 #include "transport/connection.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "transport/credit_source.h"
-#include "transport/handshake.h"
-#include "transport/liveness.h"
-#include "transport/path_health.h"
-#include "transport/receiver.h"
-#include "transport/sender.h"
+#include "transport/connection_parts.h"
 
 namespace weft::transport {
 namespace {
 
 using wire::PacketKind;
 
-constexpr std::uint32_t kOrderly = 0;              // code of a kClose that ends well
-constexpr std::uint32_t kOwnVerdict = 0x80000000;  // plus FailureReason: the transport gave up
-constexpr std::size_t kMaxPendingReplies = 16;     // more probes than that are not answered
+constexpr std::size_t kMaxPendingReplies = 16;  // more probes than that are not answered
 
 bool is_handshake(PacketKind kind) {
     return kind >= PacketKind::kHello && kind <= PacketKind::kReject;
@@ -27,183 +20,7 @@ bool is_handshake(PacketKind kind) {
 
 }  // namespace
 
-struct Connection::Parts {
-    struct Reply {
-        PathId path = 0;
-        std::uint32_t echo = 0;
-    };
-
-    Parts(Config&& config, Role role, const RandomSource& random, Time now)
-        : shared(make_shared(std::move(config), random)),
-          handshaker(shared, role, now),
-          health(shared),
-          sender(shared, health),
-          receiver(shared, sender),
-          credits(shared),
-          liveness(shared) {
-        shared.stats.state = role == Role::kClient ? State::kConnecting : State::kAccepting;
-        shared.last_heard = now;
-    }
-
-    static Shared make_shared(Config&& config, const RandomSource& random) {
-        config.validate();
-        Shared shared;
-        shared.local_id = random() | 1;  // 0 means nobody
-        shared.local_sequence = static_cast<std::uint32_t>(random());
-        shared.seed = random();
-        shared.paths.resize(config.paths);
-        shared.stats.chunk_size = config.chunk_size;
-        shared.config = std::move(config);
-        if (shared.config.credit_pacer == nullptr) {
-            shared.config.credit_pacer = std::make_shared<CreditPacer>(shared.config.link_rate);
-        }
-        return shared;
-    }
-
-    State state() const { return shared.stats.state; }
-    bool alive() const { return state() < State::kClosed; }
-    bool open() const { return state() == State::kEstablished || state() == State::kClosing; }
-
-    void set_state(Time now, State state);
-    void establish(Time now);
-    void act_on_verdict(Time now);
-    void say_goodbye(Time now, std::uint32_t code);
-    void finish(Time now, State state, EventKind last_event, std::uint32_t code);
-
-    void on_close(Time now, const wire::Packet& packet);
-    void part(Time now);
-    void on_probe_reply(Time now, const wire::Packet& packet);
-    Landed on_packet_of_dead(const wire::Packet& packet);
-
-    bool poll(Time now, Transmit& transmit);
-    bool poll_signals(Time now, Transmit& transmit);
-    bool poll_credits(Time now, Transmit& transmit);
-    bool poll_probes(Time now, Transmit& transmit);
-    void put_signal(Time now, Transmit& transmit, PacketKind kind, PathId path);
-    void settle(Time now);
-    bool awaits_peer() const {
-        return sender.has_messages() || receiver.awaits_bytes() || expecting;
-    }
-    void on_close_timer(Time now);
-    PathId next_probe_path() { return static_cast<PathId>(probe_path++ % shared.paths.size()); }
-    PathId next_good_path() {
-        PathId path = next_probe_path();
-        while (shared.paths[path].health != PathHealth::kGood) {  // one always is
-            path = next_probe_path();
-        }
-        return path;
-    }
-
-    Shared shared;
-    Handshaker handshaker;
-    PathHealthLoop health;
-    Sender sender;
-    Receiver receiver;
-    CreditSource credits;
-    Liveness liveness;
-    Failure failure;
-    RingQueue<Reply> replies;  // to probes of the peer
-
-    bool expecting = false;
-    bool close_due = false;  // a kClose is to be sent
-    bool close_reply_due = false;
-    bool peer_leaves = false;  // its kClose waits for acknowledgements
-    std::uint32_t close_code = kOrderly;
-    Time close_timer = kNever;  // next repeat of our kClose
-    Time close_deadline = kNever;
-    Time close_interval = 0;
-    std::uint32_t probe_path = 0;  // probes of the connection take the paths in turn
-};
-
-// --- States
-
-void Connection::Parts::set_state(Time now, State state) {
-    shared.stats.state = state;
-    shared.observe(
-        {.now = now, .kind = TraceKind::kState, .value = static_cast<std::uint64_t>(state)});
-}
-
-void Connection::Parts::establish(Time now) {
-    sender.open();
-    receiver.open();
-    set_state(now, State::kEstablished);
-    Event event;
-    event.kind = EventKind::kConnected;
-    shared.events.push(event);
-}
-
-void Connection::Parts::act_on_verdict(Time now) {
-    const FailureReason reason = std::exchange(shared.verdict, FailureReason::kNone);
-    if (!alive()) {
-        return;
-    }
-    failure.reason = reason;
-    failure.code = shared.verdict_code;
-    failure.attempts = shared.verdict_attempts;
-    failure.silence = now - shared.last_heard;
-    failure.remote_peer = shared.stats.remote_peer;
-    failure.paths = shared.paths;
-    finish(now, State::kFailed, EventKind::kFailed, shared.verdict_code);
-    close_code = reason == FailureReason::kAborted
-                     ? shared.verdict_code
-                     : kOwnVerdict + static_cast<std::uint32_t>(reason);
-    close_due = shared.remote_id != 0 && reason != FailureReason::kPeerAborted;
-}
-
-void Connection::Parts::finish(Time now, State state, EventKind last_event, std::uint32_t code) {
-    set_state(now, state);
-    close_timer = kNever;
-    close_due = false;
-    liveness.set_waiting(now, false);
-    Event event;
-    event.kind = last_event;
-    event.code = code;
-    shared.events.push(event);
-}
-
-// Sends kClose, now and again until it is answered.
-void Connection::Parts::say_goodbye(Time now, std::uint32_t code) {
-    close_code = code;
-    close_due = true;
-    close_interval = shared.config.handshake_interval;
-    close_timer = now + close_interval;
-    close_deadline = now + shared.config.close_timeout;
-}
-
-void Connection::Parts::on_close_timer(Time now) {
-    if (now < close_timer) {
-        return;
-    }
-    if (now >= close_deadline) {
-        finish(now, State::kClosed, EventKind::kClosed, 0);  // the peer left first, it seems
-        return;
-    }
-    close_due = true;
-    close_interval *= 2;
-    close_timer = std::min(now + close_interval, close_deadline);
-}
-
 // --- Inputs
-
-void Connection::Parts::on_close(Time now, const wire::Packet& packet) {
-    if (packet.code.code != kOrderly) {
-        shared.verdict = FailureReason::kPeerAborted;
-        shared.verdict_code = packet.code.code;
-        return;
-    }
-    // Who leaves in order may have all that we sent, and its kClose have overtaken on another path
-    // what says so. It acknowledges until it is answered, and repeats its kClose, which counts.
-    if (sender.idle() || peer_leaves) {
-        part(now);
-    }
-    peer_leaves = true;
-}
-
-void Connection::Parts::part(Time now) {
-    close_reply_due = true;
-    const bool both = state() == State::kClosing;
-    finish(now, State::kClosed, both ? EventKind::kClosed : EventKind::kPeerClosed, 0);
-}
 
 void Connection::Parts::on_probe_reply(Time now, const wire::Packet& packet) {
     const PathId path = packet.probe.echo_path;
