@@ -376,9 +376,7 @@ def connect(
     cluster: Cluster
     if lab is None:
         costs = costs or Costs()
-        cluster = VirtualCluster(
-            [Worker(part) for part in parts], wires, seed, go_back_n, costs.worker
-        )
+        cluster = VirtualCluster([Worker(part) for part in parts], wires, seed, go_back_n, costs)
     else:
         from weft.p4.pruning.lab import LabCluster
 

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from weft.p4.pruning import plan
-from weft.p4.pruning.encoders import Keys
+from weft.p4.pruning.codes import Scale
+from weft.p4.pruning.encoders import Amounts, Best, Encoder, JoinKeys, Keys, Places
 from weft.p4.pruning.engine import Engine
 from weft.p4.pruning.execute import Pass
 from weft.p4.pruning.worker import Worker
@@ -39,11 +40,14 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of a pass at a worker, and of the master's query by its operator, by the rows that reach
-    the master."""
+    """Of a pass at a worker by what it makes of rows, and of the master's query by its operator,
+    by the rows that reach the master."""
 
-    worker: Linear = Linear()
+    worker: Mapping[type[Encoder], Linear] = field(default_factory=dict)
     master: Mapping[type[plan.Push], Linear] = field(default_factory=dict)
+
+    def of_pass(self, encode: Encoder) -> Linear:
+        return self.worker.get(type(encode), Linear())
 
     def of_master(self, push: plan.Push) -> Linear:
         return self.master.get(type(push), Linear())
@@ -83,21 +87,33 @@ def _line(few: list[float], few_rows: int, many: list[float], many_rows: int) ->
     return Linear(fixed, Range(least, most))
 
 
-def of_worker() -> Linear:
-    """CPU time of a pass over a text key, which costs more than a number."""
-    taken = []
+def _encoders(table: pa.Table) -> list[Encoder]:
+    """One of each kind. Keys are text, which costs more than a number, but where they are looked
+    for alike: distinct numbers cost more there."""
+    scale = Scale.of(table.column("v"))
+    return [
+        Keys(("k",), 1), Best(("k",), "v", scale, False, 1), Amounts(("k",), "v", 1e-6, 1),
+        JoinKeys(("i",), 1), Places((("v", scale, False),)),
+    ]  # fmt: skip
+
+
+def of_worker() -> dict[type[Encoder], Linear]:
+    """CPU time of a pass, by what it makes of rows."""
+    taken: dict[type[Encoder], list[list[float]]] = {}
     for rows in (_FEW, _MANY):
-        worker = Worker({"probe": _table(rows)})
+        table = _table(rows)
+        worker = Worker({"probe": table})
+        for encode in _encoders(table):
 
-        def once(worker: Worker = worker, rows: int = rows) -> float:
-            worker.choose(0, "probe", None)
-            one = Pass(0, "probe", Keys(("k",), 1), rows, 1.0, 1.0)
-            seconds = sum(packed.seconds for packed in worker.pack(0, one))
-            worker.forget(0)
-            return seconds
+            def once(encode: Encoder = encode, worker: Worker = worker, rows: int = rows) -> float:
+                worker.choose(0, "probe", None)
+                one = Pass(0, "probe", encode, rows, 1.0, 1.0)
+                seconds = sum(packed.seconds for packed in worker.pack(0, one))
+                worker.forget(0)
+                return seconds
 
-        taken.append(_times(once))
-    return _line(taken[0], _FEW, taken[1], _MANY)
+            taken.setdefault(type(encode), []).append(_times(once))
+    return {kind: _line(few, _FEW, many, _MANY) for kind, (few, many) in taken.items()}
 
 
 def of_master(engine: Engine) -> dict[type[plan.Push], Linear]:

@@ -38,6 +38,7 @@ from weft.p4.pruning.control import (
     sizes,
 )
 from weft.p4.pruning.costs import Linear
+from weft.p4.pruning.encoders import Encoder
 from weft.p4.pruning.parts import Flow, Listen, Sent, Setup, read, write
 from weft.p4.pruning.reliability import TransferError
 
@@ -157,6 +158,7 @@ class LabCluster:
                 process = self.lab.hosts[host].popen(
                     [sys.executable, "-m", "weft.p4.pruning.agent", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # a terminal's Ctrl-C is for us, who end it
                 )  # fmt: skip
             end = Connection(ours.detach())
             stack.callback(_end, process, end)
@@ -204,13 +206,15 @@ class LabCluster:
 
     # ----------------------------------------------------------------------------- queries
 
-    def probe(self) -> Linear:
-        """What a worker's pass takes: the slowest's, which the others wait for. They are asked in
-        turn: hosts share this machine, which they are not to show."""
-        found: list[Linear] = [
-            answer for end in self._agents[:-1] for answer in self._ask([end], "probe")
-        ]
-        return max(found, key=lambda cost: cost.per_row.most)
+    def probe(self) -> dict[type[Encoder], Linear]:
+        """What a worker's pass takes: the slowest's, which the others wait for. All are asked at
+        once, as in a pass: what hosts that share this machine take from each other's caches is
+        CPU time of theirs."""
+        found: list[dict[type[Encoder], Linear]] = self._ask(self._agents[:-1], "probe")
+        return {
+            kind: max((costs[kind] for costs in found), key=lambda cost: cost.per_row.most)
+            for kind in found[0]
+        }
 
     def choose(self, run: int, table: str, where: str | None) -> int:
         return sum(self._ask(self._agents[:-1], "choose", run, table, where))
@@ -285,7 +289,9 @@ class LabCluster:
 
 
 def _end(process: subprocess.Popen[Any], end: Connection) -> None:
+    """At once, whatever it is doing: it has nothing to put in order."""
     end.close()
+    process.terminate()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from weft.p4.pruning import plan, wire
 from weft.p4.pruning.cluster import Fetched, Task, Traffic, Wires
 from weft.p4.pruning.control import LocalChip, PruningSwitch, stations
-from weft.p4.pruning.costs import Linear
+from weft.p4.pruning.costs import Costs
 from weft.p4.pruning.packing import Feed
 from weft.p4.pruning.reliability import GoBackNSender, Receiver, Sender, TransferError
 from weft.p4.pruning.worker import Rows, Worker
@@ -77,9 +77,9 @@ class VirtualCluster:
     worker's pass takes what it is said to."""
 
     def __init__(
-        self, workers: Sequence[Worker], wires: Wires, seed: int, go_back_n: bool, a_pass: Linear
+        self, workers: Sequence[Worker], wires: Wires, seed: int, go_back_n: bool, costs: Costs
     ) -> None:
-        self.workers, self.wires, self._pass = workers, wires, a_pass
+        self.workers, self.wires, self._costs = workers, wires, costs
         self.chip = LocalChip(seed, go_back_n)
         self.switch = PruningSwitch(self.chip, *stations(len(workers)), in_order=go_back_n)
         self._sender = GoBackNSender if go_back_n else Sender
@@ -115,13 +115,13 @@ class VirtualCluster:
     def _pack(self, task: Task, number: int, host: _Flows) -> tuple[int, float]:
         """Gives a worker's host its packets, each when it is said to have been made; of how many
         rows, and how long that took in truth."""
-        stream, costs = task.stream(self.switch, number), self._pass
+        stream, cost = task.stream(self.switch, number), self._costs.of_pass(task.one.encode)
         sender = self._sender(stream, timeout_us=self.wires.timeout_us(len(self.workers)))
         host.flows[stream.flow] = sender
         rows, seconds = 0, 0.0
         for packed in self.workers[number].pack(task.run, task.one):
-            fixed = costs.fixed.most if packed.made and not rows else 0.0
-            took_us = fixed + packed.made * costs.per_row.most
+            fixed = cost.fixed.most if packed.made and not rows else 0.0
+            took_us = fixed + packed.made * cost.per_row.most
             host.feed.put(took_us, partial(sender.extend, packed.bodies))
             rows, seconds = rows + packed.made, seconds + packed.seconds
         host.feed.put(0.0, sender.finish)

@@ -141,10 +141,11 @@ class Optimizer:
         """One after another. A worker makes packets while others travel: a pass ends when the
         slower of the two does, and the first part has been made or the last has travelled. Packets
         are sent again in the next pass over their rows."""
-        total, cost = 0.0, self.costs.worker
+        total = 0.0
         last: dict[str, Encoder] = {}
         for one in job.passes:
             packing, share = 0.0, one.rows / len(self.switch.workers)
+            cost = self.costs.of_pass(one.encode)
             if last.get(one.table) != one.encode or one.restricted:
                 packing = cost.fixed.most + share * cost.per_row.most
             last[one.table] = one.encode

@@ -13,17 +13,20 @@ import pytest
 
 from weft.p4.pruning import Connection, Wires, connect, plan, workloads
 from weft.p4.pruning.costs import Costs, Linear, Range
+from weft.p4.pruning.encoders import Amounts, Best, JoinKeys, Keys, Places
 from weft.p4.pruning.engine import DuckDB
 from weft.p4.pruning.optimizer import full_reducer
 
 VISITS = 10_000
 KINDS = (plan.Distinct, plan.TopN, plan.GroupBest, plan.Having, plan.Join, plan.Skyline)
+ENCODERS = (Keys, Best, Amounts, JoinKeys, Places)
 
 
 def costs(worker: float, least: float, most: float, query: float = 0.0) -> Costs:
     """Microseconds per row; a pass costs a worker 50 more, a query the master `query`."""
     cost = Linear(Range(query, query), Range(least, most))
-    return Costs(Linear(Range(50.0, 50.0), Range(worker, worker)), dict.fromkeys(KINDS, cost))
+    a_pass = Linear(Range(50.0, 50.0), Range(worker, worker))
+    return Costs(dict.fromkeys(ENCODERS, a_pass), dict.fromkeys(KINDS, cost))
 
 
 #: Hosts that cost nothing; usual ones; slow workers; masters of whom little is known; slow ones.

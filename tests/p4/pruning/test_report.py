@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -42,6 +47,33 @@ def test_every_operator_in_the_lab_both_ways(tmp_path: Path) -> None:
     assert record.read() == found[:-1]
     assert report.Record(tmp_path / "outcomes.jsonl", "200").read() == []
     assert list(bench.measure([report.big_data(4000)], [10.0], found)) == []
+
+
+def test_ctrl_c_ends_all_processes_and_nobody_shows_a_traceback() -> None:
+    """A terminal's Ctrl-C is for the whole group of processes."""
+    program = """
+        import signal
+        from weft.cli import app
+        # A shell starts its background jobs with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        app("p4 pruning report --rows 4000 --scale 0.01 --gbps 10 --dilation 100".split())
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as victim:  # fmt: skip
+        assert victim.stderr is not None
+        said = ""
+        for line in victim.stderr:
+            said += line
+            if said.count("comes up") == 2:  # one lab is there, the other half
+                os.killpg(victim.pid, signal.SIGINT)
+                break
+        said += victim.communicate(timeout=60)[1]
+    if "refused" in said or "unshare" in said:
+        pytest.skip(f"no lab on this machine: {said}")
+    assert victim.returncode == 130, said
+    assert "Traceback" not in said
 
 
 def test_wrong_engines_and_scales_are_named() -> None:
