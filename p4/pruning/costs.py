@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -78,9 +79,11 @@ def _times(once: Callable[[], float]) -> list[float]:
     return [1e6 * once() for _ in range(_REPEATS)]
 
 
-def _line(few: list[float], few_rows: int, many: list[float], many_rows: int) -> Linear:
-    """What lies between two sizes cannot be less, or more; nor what is left for no rows."""
-    rows = many_rows - few_rows
+def _linear(once: Callable[[int], float], tables: int = 1) -> Linear:
+    """Of what takes `once(rows)` seconds for so many rows of each of its tables. What lies between
+    two sizes cannot be less, or more; nor what is left for no rows."""
+    few_rows, rows = _FEW * tables, (_MANY - _FEW) * tables
+    few, many = (_times(partial(once, size)) for size in (_FEW, _MANY))
     least = max(0.0, (min(many) - max(few)) / rows)
     most = max(0.0, (max(many) - min(few)) / rows)
     fixed = Range(max(0.0, min(few) - most * few_rows), max(0.0, max(few) - least * few_rows))
@@ -99,38 +102,31 @@ def _encoders(table: pa.Table) -> list[Encoder]:
 
 def of_worker() -> dict[type[Encoder], Linear]:
     """CPU time of a pass, by what it makes of rows."""
-    taken: dict[type[Encoder], list[list[float]]] = {}
-    for rows in (_FEW, _MANY):
-        table = _table(rows)
-        worker = Worker({"probe": table})
-        for encode in _encoders(table):
+    tables = {rows: _table(rows) for rows in (_FEW, _MANY)}
+    workers = {rows: Worker({"probe": table}) for rows, table in tables.items()}
 
-            def once(encode: Encoder = encode, worker: Worker = worker, rows: int = rows) -> float:
-                worker.choose(0, "probe", None)
-                one = Pass(0, "probe", encode, rows, 1.0, 1.0)
-                seconds = sum(packed.seconds for packed in worker.pack(0, one))
-                worker.forget(0)
-                return seconds
+    def once(encode: Encoder, rows: int) -> float:
+        worker = workers[rows]
+        worker.choose(0, "probe", None)
+        one = Pass(0, "probe", encode, rows, 1.0, 1.0)
+        seconds = sum(packed.seconds for packed in worker.pack(0, one))
+        worker.forget(0)
+        return seconds
 
-            taken.setdefault(type(encode), []).append(_times(once))
-    return {kind: _line(few, _FEW, many, _MANY) for kind, (few, many) in taken.items()}
+    return {type(e): _linear(partial(once, e)) for e in _encoders(tables[_MANY])}
 
 
 def of_master(engine: Engine) -> dict[type[plan.Push], Linear]:
     """Wall time of a query of each operator's kind, by all its tables' rows."""
-    found: dict[type[plan.Push], Linear] = {}
-    probes = [_table(rows) for rows in (_FEW, _MANY)]
-    for kind, sql in _PROBES.items():
-        taken: list[list[float]] = []
-        for table in probes:
-            tables = {"probe": table} | ({"other": table} if "other" in sql else {})
+    probes = {rows: _table(rows) for rows in (_FEW, _MANY)}
 
-            def once(sql: str = sql, tables: Mapping[str, pa.Table] = tables) -> float:
-                began = time.perf_counter()
-                engine(sql, tables)
-                return time.perf_counter() - began
+    def once(sql: str, rows: int) -> float:
+        names = ("probe", "other") if "other" in sql else ("probe",)
+        began = time.perf_counter()
+        engine(sql, dict.fromkeys(names, probes[rows]))
+        return time.perf_counter() - began
 
-            taken.append(_times(once))
-        each = 2 if "other" in sql else 1
-        found[kind] = _line(taken[0], _FEW * each, taken[1], _MANY * each)
-    return found
+    return {
+        kind: _linear(partial(once, sql), 2 if "other" in sql else 1)
+        for kind, sql in _PROBES.items()
+    }
