@@ -5,8 +5,9 @@ On modelled links only the network takes time, and hosts cost nothing.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,7 +21,10 @@ from weft.p4.pruning.engine import Engine
 from weft.p4.pruning.execute import Pass
 from weft.p4.pruning.worker import Worker
 
-_FEW, _MANY, _REPEATS = 10_000, 200_000, 3
+#: Rows of a worker's fragment, and of a master's table: engines that cut their work by some hundred
+#: thousand rows take more for a row of a small table than of a large one.
+_WORKER_ROWS, _MASTER_ROWS = (10_000, 200_000), (10_000, 1_000_000)
+_REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +58,33 @@ class Costs:
         return self.master.get(type(push), Linear())
 
 
-#: A query of each operator's kind.
-_PROBES: Mapping[type[plan.Push], str] = {
-    plan.Distinct: "SELECT DISTINCT k FROM probe",
-    plan.TopN: "SELECT k, v FROM probe ORDER BY v DESC LIMIT 250",
-    plan.GroupBest: "SELECT k, max(v) AS m FROM probe GROUP BY k",
-    plan.Having: "SELECT k, sum(v) AS s FROM probe GROUP BY k HAVING sum(v) > 1e9",
-    plan.Join: "SELECT a.v, b.v AS w FROM probe a JOIN other b ON a.i = b.i",
-    plan.Filter: "SELECT k FROM probe WHERE v < 0",
-    plan.Skyline: plan.skyline_sql("probe", {"v": True, "i": False}),
+#: Queries of each operator's kind. What a join takes for a row depends on the sizes of its sides
+#: and of its answer, a skyline on how many values its first column has: of those there are a dear
+#: one and a cheap one.
+_PROBES: Mapping[type[plan.Push], tuple[str, ...]] = {
+    plan.Distinct: ("SELECT DISTINCT k FROM probe",),
+    plan.TopN: ("SELECT k, v FROM probe ORDER BY v DESC LIMIT 250",),
+    plan.GroupBest: ("SELECT k, max(v) AS m FROM probe GROUP BY k",),
+    plan.Having: ("SELECT k, sum(v) AS s FROM probe GROUP BY k HAVING sum(v) > 1e9",),
+    plan.Join: (
+        "SELECT a.v, b.v AS w FROM probe a JOIN other b ON a.i = b.i",
+        "SELECT sum(a.v) AS s FROM probe a JOIN few b ON a.i = b.i",
+    ),
+    plan.Filter: ("SELECT k FROM probe WHERE v < 0",),
+    plan.Skyline: (
+        plan.skyline_sql("probe", {"v": True, "i": False}),
+        plan.skyline_sql("probe", {"n": True, "v": False}),
+    ),
 }
+#: The probes' tables, by their share of the probe's rows.
+_SHARES = {"probe": 1.0, "other": 1.0, "few": 0.1}
 
 
 def _table(rows: int) -> pa.Table:
     number = np.arange(rows) * 7919 % 600
     keys = pa.array([f"agent/{i}.{i % 7}" for i in range(600)]).take(pa.array(number))
     values = np.random.default_rng(1).random(rows)
-    return pa.table({"k": keys, "v": values, "i": np.arange(rows) * 31 % rows})
+    return pa.table({"k": keys, "n": number, "v": values, "i": np.arange(rows) * 31 % rows})
 
 
 def _times(once: Callable[[], float]) -> list[float]:
@@ -79,15 +93,24 @@ def _times(once: Callable[[], float]) -> list[float]:
     return [1e6 * once() for _ in range(_REPEATS)]
 
 
-def _linear(once: Callable[[int], float], tables: int = 1) -> Linear:
-    """Of what takes `once(rows)` seconds for so many rows of each of its tables. What lies between
-    two sizes cannot be less, or more; nor what is left for no rows."""
-    few_rows, rows = _FEW * tables, (_MANY - _FEW) * tables
-    few, many = (_times(partial(once, size)) for size in (_FEW, _MANY))
+def _linear(once: Callable[[int], float], sizes: tuple[int, int], share: float = 1.0) -> Linear:
+    """Of what takes `once(size)` seconds for `share` times `size` rows. What lies between two sizes
+    cannot be less, or more; nor what is left for no rows."""
+    few_rows, rows = sizes[0] * share, (sizes[1] - sizes[0]) * share
+    few, many = (_times(partial(once, size)) for size in sizes)
     least = max(0.0, (min(many) - max(few)) / rows)
     most = max(0.0, (max(many) - min(few)) / rows)
     fixed = Range(max(0.0, min(few) - most * few_rows), max(0.0, max(few) - least * few_rows))
     return Linear(fixed, Range(least, most))
+
+
+def _over(found: Sequence[Linear]) -> Linear:
+    """What covers them all."""
+
+    def over(ranges: Sequence[Range]) -> Range:
+        return Range(min(r.least for r in ranges), max(r.most for r in ranges))
+
+    return Linear(over([one.fixed for one in found]), over([one.per_row for one in found]))
 
 
 def _encoders(table: pa.Table) -> list[Encoder]:
@@ -102,7 +125,7 @@ def _encoders(table: pa.Table) -> list[Encoder]:
 
 def of_worker() -> dict[type[Encoder], Linear]:
     """CPU time of a pass, by what it makes of rows."""
-    tables = {rows: _table(rows) for rows in (_FEW, _MANY)}
+    tables = {rows: _table(rows) for rows in _WORKER_ROWS}
     workers = {rows: Worker({"probe": table}) for rows, table in tables.items()}
 
     def once(encode: Encoder, rows: int) -> float:
@@ -113,20 +136,24 @@ def of_worker() -> dict[type[Encoder], Linear]:
         worker.forget(0)
         return seconds
 
-    return {type(e): _linear(partial(once, e)) for e in _encoders(tables[_MANY])}
+    some = tables[max(_WORKER_ROWS)]
+    return {type(e): _linear(partial(once, e), _WORKER_ROWS) for e in _encoders(some)}
 
 
 def of_master(engine: Engine) -> dict[type[plan.Push], Linear]:
-    """Wall time of a query of each operator's kind, by all its tables' rows."""
-    probes = {rows: _table(rows) for rows in (_FEW, _MANY)}
+    """Wall time of queries of each operator's kind, by all their tables' rows."""
+    probes = {rows: _table(rows) for rows in _MASTER_ROWS}
+
+    def tables(sql: str) -> list[str]:
+        return [name for name in _SHARES if re.search(rf"\b{name}\b", sql)]
 
     def once(sql: str, rows: int) -> float:
-        names = ("probe", "other") if "other" in sql else ("probe",)
+        given = {name: probes[rows].slice(0, int(_SHARES[name] * rows)) for name in tables(sql)}
         began = time.perf_counter()
-        engine(sql, dict.fromkeys(names, probes[rows]))
+        engine(sql, given)
         return time.perf_counter() - began
 
-    return {
-        kind: _linear(partial(once, sql), 2 if "other" in sql else 1)
-        for kind, sql in _PROBES.items()
-    }
+    def cost(sql: str) -> Linear:
+        return _linear(partial(once, sql), _MASTER_ROWS, sum(_SHARES[t] for t in tables(sql)))
+
+    return {kind: _over([cost(sql) for sql in queries]) for kind, queries in _PROBES.items()}

@@ -32,7 +32,8 @@ _ASKED_BYTES = 8  # of a row's number, when rows are asked for
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the switch shall do; `reason` says why nothing. Times are expected microseconds."""
+    """What the switch shall do; `reason` says why nothing. Times are expected microseconds: of the
+    job, or of one that would not pay."""
 
     job: Job | None = None
     reason: str = ""
@@ -65,7 +66,8 @@ class Optimizer:
             if not push and found.with_us >= MARGIN * found.without_us:
                 if best.job is None:
                     times = f"{found.with_us:.0f} us against {found.without_us:.0f} us"
-                    best = Choice(reason=f"{found.job.title} would not pay: {times}")
+                    reason = f"{found.job.title} would not pay: {times}"
+                    best = Choice(None, reason, found.with_us, found.without_us)
             elif best.job is None or found.with_us < best.with_us:
                 best = found
         return best

@@ -23,6 +23,7 @@ from weft.p4.pruning.cluster import Wires
 from weft.p4.pruning.connection import Connection, Pruned, connect
 from weft.p4.pruning.costs import Costs, Linear, of_master
 from weft.p4.pruning.engine import DuckDB, Engine
+from weft.p4.pruning.optimizer import Choice
 
 _REPEATS, _LONG_S = 3, 1.0
 #: Without the switch packets are large and few: a lab slowed less carries them as faithfully.
@@ -49,12 +50,17 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A query with one engine; where its optimizer pushes nothing, both ways are one."""
+    """A query with one engine; where its optimizer pushes nothing, both ways are one.
+
+    `expected` is how many times as fast the optimizer took the query to be with the switch, whether
+    it pushed it or not; 0 if the switch could have had no part.
+    """
 
     workload: str
     query: str
     gbps: float
     engine: str
+    expected: float
     pushed: str
     rows: int
     survivors: int
@@ -135,27 +141,27 @@ class Bench:
                          for name, e in self.engines.items()}  # fmt: skip
             for name in dict.fromkeys(query for query, _ in left):
                 masters = {e: by_engine[e] for query, e in left if query == name}
-                for engine, both in self._both_ways(name, queries[name], masters, plain):
+                for engine, choice, both in self._both_ways(name, queries[name], masters, plain):
                     self.progress(f"{name}: {engine}")
                     faults = (*switched.faults(), *plain.faults())
-                    yield self._outcome((title, name, gbps, engine), both, faults)
+                    yield self._outcome((title, name, gbps, engine), choice, both, faults)
 
     def _both_ways(
         self, name: str, query: Asked, masters: Mapping[str, Connection], plain: Connection
-    ) -> Iterator[tuple[str, tuple[Pruned, Pruned]]]:
-        """What reaches the master of each engine, with the switch and without; once for all engines
-        that push the same."""
+    ) -> Iterator[tuple[str, Choice, tuple[Pruned, Pruned]]]:
+        """What each engine's optimizer says, and what reaches its master, with the switch and
+        without; once for all engines that push the same."""
         asked = query if isinstance(query, str) else plain.skyline_query(*query)
         self.progress(f"{name}, without the switch")
         [without] = plain.prune([asked], False)
         runs = {"": without}  # by what was pushed
         for engine, connection in masters.items():
-            job = connection.choice(asked).job
-            pushed = job.title if job else ""
+            choice = connection.choice(asked)
+            pushed = choice.job.title if choice.job else ""
             if pushed not in runs:
                 self.progress(f"{name}: {pushed}")
                 [runs[pushed]] = connection.prune([asked])
-            yield engine, (runs[pushed], without)
+            yield engine, choice, (runs[pushed], without)
 
     def _lab(
         self, tables: Mapping[str, pa.Table], gbps: float, dilation: float, costs: Costs | None
@@ -171,14 +177,17 @@ class Bench:
         return self._costs[name]
 
     def _outcome(
-        self, name: tuple[str, str, float, str], both: tuple[Pruned, Pruned], faults: Sequence[str]
-    ) -> Outcome:
+        self, name: tuple[str, str, float, str], choice: Choice, both: tuple[Pruned, Pruned],
+        faults: Sequence[str],
+    ) -> Outcome:  # fmt: skip
         with_, without = both
+        expected = choice.without_us / choice.with_us if choice.with_us else 0.0
         asked = _asked(self.engines[name[-1]], both if with_ is not without else (without,))
         (one, said), (other, plain) = asked[0], asked[-1]
         report = with_.report
         return Outcome(
-            *name, report.pushed, sum(report.rows.values()), sum(report.survivors.values()),
+            *name, expected, report.pushed,
+            sum(report.rows.values()), sum(report.survivors.values()),
             _times(with_, one), _times(without, other), said == plain, tuple(sorted(set(faults))),
         )  # fmt: skip
 
@@ -251,11 +260,13 @@ def page(outcomes: Sequence[Outcome], dilation: float, command: str) -> str:
         "all rows that meet conditions on one",
         "table. The optimizer knows what the engine costs, measured beforehand, and pushes what it "
         "expects to end earlier; where it does",
-        "not, the query runs as without the switch.",
+        "not, the query runs as without the switch. `expected` is how many times as fast the "
+        "optimizer takes the query to be with the switch:",
+        "it reckons hosts with the switch as slow as they were ever seen, and without it as fast.",
         "",
         "| query | Gbit/s | engine | rows | left | MB with, without | packing, ms | network, ms "
-        "| without | master, ms | without | times as fast |",
-        "|---|---:|---|" + "---:|" * 9,
+        "| without | master, ms | without | expected | times as fast |",
+        "|---|---:|---|" + "---:|" * 10,
     ]
     for o in outcomes:
         w, n = o.with_, o.without
@@ -263,7 +274,7 @@ def page(outcomes: Sequence[Outcome], dilation: float, command: str) -> str:
             f"| {o.query + ('' if o.pushed else ' (not pushed)')} | {o.gbps:g} | {o.engine} "
             f"| {o.rows:,} | {o.survivors:,} | {w.bytes / 1e6:.2f}, {n.bytes / 1e6:.2f} "
             f"| {w.packing:.1f} | {w.network:.2f} | {n.network:.2f} "
-            f"| {w.master:.1f} | {n.master:.1f} | {o.faster:.1f} |"
+            f"| {w.master:.1f} | {n.master:.1f} | {o.expected:.2f} | {o.faster:.2f} |"
         )
     pushed = [o for o in outcomes if o.pushed]
     slower = [
