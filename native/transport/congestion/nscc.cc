@@ -79,8 +79,7 @@ bool Nscc::fast_increase(const AckSample& sample, double delay) {
         return false;
     }
     set(cwnd_ + fast_ * static_cast<double>(sample.bytes));
-    growth_ = 0;
-    grown_on_ = 0;
+    growth_ = {};
     return true;
 }
 
@@ -90,8 +89,8 @@ void Nscc::adjust(const AckSample& sample, double delay) {
     if (!sample.echo_marked) {
         const bool below = delay < target;
         const double step = below ? proportional_ * (target - delay) / target : fair_;
-        growth_ += step * scale() * acked;
-        grown_on_ += sample.bytes;
+        growth_.product += step * scale() * acked;
+        growth_.bytes += sample.bytes;
     } else if (delay >= target && average_ > target &&
                static_cast<double>(sample.now - decreased_at_) >= base_ + delay) {
         const double excess = (average_ - target) / average_;
@@ -99,11 +98,10 @@ void Nscc::adjust(const AckSample& sample, double delay) {
         decreased_at_ = sample.now;
     }
     const bool full_trip = static_cast<double>(sample.now - adjusted_at_) >= base_;
-    if (full_trip || static_cast<double>(grown_on_) >= kAdjustChunks * chunk_) {
-        set(cwnd_ + growth_ / cwnd_ + (full_trip ? eta_ * scale() : 0));
+    if (full_trip || static_cast<double>(growth_.bytes) >= kAdjustChunks * chunk_) {
+        set(cwnd_ + growth_.product / cwnd_ + (full_trip ? eta_ * scale() : 0));
         adjusted_at_ = full_trip ? sample.now : adjusted_at_;
-        growth_ = 0;
-        grown_on_ = 0;
+        growth_ = {};
     }
 }
 
@@ -125,8 +123,7 @@ bool Nscc::quick_adapt(const AckSample& sample, double delay) {
     if (falls) {
         set(achieved);
         ignored_ = sample.in_flight;
-        growth_ = 0;
-        grown_on_ = 0;
+        growth_ = {};
     }
     return falls;
 }

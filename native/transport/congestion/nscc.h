@@ -52,12 +52,14 @@ class Nscc final : public CongestionControl {
     const double fast_;
     const double delay_weight_;
     const double most_;
-    const double link_rate_;  // bytes per ns; 0: unknown
-    double cwnd_;             // bytes
-    double base_ = 0;         // ns; 0: not measured yet
-    double average_ = 0;      // smoothed queueing delay, ns
-    double growth_ = 0;       // bytes of growth times window, collected until the next adjustment
-    std::uint64_t grown_on_ = 0;  // acknowledged bytes that it was collected from
+    const double link_rate_;      // bytes per ns; 0: unknown
+    double cwnd_;                 // bytes
+    double base_ = 0;             // ns; 0: not measured yet
+    double average_ = 0;          // smoothed queueing delay, ns
+    struct Growth {               // collected until the next adjustment
+        double product = 0;       // bytes of growth times window
+        std::uint64_t bytes = 0;  // acknowledged, that it was collected from
+    } growth_;
     std::uint64_t unqueued_ = 0;  // bytes that came back since one waited or was marked
     Time adjusted_at_ = 0;
     Time decreased_at_ = 0;
