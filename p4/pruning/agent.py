@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from weft.p4.pruning import costs, plan, wire
 from weft.p4.pruning.fetch import Request, Shelf, Taker
-from weft.p4.pruning.parts import Flow, Listen, Sent, Setup, read, write
+from weft.p4.pruning.parts import Flow, Listen, Setup, read, write
 from weft.p4.pruning.sending import AT_ONCE, Sending
 from weft.p4.pruning.worker import Worker
 
@@ -60,17 +60,16 @@ class WorkerAgent:
 
     def requests(self) -> dict[str, Callable[..., Any]]:
         return {
-            "choose": self._worker.choose, "send": self.send, "size": self.size,
-            "forget": self._worker.forget, "probe": costs.of_worker,
+            "choose": self._worker.choose, "pack": self.pack, "send": self._sending.run,
+            "size": self.size, "forget": self._worker.forget, "probe": costs.of_worker,
         }  # fmt: skip
 
     def size(self, run: int, uses: Sequence[plan.Use]) -> int:
         """Octets of all rows of a run."""
         return sum(self._worker.take(run, u.table, u.columns, None).nbytes for u in uses)
 
-    def send(self, flows: Sequence[Flow], start: float, deadline: float) -> Sent:
-        self._sending.begin(flows, self.setup.timeout_us, self.setup.go_back_n)
-        return self._sending.run(self._worker, start, deadline)
+    def pack(self, flows: Sequence[Flow]) -> None:
+        self._sending.pack(self._worker, flows, self.setup.timeout_us, self.setup.go_back_n)
 
 
 @dataclass(slots=True)

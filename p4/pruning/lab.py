@@ -207,10 +207,11 @@ class LabCluster:
     # ----------------------------------------------------------------------------- queries
 
     def probe(self) -> dict[type[Encoder], Linear]:
-        """What a worker's pass takes: the slowest's, which the others wait for. All are asked at
-        once, as in a pass: what hosts that share this machine take from each other's caches is
-        CPU time of theirs."""
-        found: list[dict[type[Encoder], Linear]] = self._ask(self._agents[:-1], "probe")
+        """What a worker's pass takes: the slowest's, which the others wait for. They are asked one
+        after another, as they make packets."""
+        found: list[dict[type[Encoder], Linear]] = [
+            costs for end in self._agents[:-1] for costs in self._ask([end], "probe")
+        ]
         return {
             kind: max((costs[kind] for costs in found), key=lambda cost: cost.per_row.most)
             for kind in found[0]
@@ -227,11 +228,12 @@ class LabCluster:
         ]
         self._ask([master], "listen", listening)
         before = self._bytes_to_master()
+        for number, end in enumerate(workers):  # in turn: each is a host of its own
+            flows = [Flow(t.run, t.one, t.stream(self.switch, number)) for t in tasks]
+            self._ask([end], "pack", flows)
         longest = min(self.wires.deadline_us * 1e-6 * self._dilation, _LONGEST_S)
         start = time.monotonic() + _LEAD_S
-        for number, end in enumerate(workers):
-            flows = [Flow(t.run, t.one, t.stream(self.switch, number)) for t in tasks]
-            self._tell([end], "send", flows, start, start + longest)
+        self._tell(workers, "send", start, start + longest)
         if restart_at_us is not None:
             self._restart(tasks, start + restart_at_us * 1e-6 * self._dilation)
         sent: list[Sent] = self._gather(workers, longest + _ANSWER_DEADLINE_S)

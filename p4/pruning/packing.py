@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from types import TracebackType
-
-from weft.p4.pruning.worker import Packed
 
 
 @dataclass(slots=True)
@@ -38,66 +31,3 @@ class Feed:
     def wake(self) -> float | None:
         """When the next piece is due."""
         return self._waiting[0][0] if self._waiting else None
-
-
-class Packer:
-    """A thread that makes packets of several flows, a part of each in turn.
-
-    Readable (`fileno`) when `made` has something new. To be closed by leaving its `with`.
-    """
-
-    def __init__(self, flows: Mapping[int, Iterator[Packed]]) -> None:
-        self._flows = flows
-        self._made: SimpleQueue[tuple[int, Packed | None] | Exception] = SimpleQueue()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="weft-packing", daemon=True)
-
-    def fileno(self) -> int:
-        return self._bell
-
-    def made(self) -> Iterator[tuple[int, Packed | None]]:
-        """Flows and their packets since the last call; None ends a flow. Raises what went wrong."""
-        try:
-            os.eventfd_read(self._bell)
-        except BlockingIOError:
-            return
-        while True:
-            try:
-                found = self._made.get_nowait()
-            except Empty:
-                return
-            if isinstance(found, Exception):
-                raise found
-            yield found
-
-    def _run(self) -> None:
-        try:
-            for parts in itertools.zip_longest(*self._flows.values()):
-                for flow, packed in zip(self._flows, parts, strict=True):
-                    if packed is not None:
-                        self._put((flow, packed))
-                if self._stopped:
-                    return
-            for flow in self._flows:
-                self._put((flow, None))
-        except Exception as problem:
-            self._put(problem)
-
-    def _put(self, made: tuple[int, Packed | None] | Exception) -> None:
-        self._made.put(made)
-        os.eventfd_write(self._bell, 1)
-
-    def __enter__(self) -> Packer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopped = True
-        self._thread.join()
-        os.close(self._bell)

@@ -1,9 +1,15 @@
 """A worker's end of a transfer between real processes: it makes packets, sends them from its own
-socket, and hears what becomes of them."""
+socket, and hears what becomes of them.
+
+Packets are made before the clock of the links starts, and sent when they are due, while others are
+made by that clock: side by side with all that a lab does on one machine, making them would take up
+to twice as long as on a host of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import select
 import socket
@@ -14,10 +20,10 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from weft.p4.pruning import wire
-from weft.p4.pruning.packing import Feed, Packer
+from weft.p4.pruning.packing import Feed
 from weft.p4.pruning.parts import Flow, Sent
 from weft.p4.pruning.reliability import GoBackNSender, Sender, TransferError
-from weft.p4.pruning.worker import Worker
+from weft.p4.pruning.worker import Packed, Worker
 
 AT_ONCE = 256  # datagrams read before anything else gets its turn
 
@@ -34,37 +40,50 @@ class Sending:
     _feed: Feed = field(default_factory=Feed)
     _sent: Sent = field(default_factory=Sent)
 
-    def begin(self, flows: Sequence[Flow], timeout_us: float, go_back_n: bool) -> None:
-        """Before `run`: what is to be sent."""
+    def pack(
+        self, worker: Worker, flows: Sequence[Flow], timeout_us: float, go_back_n: bool
+    ) -> None:
+        """Makes the packets of several flows, a part of each in turn, for `run`: each is sent when
+        it would have been made by a worker that began at the start, by the CPU time that all took.
+        """
         kind = GoBackNSender if go_back_n else Sender
         self._flows = {flow.stream.flow: flow for flow in flows}
         self._senders = {
             number: kind(flow.stream, timeout_us=timeout_us) for number, flow in self._flows.items()
         }
         self._feed, self._sent = Feed(), Sent()
+        made = [worker.pack(flow.run, flow.one) for flow in flows]
+        for parts in itertools.zip_longest(*made):
+            for flow, packed in zip(flows, parts, strict=True):
+                if packed is not None:
+                    self._take(flow, packed)
+        for sender in self._senders.values():
+            self._feed.put(0.0, sender.finish)
 
-    def run(self, worker: Worker, start: float, deadline: float) -> Sent:
+    def _take(self, flow: Flow, packed: Packed) -> None:
+        sender = self._senders[flow.stream.flow]
+        self._sent.packed[flow.run] += packed.made
+        self._sent.seconds[flow.run] += packed.seconds
+        self._feed.put(1e6 * packed.seconds, partial(sender.extend, packed.bodies))
+
+    def run(self, start: float, deadline: float) -> Sent:
         """From `start` on until everything is acknowledged; times of time.monotonic. Raises
         `TransferError` at the deadline."""
-        parts = {number: worker.pack(f.run, f.one) for number, f in self._flows.items()}
         time.sleep(max(0.0, start - time.monotonic()))
-        with Packer(parts) as packer:
-            poller = select.poll()
-            for one in (self.socket, self.control, packer):
-                poller.register(one, select.POLLIN)
-            while not all(s.done for s in self._senders.values()):
-                real = time.monotonic()
-                if real > deadline:
-                    late = [f for f, s in self._senders.items() if not s.done]
-                    raise TransferError(f"flows {late} have not ended after {real - start:.1f} s")
-                wake = self._send((real - start) * 1e6 / self.dilation)
-                patience = (start - real) * 1e3 + wake * 1e-3 * self.dilation
-                ready = {fd for fd, _ in poller.poll(min(max(patience, 0.0), 1000.0))}
-                if packer.fileno() in ready:
-                    self._take(packer)
-                if self.control.fileno() in ready:
-                    self._restarted()
-                self._hear()
+        poller = select.poll()
+        for one in (self.socket, self.control):
+            poller.register(one, select.POLLIN)
+        while not all(s.done for s in self._senders.values()):
+            real = time.monotonic()
+            if real > deadline:
+                late = [f for f, s in self._senders.items() if not s.done]
+                raise TransferError(f"flows {late} have not ended after {real - start:.1f} s")
+            wake = self._send((real - start) * 1e6 / self.dilation)
+            patience = (start - real) * 1e3 + wake * 1e-3 * self.dilation
+            ready = {fd for fd, _ in poller.poll(min(max(patience, 0.0), 1000.0))}
+            if self.control.fileno() in ready:
+                self._restarted()
+            self._hear()
         self._sent.at = time.monotonic()
         for number, sender in self._senders.items():
             run = self._flows[number].run
@@ -82,18 +101,6 @@ class Sending:
                     self.socket.send(frame[wire.BELOW :])
         clocks: list[Feed | Sender] = [self._feed, *self._senders.values()]
         return min((w for clock in clocks if (w := clock.wake()) is not None), default=math.inf)
-
-    def _take(self, packer: Packer) -> None:
-        """Packets that have been made."""
-        for number, packed in packer.made():
-            sender = self._senders[number]
-            if packed is None:
-                self._feed.put(0.0, sender.finish)
-            else:
-                run = self._flows[number].run
-                self._sent.packed[run] += packed.made
-                self._sent.seconds[run] += packed.seconds
-                self._feed.put(1e6 * packed.seconds, partial(sender.extend, packed.bodies))
 
     def _hear(self) -> None:
         for _ in range(AT_ONCE):
