@@ -23,7 +23,7 @@ from weft.p4.pruning.worker import Worker
 
 #: Rows of a worker's fragment, and of a master's table: engines that cut their work by some hundred
 #: thousand rows take more for a row of a small table than of a large one.
-_WORKER_ROWS, _MASTER_ROWS = (10_000, 200_000), (10_000, 1_000_000)
+_WORKER_ROWS, _MASTER_ROWS = (100, 200_000), (10_000, 1_000_000)
 _REPEATS = 3
 
 

@@ -52,6 +52,8 @@ class Sending:
             number: kind(flow.stream, timeout_us=timeout_us) for number, flow in self._flows.items()
         }
         self._feed, self._sent = Feed(), Sent()
+        for flow in flows:
+            worker.warm(flow.run, flow.one)
         made = [worker.pack(flow.run, flow.one) for flow in flows]
         for parts in itertools.zip_longest(*made):
             for flow, packed in zip(flows, parts, strict=True):
