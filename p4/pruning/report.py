@@ -25,7 +25,7 @@ from weft.p4.pruning.costs import Costs, Linear, of_master
 from weft.p4.pruning.engine import DuckDB, Engine
 from weft.p4.pruning.optimizer import Choice
 
-_REPEATS, _LONG_S = 3, 1.0
+_REPEATS, _LONG_S = 21, 1.0
 #: Without the switch packets are large and few: a lab slowed less carries them as faithfully.
 _PLAIN_SHARE = 0.2
 #: SQL, or a skyline's table and columns.
@@ -255,7 +255,7 @@ def page(outcomes: Sequence[Outcome], dilation: float, command: str) -> str:
         "packs to the last row at the master; `packing` is the CPU time of the slowest worker's "
         "codes and packets in it, which are made",
         "while others travel; `master` is the time of the master's own query (warm, median of up "
-        "to three). Bytes are what the master's",
+        f"to {_REPEATS}). Bytes are what the master's",
         "link carried, with all headers. Without the switch the workers send the needed columns of "
         "all rows that meet conditions on one",
         "table. The optimizer knows what the engine costs, measured beforehand, and pushes what it "
