@@ -17,7 +17,7 @@ from weft.p4.pruning import plan, wire
 from weft.p4.pruning.cluster import Fetched, Task, Traffic, Wires
 from weft.p4.pruning.control import LocalChip, PruningSwitch, stations
 from weft.p4.pruning.costs import Costs
-from weft.p4.pruning.packing import Feed
+from weft.p4.pruning.feed import Feed
 from weft.p4.pruning.reliability import GoBackNSender, Receiver, Sender, TransferError
 from weft.p4.pruning.worker import Rows, Worker
 from weft.p4.star import Faults, Host, Star

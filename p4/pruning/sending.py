@@ -20,7 +20,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from weft.p4.pruning import wire
-from weft.p4.pruning.packing import Feed
+from weft.p4.pruning.feed import Feed
 from weft.p4.pruning.parts import Flow, Sent
 from weft.p4.pruning.reliability import GoBackNSender, Sender, TransferError
 from weft.p4.pruning.worker import Packed, Worker

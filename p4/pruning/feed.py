@@ -1,4 +1,4 @@
-"""Making packets while others travel."""
+"""Packets that have been made, on their way into the network when they are due."""
 
 from __future__ import annotations
 
