@@ -97,11 +97,11 @@ TEST_CASE("nobody there: unreachable at the deadline, with the addresses that we
         address = gone.datapath->address();
     }
     Node a(1);
+    const Time begin = now();
     a.connect(2, address, kSecond / 5);
     Op out({1, 1}, blank(10)), in({1, 2}, blank(10));
     a.channel().send(out.transfer);
     a.channel().recv(in.transfer);
-    const Time begin = now();
     REQUIRE(run_until({&a}, [&] { return a.failures == 1; }));
     CHECK(now() - begin >= kSecond / 5);
     CHECK(now() - begin < 3 * kSecond);
