@@ -94,8 +94,15 @@ def command(process: Path) -> str:
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-def test_a_terminated_bench_leaves_no_rank_behind() -> None:
-    options = ["--libraries", "weft-c", "--ranks", "2", "--sizes", "8", "--milliseconds", "30000"]
+@pytest.mark.parametrize(
+    ("collective", "size", "name"),
+    [("all_reduce", "16777216", "weft-collectives"), ("all_to_all", "8", "weft.bench.cli")],
+    ids=["ranks", "plain copies"],
+)
+def test_a_terminated_bench_leaves_no_rank_behind(collective: str, size: str, name: str) -> None:
+    """Whether it runs a library then, for as long as 16 MiB take, or copies in forks of its own."""
+    options = ["--libraries", "weft-c", "--ranks", "2", "--milliseconds", "30000"]
+    options += ["--collectives", collective, "--sizes", size]
     code = "from weft.bench.cli import app; app()"
     bench = subprocess.Popen(
         [sys.executable, "-c", code, "collectives", *options], stderr=subprocess.DEVNULL
@@ -106,7 +113,7 @@ def test_a_terminated_bench_leaves_no_rank_behind() -> None:
         end = time.monotonic() + 60
         while len(ranks) < 2 and time.monotonic() < end:
             children = [Path("/proc") / pid for pid in listing.read_text().split()]
-            ranks = [child for child in children if "weft-collectives" in command(child)]
+            ranks = [child for child in children if name in command(child)]
             time.sleep(0.05)
         assert len(ranks) == 2, "the ranks did not start"
         bench.terminate()

@@ -181,10 +181,10 @@ TEST_CASE(
     REQUIRE(link.run([&] { return got.done() && before.done(); }));
     link.relay.set({.loss = 1});
     Op out({1, 2}, random_bytes(300'000, 1)), in({1, 3}, blank(10));
+    const Time begin = now();
     link.b.channel().recv(in.transfer);
     link.b.channel().watch(true);
     link.a.channel().send(out.transfer);
-    const Time begin = now();
     REQUIRE(link.run([&] { return link.a.failures == 1 && link.b.failures == 1; }, 10 * kSecond));
     CHECK(now() - begin >= kSecond / 2);
     for (Node* node : {&link.a, &link.b}) {
